@@ -1,0 +1,51 @@
+"""Cursors: where the next page begins, as an opaque text that holds a time and an id and nothing else."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+from uuid import UUID
+
+from marshmallow import Schema, fields, validate
+
+from services.core.errors import InvalidInput
+
+Item = TypeVar("Item")
+Position = tuple[datetime, UUID]
+
+
+class PageIn(Schema):
+    """Query of every list."""
+
+    cursor = fields.String(
+        validate=validate.Regexp(r"^[A-Za-z0-9_-]{32}$"),
+        metadata={"description": "`next` of the page before; leave out for the first page."},
+    )
+    limit = fields.Integer(load_default=20, validate=validate.Range(1, 100))
+
+
+def encode(position: Position) -> str:
+    """A position as 32 characters."""
+    micros = round(position[0].timestamp() * 1_000_000)
+    return base64.urlsafe_b64encode(micros.to_bytes(8, "big", signed=True) + position[1].bytes).decode("ascii")
+
+
+def decode(cursor: str | None) -> Position | None:
+    """The position behind a cursor. Raises ``InvalidInput`` for one that this service did not make."""
+    if cursor is None:
+        return None
+    try:
+        raw = base64.urlsafe_b64decode(cursor)
+        moment = datetime.fromtimestamp(int.from_bytes(raw[:8], "big", signed=True) / 1_000_000, UTC)
+        return moment, UUID(bytes=raw[8:24])
+    except (binascii.Error, ValueError, OverflowError, OSError):
+        raise InvalidInput("This cursor was not made by this service.", field="cursor") from None
+
+
+def page(items: Sequence[Item], limit: int, position: Callable[[Item], Position]) -> dict[str, Any]:
+    """One page out of up to ``limit + 1`` items that were fetched: the extra one tells that there is more."""
+    shown = list(items[:limit])
+    return {"items": shown, "next": encode(position(shown[-1])) if len(items) > limit else None}

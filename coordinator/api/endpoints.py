@@ -1,0 +1,180 @@
+"""How a route is declared. Every route names its action; everything a request goes through happens here, in order:
+
+    rate and size limits → bearer token → scope and role → idempotency key → body and query → the view → the answer
+
+The view receives a ``Call`` and the parsed input, calls one use case and returns what the answer schema dumps. One
+request is one database transaction; an error rolls all of it back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, TypeVar
+
+from flask import Response, g, request
+from flask_smorest import Blueprint
+from marshmallow import RAISE, Schema
+from sqlalchemy.orm import Session
+from webargs.flaskparser import FlaskParser
+from werkzeug.exceptions import UnsupportedMediaType
+
+from coordinator.api.problem_schemas import ERRORS, ProblemOut
+from coordinator.api.stored_answers import KEY_PARAMETER, answer_once
+from coordinator.problems import PROBLEM_TYPE
+from coordinator.security.bearer import authenticate
+from services.core.actors import NOBODY, Actor
+from services.core.database import transaction
+from services.core.errors import InvalidInput
+from services.people.access import Action, authorize
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a view needs: the open transaction, who asks, and the version named in ``If-Match`` (None without one)."""
+
+    session: Session
+    actor: Actor
+    version: int | None
+
+
+class StrictParser(FlaskParser):
+    """Unknown fields are refused in the query as well, not only in the body."""
+
+    DEFAULT_UNKNOWN_BY_LOCATION = {"json": RAISE, "query": RAISE, "headers": None, "path": None}  # noqa: RUF012
+
+
+class Resource(Blueprint):
+    """A blueprint of routes under ``/api/v1``."""
+
+    ARGUMENTS_PARSER = StrictParser()
+
+
+def resource(name: str, description: str) -> Resource:
+    """The blueprint of one resource; ``description`` heads its section in the OpenAPI document."""
+    return Resource(name, name, url_prefix="/api/v1", description=description)
+
+
+IF_MATCH = {
+    "in": "header",
+    "name": "If-Match",
+    "description": "The ETag you read. The change is refused with 412 when the record has moved on since.",
+    "required": False,
+    "schema": {"type": "string", "pattern": '^"[0-9]{1,9}"$'},
+}
+
+
+def endpoint(
+    blueprint: Resource,
+    method: str,
+    path: str,
+    *,
+    action: Action | None,
+    answer: type[Schema] | Schema,
+    status: int = 200,
+    body: type[Schema] | Schema | None = None,
+    query: type[Schema] | Schema | None = None,
+) -> Callable[[View], View]:
+    """Declare a route. ``action`` None means that anybody may call it (sign-in and link exchange only).
+
+    Conventions: the view's docstring becomes the description; POST takes an ``Idempotency-Key``; an answer with a
+    ``version`` carries it as ETag; on PATCH and on steps ``If-Match`` is honoured.
+    """
+    errors = {code for code in ERRORS if _may_answer(code, method, path, action, body, query)}
+
+    def declare(view: View) -> View:
+        def call_view(*inputs: Any, **path_values: Any) -> Any:
+            return view(g.call, *inputs, **path_values)
+
+        inner = wraps(view)(call_view)
+        inner = blueprint.response(status, answer)(inner)
+        for code in sorted(errors):
+            inner = blueprint.alt_response(
+                code, schema=ProblemOut, content_type=PROBLEM_TYPE, description=ERRORS[code], success=False
+            )(inner)
+        if body is not None:
+            inner = blueprint.arguments(body)(inner)
+        if query is not None:
+            inner = blueprint.arguments(query, location="query")(inner)
+        parameters = ([KEY_PARAMETER] if method == "POST" else []) + ([IF_MATCH] if method != "GET" else [])
+        inner = blueprint.doc(
+            parameters=parameters,
+            security=[{"bearer": []}] if action is not None else [],
+            **{"x-action": None if action is None else action.value},
+        )(inner)
+
+        @wraps(inner)
+        def handle(**path_values: Any) -> Any:
+            if body is not None and not request.is_json:
+                raise UnsupportedMediaType
+            with transaction() as session:
+                actor, principal = _enter(session, action, method)
+                g.call = Call(session, actor, _version())
+
+                def answer_now() -> Response:
+                    response: Response = inner(**path_values)
+                    session.flush()
+                    return _with_etag(response)
+
+                return answer_once(session, principal, answer_now) if method == "POST" else answer_now()
+
+        blueprint.route(path, methods=[method])(handle)
+        return view
+
+    return declare
+
+
+ANONYMOUS = "anonymous"
+
+
+def _enter(session: Session, action: Action | None, method: str) -> tuple[Actor, str]:
+    """Who asks, after token, scope and role are checked; anonymous routes act as nobody until the use case knows."""
+    if action is None:
+        return NOBODY, ANONYMOUS
+    g.action = action
+    actor = authenticate(session, is_read=method == "GET")
+    g.actor = actor
+    authorize(actor, action)
+    return actor, str(actor.id)
+
+
+def _version() -> int | None:
+    given = request.headers.get("If-Match")
+    if given is None:
+        return None
+    text = given.strip().strip('"')
+    if not text.isdigit() or len(text) > 9:
+        raise InvalidInput('If-Match takes the ETag of the record as you read it, like "3".', field="If-Match")
+    return int(text)
+
+
+def _with_etag(response: Response) -> Response:
+    document = response.get_json(silent=True) if response.is_json and b'"version"' in response.get_data() else None
+    if isinstance(document, Mapping) and isinstance(document.get("version"), int):
+        response.set_etag(str(document["version"]))
+    return response
+
+
+def _may_answer(
+    code: int, method: str, path: str, action: Action | None, body: object | None, query: object | None
+) -> bool:
+    match code:
+        case 401:
+            return True
+        case 403:
+            return action is not None
+        case 404:
+            return "<" in path or body is not None
+        case 409:
+            return method != "GET"
+        case 412:
+            return method != "GET"
+        case 413 | 415:
+            return body is not None
+        case 422:
+            return body is not None or query is not None or method != "GET"
+        case _:
+            return True

@@ -1,0 +1,56 @@
+"""The problem document as the OpenAPI document describes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from marshmallow import Schema, fields
+
+ERRORS: Final[Mapping[int, str]] = {
+    400: "The request could not be read (malformed JSON, missing or malformed header).",
+    401: "No valid bearer token, link or code.",
+    403: "You can see this, but your role may not do it.",
+    404: "It does not exist, or it is not yours to see.",
+    409: "A rule or the present state refuses; `code`, `rule` and `findings` say which and why.",
+    412: "The record changed since you read it (`If-Match`).",
+    413: "The body is too large.",
+    415: "The body must be application/json.",
+    422: "The input does not fit this document, or an idempotency key was reused for another request.",
+    429: "Too many attempts; `Retry-After` says when to come back.",
+    503: "A part of the service does not answer right now; nothing was changed.",
+}
+
+
+class FieldErrorOut(Schema):
+    """One field and what was wrong with it."""
+
+    field = fields.String(required=True)
+    message = fields.String(required=True)
+
+
+class FindingOut(Schema):
+    """One rule's answer; see ``services.core.findings.Finding``."""
+
+    rule = fields.String(required=True)
+    severity = fields.String(required=True)
+    source = fields.String(required=True)
+    sentence = fields.String(required=True)
+    setting = fields.String(allow_none=True)
+    value = fields.Raw(allow_none=True)
+    inputs = fields.Dict(keys=fields.String())
+
+
+class ProblemOut(Schema):
+    """RFC 9457."""
+
+    type = fields.String(required=True)
+    title = fields.String(required=True)
+    status = fields.Integer(required=True)
+    code = fields.String(required=True)
+    detail = fields.String(required=True)
+    request_id = fields.String(required=True, allow_none=True)
+    field = fields.String()
+    rule = fields.String()
+    errors = fields.List(fields.Nested(FieldErrorOut))
+    findings = fields.List(fields.Nested(FindingOut))

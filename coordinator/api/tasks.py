@@ -1,0 +1,122 @@
+"""Tasks: each person's and team's inbox, and what can be done with a task."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from marshmallow import Schema, fields
+
+from coordinator.api import cursors
+from coordinator.api.endpoints import Call, endpoint, resource
+from coordinator.api.fields import PersonalText, page_schema
+from services.core.vocabulary import Priority, TaskKind
+from services.messaging import tasks
+from services.messaging.models import Task
+from services.messaging.states import OPEN_STATES, TaskState, TaskStep
+from services.people.access import Action
+
+blueprint = resource("tasks", "Inboxes: what has to be done, by whom, by when.")
+
+
+class TaskOut(Schema):
+    """A task. It names its subject by id; read that resource for the content."""
+
+    id = fields.UUID(required=True)
+    kind = fields.Enum(TaskKind, by_value=True, required=True)
+    state = fields.Enum(TaskState, by_value=True, required=True)
+    priority = fields.Enum(Priority, by_value=True, required=True)
+    owner_id = fields.UUID(required=True)
+    accepted_by = fields.UUID(allow_none=True)
+    episode_id = fields.UUID(allow_none=True)
+    subject_kind = fields.String(required=True)
+    subject_id = fields.UUID(allow_none=True)
+    due_at = fields.AwareDateTime(required=True)
+    escalation = fields.Integer(required=True)
+    created_at = fields.AwareDateTime(required=True)
+    ended_at = fields.AwareDateTime(allow_none=True)
+    version = fields.Integer(required=True)
+
+
+class InboxIn(cursors.PageIn):
+    """Filters of an inbox. Without ``state`` it shows what is open."""
+
+    state = fields.List(fields.Enum(TaskState, by_value=True))
+    kind = fields.List(fields.Enum(TaskKind, by_value=True))
+    due_before = fields.AwareDateTime()
+    due_after = fields.AwareDateTime()
+
+
+class StepIn(Schema):
+    """An empty step."""
+
+
+class RejectIn(Schema):
+    """Why a task is rejected."""
+
+    reason = PersonalText(500, required=True)
+
+
+class ForwardIn(Schema):
+    """To whom, an active colleague of your organisation, and why."""
+
+    to = fields.UUID(required=True)
+    reason = PersonalText(500, required=True)
+
+
+@endpoint(
+    blueprint, "GET", "/tasks", action=Action.READ_INBOX, query=InboxIn, answer=page_schema(TaskOut, "TaskPageOut")
+)
+def list_tasks(call: Call, query: dict[str, Any]) -> dict[str, Any]:
+    """Your inbox and your organisation's, soonest due first."""
+    filters = tasks.InboxFilter(
+        states=frozenset(query.get("state") or OPEN_STATES),
+        kinds=frozenset(query.get("kind") or ()),
+        due_before=query.get("due_before"),
+        due_after=query.get("due_after"),
+    )
+    after = cursors.decode(query.get("cursor"))
+    found = tasks.inbox(call.session, call.actor, filters, after=after, limit=query["limit"] + 1)
+    return cursors.page(found, query["limit"], lambda task: (task.due_at, task.id))
+
+
+@endpoint(blueprint, "GET", "/tasks/<uuid:task_id>", action=Action.READ_INBOX, answer=TaskOut)
+def read_task(call: Call, task_id: UUID) -> Task:
+    """One task of yours or your organisation's."""
+    return tasks.read_task(call.session, call.actor, task_id)
+
+
+def _move(call: Call, task_id: UUID, step: TaskStep, body: dict[str, Any]) -> Task:
+    reason = body["reason"].reveal() if "reason" in body else None
+    to = body.get("to")
+    return tasks.move_task(call.session, call.actor, task_id, step, version=call.version, reason=reason, to=to)
+
+
+@endpoint(blueprint, "POST", "/tasks/<uuid:task_id>/accept", action=Action.WORK_TASK, body=StepIn, answer=TaskOut)
+def accept_task(call: Call, body: dict[str, Any], task_id: UUID) -> Task:
+    """Accept a task: you will do it."""
+    return _move(call, task_id, TaskStep.ACCEPT, body)
+
+
+@endpoint(blueprint, "POST", "/tasks/<uuid:task_id>/start", action=Action.WORK_TASK, body=StepIn, answer=TaskOut)
+def start_task(call: Call, body: dict[str, Any], task_id: UUID) -> Task:
+    """Start work on an accepted task."""
+    return _move(call, task_id, TaskStep.START, body)
+
+
+@endpoint(blueprint, "POST", "/tasks/<uuid:task_id>/complete", action=Action.WORK_TASK, body=StepIn, answer=TaskOut)
+def complete_task(call: Call, body: dict[str, Any], task_id: UUID) -> Task:
+    """Complete a task."""
+    return _move(call, task_id, TaskStep.COMPLETE, body)
+
+
+@endpoint(blueprint, "POST", "/tasks/<uuid:task_id>/reject", action=Action.WORK_TASK, body=RejectIn, answer=TaskOut)
+def reject_task(call: Call, body: dict[str, Any], task_id: UUID) -> Task:
+    """Reject a task, with the reason."""
+    return _move(call, task_id, TaskStep.REJECT, body)
+
+
+@endpoint(blueprint, "POST", "/tasks/<uuid:task_id>/forward", action=Action.WORK_TASK, body=ForwardIn, answer=TaskOut)
+def forward_task(call: Call, body: dict[str, Any], task_id: UUID) -> Task:
+    """Forward a task to a colleague, with the reason."""
+    return _move(call, task_id, TaskStep.FORWARD, body)

@@ -1,0 +1,173 @@
+"""Tasks and inboxes: what each person and team has to do, by when, and what happens when nobody does it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import select, tuple_
+from sqlalchemy.orm import Session
+
+from services.audit.records import record
+from services.core import clock
+from services.core.actors import Actor
+from services.core.errors import InvalidInput, NotFound, StaleVersion
+from services.core.ids import new_id
+from services.core.vocabulary import Party, Priority, TaskKind
+from services.messaging.models import OPEN_TASK, Task
+from services.messaging.outbox import Subject
+from services.messaging.states import OPEN_STATES, TASK_TRANSITIONS, TaskState, TaskStep
+from services.people.access import Action, authorize
+from services.people.models import Account
+from services.vault.boxes import box
+
+PAGE_LIMIT = 100
+
+
+@dataclass(frozen=True, slots=True)
+class InboxFilter:
+    """What to show of an inbox; empty means the open tasks of every kind."""
+
+    states: Collection[TaskState] = OPEN_STATES
+    kinds: Collection[TaskKind] = ()
+    due_before: datetime | None = None
+    due_after: datetime | None = None
+
+
+def open_task(
+    session: Session,
+    kind: TaskKind,
+    *,
+    party: Party,
+    owner_id: UUID,
+    subject: Subject,
+    due_at: datetime,
+    priority: Priority = Priority.ROUTINE,
+    episode_id: UUID | None = None,
+    event_id: UUID | None = None,
+) -> Task:
+    """Put a task into its owner's inbox."""
+    task = Task(
+        id=new_id(),
+        kind=kind,
+        state=TaskState.REQUESTED,
+        priority=priority,
+        party=party,
+        owner_id=owner_id,
+        episode_id=episode_id,
+        subject_kind=subject.kind,
+        subject_id=subject.id,
+        event_id=event_id,
+        due_at=due_at,
+        escalate_at=due_at,
+        created_at=clock.now(),
+    )
+    session.add(task)
+    return task
+
+
+def inbox(
+    session: Session,
+    actor: Actor,
+    filters: InboxFilter = InboxFilter(),
+    *,
+    after: tuple[datetime, UUID] | None = None,
+    limit: int = 20,
+) -> Sequence[Task]:
+    """The actor's tasks and those of its organisation, soonest due first, from behind the position ``after``.
+
+    Each owner's first page is read from its own index range and the pages are merged, so that the cost does not grow
+    with the number of tasks stored. Listing shows ids and kinds, nothing personal.
+    """
+    authorize(actor, Action.READ_INBOX)
+    pages: list[Task] = []
+    for owner_id in _owners(actor):
+        # For the open states the text of the partial index's own condition, so that every plan may use that index.
+        states = OPEN_TASK if filters.states == OPEN_STATES else Task.state.in_(sorted(filters.states))
+        query = select(Task).where(Task.owner_id == owner_id, states)
+        if filters.kinds:
+            query = query.where(Task.kind.in_(sorted(filters.kinds)))
+        if filters.due_before is not None:
+            query = query.where(Task.due_at < filters.due_before)
+        if filters.due_after is not None:
+            query = query.where(Task.due_at >= filters.due_after)
+        if after is not None:
+            query = query.where(tuple_(Task.due_at, Task.id) > tuple_(*after))
+        pages.extend(session.scalars(query.order_by(Task.due_at, Task.id).limit(min(limit, PAGE_LIMIT))))
+    return sorted(pages, key=lambda task: (task.due_at, task.id))[:limit]
+
+
+def _owners(actor: Actor) -> list[UUID]:
+    return [actor.id] if actor.organisation_id is None else [actor.id, actor.organisation_id]
+
+
+def read_task(session: Session, actor: Actor, task_id: UUID) -> Task:
+    """One task of the actor or its organisation. Raises ``NotFound`` for anybody else's."""
+    authorize(actor, Action.READ_INBOX)
+    task = session.get(Task, task_id)
+    if task is None or task.owner_id not in _owners(actor):
+        raise NotFound("There is no such task, or it is not yours to see.")
+    return task
+
+
+def move_task(
+    session: Session,
+    actor: Actor,
+    task_id: UUID,
+    step: TaskStep,
+    *,
+    version: int | None = None,
+    reason: str | None = None,
+    to: UUID | None = None,
+) -> Task:
+    """Accept, start, complete, reject or forward a task.
+
+    Rejecting and forwarding need a ``reason`` (stored sealed); forwarding needs ``to``, an account of the same
+    organisation. Raises ``StaleVersion`` when ``version`` is given and somebody else was faster.
+    """
+    authorize(actor, Action.WORK_TASK)
+    task = read_task(session, actor, task_id)
+    if version is not None and task.version != version:
+        raise StaleVersion("Somebody else changed this task since you read it.", field="version")
+    if step in (TaskStep.REJECT, TaskStep.FORWARD) and not reason:
+        raise InvalidInput("A reason is needed to reject or forward a task.", field="reason")
+    if step is TaskStep.FORWARD:
+        task.owner_id = _colleague(session, actor, to)
+        task.accepted_by = None
+    task.state = TASK_TRANSITIONS.advance(TaskState(task.state), step, actor.role)
+    if step is TaskStep.ACCEPT:
+        task.accepted_by = actor.id
+    if reason:
+        box(session, task.owner_id).seal(task, "reason", reason)
+    if task.state not in OPEN_STATES:
+        task.ended_at = clock.now()
+    record(session, actor, f"task.{step}", "task", task.id, episode_id=task.episode_id, kind=task.kind)
+    return task
+
+
+def _colleague(session: Session, actor: Actor, account_id: UUID | None) -> UUID:
+    colleague = session.get(Account, account_id) if account_id else None
+    if colleague is None or colleague.organisation_id != actor.organisation_id or colleague.disabled_at is not None:
+        raise InvalidInput("A task can be forwarded to an active colleague of your own organisation.", field="to")
+    return colleague.id
+
+
+def settle_tasks(
+    session: Session,
+    actor: Actor,
+    subject: Subject,
+    kinds: Collection[TaskKind],
+    step: TaskStep = TaskStep.COMPLETE,
+) -> int:
+    """End the open tasks of ``kinds`` about ``subject``: it was done, or fell away. Gives how many."""
+    session.flush()
+    open_tasks = session.scalars(
+        select(Task).where(Task.subject_id == subject.id, Task.kind.in_(kinds), Task.state.in_(sorted(OPEN_STATES)))
+    ).all()
+    for task in open_tasks:
+        task.state = TASK_TRANSITIONS.advance(TaskState(task.state), step, actor.role)
+        task.ended_at = clock.now()
+        record(session, actor, f"task.{step}", "task", task.id, episode_id=task.episode_id, kind=task.kind)
+    return len(open_tasks)

@@ -1,0 +1,167 @@
+"""Boxes seal and open the columns of one owner's rows with AES-256-GCM (NIST SP 800-38D).
+
+A sealed value is ``version (1) | data key id (16) | nonce (12) | ciphertext and tag``. The additional data binds
+tenant, table, column, row and data key, so that a value copied to another place does not open. Nonces are random 96-bit
+values; an owner's key seals far fewer than the 2^32 values that the standard allows.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import Any, Protocol
+from uuid import UUID
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from services.core import clock
+from services.core.config import config
+from services.core.errors import UnreadableSeal
+from services.core.ids import new_id
+from services.core.personal import Personal
+from services.vault.keyring import KeySet, keyring
+from services.vault.models import DataKey, Purpose
+
+VERSION = b"\x01"
+NONCE_BYTES = 12
+CACHE_SECONDS = 60.0
+CACHE_OWNERS = 4096
+
+
+class SealedRow(Protocol):
+    """Any table row with an id and sealed columns."""
+
+    __tablename__: str
+    id: Any
+
+
+class Box:
+    """The data keys of one owner for one purpose, unwrapped and ready."""
+
+    def __init__(self, active: UUID, keys: dict[UUID, AESGCM]) -> None:
+        self.active = active
+        self._keys = keys
+
+    def seal(self, row: SealedRow, column: str, value: Any) -> None:
+        """Encrypt ``value`` (any JSON value, or one wrapped as ``Personal``) into ``row.column``; None clears it."""
+        plain = value.reveal() if isinstance(value, Personal) else value
+        setattr(row, column, None if plain is None else self.seal_bytes(row, column, _to_bytes(plain)))
+
+    def open(self, row: SealedRow, column: str) -> Personal[Any]:
+        """Decrypt ``row.column``. An empty one opens to ``Personal(None)``; a spoilt one raises ``UnreadableSeal``."""
+        stored = getattr(row, column)
+        return Personal(None if stored is None else json.loads(self.open_bytes(row, column, stored)))
+
+    def seal_bytes(self, row: SealedRow, column: str, plain: bytes) -> bytes:
+        """The sealed form of ``plain`` for that place."""
+        nonce = os.urandom(NONCE_BYTES)
+        sealed = self._keys[self.active].encrypt(nonce, plain, _binding(row, column, self.active))
+        return VERSION + self.active.bytes + nonce + sealed
+
+    def open_bytes(self, row: SealedRow, column: str, stored: bytes) -> bytes:
+        """The plain bytes of a stored value, once its tag is checked. Raises ``UnreadableSeal``."""
+        key_id = sealing_key_of(stored)
+        key = self._keys.get(key_id)
+        if key is None:
+            raise UnreadableSeal("A sealed value names a data key that its owner does not have.")
+        try:
+            return key.decrypt(stored[17:29], bytes(stored[29:]), _binding(row, column, key_id))
+        except InvalidTag:
+            raise UnreadableSeal(f"A sealed value in {row.__tablename__}.{column} was altered or moved.") from None
+
+
+def sealing_key_of(stored: bytes) -> UUID:
+    """The id of the data key that sealed a stored value. Raises ``UnreadableSeal`` for anything that is not one."""
+    if len(stored) < 1 + 16 + NONCE_BYTES + 16 or stored[:1] != VERSION:
+        raise UnreadableSeal("A stored value does not have the form of a sealed value.")
+    return UUID(bytes=bytes(stored[1:17]))
+
+
+def _binding(row: SealedRow, column: str, key_id: UUID) -> bytes:
+    return f"{config().tenant}|{row.__tablename__}|{column}|{row.id}|{key_id}".encode()
+
+
+def _to_bytes(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def wrapping_keys(purpose: Purpose) -> KeySet:
+    """The key-encryption keys of a purpose."""
+    ring = keyring()
+    return ring.record_keys if purpose is Purpose.RECORD else ring.psychotherapy_notes_keys
+
+
+def wrap(data_key_id: UUID, owner_id: UUID, purpose: Purpose, raw: bytes) -> tuple[str, bytes]:
+    """Encrypt a data key under the active key-encryption key: its name and the wrapped bytes."""
+    keys = wrapping_keys(purpose)
+    nonce = os.urandom(NONCE_BYTES)
+    binding = f"{config().tenant}|data_keys|{data_key_id}|{owner_id}|{purpose}|{keys.active}".encode()
+    return keys.active, nonce + AESGCM(keys[keys.active]).encrypt(nonce, raw, binding)
+
+
+def unwrap(row: DataKey) -> bytes:
+    """The raw data key of a stored row. Raises ``UnreadableSeal`` when it was altered or belongs elsewhere."""
+    binding = f"{config().tenant}|data_keys|{row.id}|{row.owner_id}|{row.purpose}|{row.wrapping_key}".encode()
+    key = wrapping_keys(Purpose(row.purpose))[row.wrapping_key]
+    try:
+        return AESGCM(key).decrypt(row.wrapped[:NONCE_BYTES], bytes(row.wrapped[NONCE_BYTES:]), binding)
+    except InvalidTag:
+        raise UnreadableSeal("A wrapped data key was altered or moved.") from None
+
+
+_cache: dict[tuple[UUID, Purpose], tuple[float, Box]] = {}
+
+
+def box(session: Session, owner_id: UUID, purpose: Purpose = Purpose.RECORD) -> Box:
+    """The box of an owner; its first data key is created when there is none yet.
+
+    Boxes are remembered for a minute. That is safe across rotation: an older key still opens everything, and what it
+    seals meanwhile is found by re-encryption through the key id in front of each value.
+    """
+    cached = _cache.get((owner_id, purpose))
+    if cached is not None and time.monotonic() - cached[0] < CACHE_SECONDS:
+        return cached[1]
+    rows = session.scalars(
+        select(DataKey).where(DataKey.owner_id == owner_id, DataKey.purpose == purpose).order_by(DataKey.created_at)
+    ).all()
+    if not rows:
+        # Not remembered: the transaction that creates the key may still roll back.
+        return _new_box(session, owner_id, purpose)
+    opened = Box(rows[-1].id, {row.id: AESGCM(unwrap(row)) for row in rows})
+    if len(_cache) >= CACHE_OWNERS:
+        _cache.clear()
+    if not any(row in session.new for row in rows) and not session.info.get("fresh_data_keys"):
+        _cache[owner_id, purpose] = (time.monotonic(), opened)
+    return opened
+
+
+def _new_box(session: Session, owner_id: UUID, purpose: Purpose) -> Box:
+    row = add_data_key(session, owner_id, purpose)
+    return Box(row.id, {row.id: AESGCM(unwrap(row))})
+
+
+def add_data_key(session: Session, owner_id: UUID, purpose: Purpose) -> DataKey:
+    """Give an owner a fresh data key, which seals from now on; also how re-encryption begins."""
+    key_id = new_id()
+    wrapping_key, wrapped = wrap(key_id, owner_id, purpose, AESGCM.generate_key(256))
+    row = DataKey(
+        id=key_id,
+        owner_id=owner_id,
+        purpose=purpose,
+        wrapping_key=wrapping_key,
+        wrapped=wrapped,
+        created_at=clock.now(),
+    )
+    session.add(row)
+    session.flush([row])
+    session.info["fresh_data_keys"] = True
+    return row
+
+
+def forget_boxes() -> None:
+    """Drop every remembered box, so that the next use reads the stored keys again."""
+    _cache.clear()

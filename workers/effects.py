@@ -1,0 +1,127 @@
+"""From an opened event to its effects, as ``services/routing.py`` lists them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from services import routing
+from services.audit.records import record
+from services.core import clock
+from services.core.actors import SYSTEM
+from services.core.errors import NotFound
+from services.core.programme import Programme
+from services.core.vocabulary import EventKind, NoticeKind, Party
+from services.messaging import incoming, notices
+from services.messaging.due_times import due_after
+from services.messaging.outbox import Subject
+from services.messaging.tasks import open_task
+from services.people.models import Episode
+from services.people.organisations import operations_desk
+from services.routing import Call, Errand, Inform, Owner, Page, Sms, Task, Work
+from services.shipping import tracking
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedEvent:
+    """An event as its party's worker reads it."""
+
+    id: UUID
+    party: Party
+    kind: EventKind
+    subject: Subject
+    episode_id: UUID | None
+    data: Mapping[str, Any] = field(repr=False)
+
+    @classmethod
+    def from_payload(cls, event_id: UUID, party: Party, kind: EventKind, payload: Mapping[str, Any]) -> OpenedEvent:
+        """Read what ``outbox.emit`` sealed."""
+        subject_kind, subject_id = payload["subject"]
+        episode = payload["episode"]
+        return cls(
+            event_id,
+            party,
+            kind,
+            Subject(subject_kind, UUID(subject_id)),
+            None if episode is None else UUID(episode),
+            payload["data"],
+        )
+
+
+WORK: Final[Mapping[Work, Callable[[Session, UUID, Programme], None]]] = {
+    Work.READ_SMS: incoming.read_sms,
+    Work.READ_SMS_STATUS: incoming.read_sms_status,
+    Work.READ_CARRIER_EVENT: tracking.read_carrier_event,
+}
+
+
+def carry_out(session: Session, events: Sequence[OpenedEvent], programme: Programme) -> None:
+    """Carry out all effects of ``events``, in order, within the caller's transaction."""
+    wanted = {event.episode_id for event in events if event.episode_id is not None}
+    episodes = {row.id: row for row in session.scalars(select(Episode).where(Episode.id.in_(wanted)))} if wanted else {}
+    for event in events:
+        episode = None if event.episode_id is None else episodes.get(event.episode_id)
+        for effect in routing.ROUTES[event.kind][event.party]:
+            _carry_out_one(session, event, effect, episode, programme)
+        record(
+            session,
+            SYSTEM,
+            "event.handle",
+            event.subject.kind,
+            event.subject.id,
+            episode_id=event.episode_id,
+            event=event.id,
+            kind=event.kind,
+            party=event.party,
+        )
+
+
+def _carry_out_one(
+    session: Session, event: OpenedEvent, effect: routing.Effect, episode: Episode | None, programme: Programme
+) -> None:
+    match effect:
+        case Task():
+            open_task(
+                session,
+                effect.kind,
+                party=event.party,
+                owner_id=_owner_id(session, effect.owner, event, episode),
+                subject=event.subject,
+                due_at=due_after(clock.now(), effect.due, programme),
+                priority=effect.priority,
+                episode_id=event.episode_id,
+                event_id=event.id,
+            )
+        case Sms(kind=kind):
+            named = NoticeKind(event.data["notice"]) if kind is None else kind
+            notices.text_patient(session, named, event.subject, episode, event.id, event.data, programme)
+        case Inform(owner=owner):
+            owner_id = _owner_id(session, owner, event, episode)
+            notices.inform(session, owner_id, event.kind, event.subject, event.episode_id, event.id)
+        case Page(owner=owner):
+            notices.page(session, _owner_id(session, owner, event, episode), event.subject, event.id, programme)
+        case Call(work=work):
+            WORK[work](session, event.subject.id, programme)
+        case Errand():
+            pass  # ``handlers.run_errands`` follows every bag
+
+
+def _owner_id(session: Session, owner: Owner, event: OpenedEvent, episode: Episode | None) -> UUID:
+    """Whose task or notice it is. A person who is not on the care team yet is stood in for by the organisation."""
+    if owner is Owner.ADDRESSEE:
+        return UUID(event.data["owner"])
+    if owner is Owner.OPERATIONS:
+        return operations_desk(session)
+    if episode is None:
+        raise NotFound("This event names no episode, so its owner cannot be found.")
+    return {
+        Owner.THERAPIST: episode.therapist_id or episode.practice_id,
+        Owner.PRESCRIBER: episode.prescriber_id or episode.medical_team_id,
+        Owner.MEDICAL_TEAM: episode.medical_team_id,
+        Owner.PHARMACY: episode.pharmacy_id,
+    }[owner]

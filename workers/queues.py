@@ -1,0 +1,82 @@
+"""One RQ queue per party, and the bags that travel through them.
+
+A bag is one RQ job with up to N sealed envelopes, so that throughput does not die on RQ's cost per job. The job's
+arguments are what they look like in Redis: party, event ids, kinds, key names and ciphertext; nothing personal. Jobs
+leave no result, no description and no failure behind: what became of an event stands in PostgreSQL.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from rq import Queue
+from rq.serializers import JSONSerializer
+
+from services.core.config import config
+from services.core.vocabulary import Party
+
+HANDLE_BAG = "workers.handlers.handle_bag"
+RUN_ERRANDS = "workers.handlers.run_errands"
+JOB_TIMEOUT_SECONDS = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A sealed event on its way."""
+
+    id: UUID
+    kind: str
+    key_name: str
+    sealed: bytes
+
+    def packed(self) -> list[str]:
+        """As JSON types, for the queue."""
+        return [str(self.id), self.kind, self.key_name, base64.b64encode(self.sealed).decode("ascii")]
+
+
+def unpacked(fields: Sequence[str]) -> Envelope:
+    """An envelope from the queue. Raises ``ValueError`` when the fields are not one."""
+    event_id, kind, key_name, sealed = fields
+    return Envelope(UUID(event_id), kind, key_name, base64.b64decode(sealed, validate=True))
+
+
+def connect() -> Redis:
+    """A connection to Redis that fails fast; whoever uses it decides whether to try again."""
+    return Redis.from_url(
+        config().redis_url.reveal(),
+        socket_connect_timeout=2,
+        socket_timeout=None,
+        retry=Retry(NoBackoff(), 0),
+        health_check_interval=30,
+    )
+
+
+def queue_of(party: Party, redis: Redis) -> Queue:
+    """The queue of a party."""
+    return Queue(party.value, connection=redis, serializer=JSONSerializer, default_timeout=JOB_TIMEOUT_SECONDS)
+
+
+def push_bags(redis: Redis, party: Party, envelopes: Sequence[Envelope], bag_size: int) -> int:
+    """Put envelopes into the party's queue, ``bag_size`` to a job; gives the number of jobs."""
+    queue = queue_of(party, redis)
+    bags = [envelopes[start : start + bag_size] for start in range(0, len(envelopes), bag_size)]
+    for bag in bags:
+        push(queue, HANDLE_BAG, party.value, [envelope.packed() for envelope in bag])
+    return len(bags)
+
+
+def push(queue: Queue, work: str, *arguments: Any) -> None:
+    """Enqueue a job that leaves nothing behind."""
+    queue.enqueue_call(work, args=arguments, result_ttl=0, failure_ttl=60, description=work)
+
+
+def depths(redis: Redis, parties: Iterable[Party] = Party) -> dict[Party, int]:
+    """How many jobs wait in each party's queue."""
+    return {party: queue_of(party, redis).count for party in parties}

@@ -1,0 +1,66 @@
+"""The relay: moves sealed events from the outbox into the parties' queues. It cannot read them.
+
+It pushes first and commits the mark afterwards: killed in between, it relays an event twice and the worker notices.
+Only one relay is active; others wait for the database lock and take over when it goes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from datetime import timedelta
+
+import structlog
+from redis import Redis
+from redis.exceptions import RedisError
+from sqlalchemy.exc import DBAPIError
+
+from services.core.database import transaction
+from services.core.programme import Programme
+from services.core.vocabulary import Party
+from services.messaging.outbox import take_due
+from workers.queues import Envelope, connect, push_bags
+from workers.standby import Standby, Stop
+
+log = structlog.get_logger()
+
+BATCH = 1000
+BUSY_PAUSE_SECONDS = 0.01
+IDLE_PAUSE_SECONDS = 0.05
+TROUBLE_PAUSE_SECONDS = 0.5
+
+
+def relay_once(redis: Redis, programme: Programme) -> int:
+    """Relay one batch of due events; gives how many. Raises what PostgreSQL or Redis raise, leaving all events due."""
+    acknowledge_within = timedelta(seconds=programme.number("relay.acknowledge_within_seconds"))
+    bag_size = programme.whole("relay.bag_size")
+    with transaction() as session:
+        due = take_due(session, BATCH, acknowledge_within)
+        by_party: dict[Party, list[Envelope]] = defaultdict(list)
+        for row in due:
+            by_party[Party(row.party)].append(Envelope(row.id, row.kind, row.key_name, row.envelope))
+        for party, envelopes in by_party.items():
+            push_bags(redis, party, envelopes, bag_size)
+    if due:
+        again = sum(1 for row in due if row.relays)
+        log.info("events_relayed", count=len(due), again=again)
+    return len(due)
+
+
+def run(programme: Programme, stop: Stop) -> None:
+    """Relay until told to stop, whatever PostgreSQL and Redis do meanwhile."""
+    redis = connect()
+    standby = Standby("relay")
+    while not stop.is_set():
+        try:
+            if not standby.is_active():
+                stop.wait(TROUBLE_PAUSE_SECONDS)
+                continue
+            relayed = relay_once(redis, programme)
+            stop.wait(BUSY_PAUSE_SECONDS if relayed else IDLE_PAUSE_SECONDS)
+        except (DBAPIError, RedisError) as error:
+            # Names only: the text of a database error may hold values.
+            log.warning("relay_interrupted", error=type(error).__name__)
+            standby.release()
+            time.sleep(TROUBLE_PAUSE_SECONDS)
+    standby.release()

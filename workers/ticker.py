@@ -1,0 +1,113 @@
+"""The ticker: everything that happens because time passes. One is active; others stand by (see ``standby.py``).
+
+Each beat runs the list below. A step that fails is logged and tried again on the next beat; it does not stop the rest.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+from redis.exceptions import RedisError
+from sqlalchemy.exc import DBAPIError
+
+from services.audit.verification import sign_heads
+from services.core.config import config
+from services.core.database import transaction
+from services.core.programme import Programme
+from services.messaging.escalations import escalate_due
+from services.messaging.timers import fire_due
+from workers.errands import ERRANDS
+from workers.queues import RUN_ERRANDS, connect, push, queue_of
+from workers.standby import Standby, Stop
+
+log = structlog.get_logger()
+
+BEAT_SECONDS = 0.5
+
+
+@dataclass
+class Step:
+    """One thing to do every ``every_seconds``."""
+
+    name: str
+    run: Callable[[Programme], None]
+    every_seconds: float
+    last: float = 0.0
+
+    def is_due(self, moment: float) -> bool:
+        """Whether it is time again, on the machine's own clock: moving the service's clock must not starve a step."""
+        return moment - self.last >= self.every_seconds
+
+
+def fire_timers(programme: Programme) -> None:
+    """Emit the events whose time has come."""
+    _until_none(lambda: _in_transaction(lambda session: fire_due(session)), "timers_fired")
+
+
+def escalate_tasks(programme: Programme) -> None:
+    """Escalate the tasks that are past their time."""
+    _until_none(lambda: _in_transaction(lambda session: escalate_due(session, programme)), "tasks_escalated")
+
+
+def ask_for_errands(programme: Programme) -> None:
+    """Let the workers make the outside calls that became due by time alone, such as texts held over night."""
+    redis = connect()
+    for party in ERRANDS:
+        queue = queue_of(party, redis)
+        if queue.count == 0:
+            push(queue, RUN_ERRANDS, party.value)
+
+
+def sign_audit_heads(programme: Programme) -> None:
+    """Sign where the audit chains end, in the database and in a file outside it."""
+    with transaction() as session:
+        sign_heads(session, config().audit_heads_file)
+
+
+def steps() -> Sequence[Step]:
+    """What the ticker does, and how often."""
+    return (
+        Step("fire_timers", fire_timers, BEAT_SECONDS),
+        Step("escalate_tasks", escalate_tasks, BEAT_SECONDS),
+        Step("ask_for_errands", ask_for_errands, 1.0),
+        Step("sign_audit_heads", sign_audit_heads, 60.0),
+    )
+
+
+def run(programme: Programme, stop: Stop) -> None:
+    """Tick until told to stop, whatever PostgreSQL and Redis do meanwhile."""
+    standby = Standby("ticker")
+    due_steps = steps()
+    while not stop.is_set():
+        try:
+            if standby.is_active():
+                _beat(due_steps, programme)
+        except DBAPIError as error:
+            log.warning("ticker_interrupted", error=type(error).__name__)
+            standby.release()
+        stop.wait(BEAT_SECONDS)
+    standby.release()
+
+
+def _beat(due_steps: Sequence[Step], programme: Programme) -> None:
+    for step in due_steps:
+        if not step.is_due(time.monotonic()):
+            continue
+        step.last = time.monotonic()
+        try:
+            step.run(programme)
+        except (DBAPIError, RedisError) as error:
+            log.warning("ticker_step_failed", step=step.name, error=type(error).__name__)
+
+
+def _until_none(once: Callable[[], int], event: str) -> None:
+    while count := once():
+        log.info(event, count=count)
+
+
+def _in_transaction(work: Callable[..., int]) -> int:
+    with transaction() as session:
+        return work(session)

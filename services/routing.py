@@ -40,6 +40,8 @@ class Work(StrEnum):
     READ_CARRIER_EVENT = "read_carrier_event"
     READ_SMS = "read_sms"
     READ_SMS_STATUS = "read_sms_status"
+    END_PRESCRIPTION = "end_prescription"
+    CHECK_SILENCE = "check_silence"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +124,15 @@ ROUTES: Final[Mapping[E, Mapping[Party, tuple[Effect, ...]]]] = {
 
     # Prescription, fill and shipment
     E.PRESCRIPTION_DRAFTED: {
-        _MEDICAL: (Task(T.SIGN_PRESCRIPTION, Owner.PRESCRIBER, "sla.next_day_hours"),)},
+        _MEDICAL: (Task(T.SIGN_PRESCRIPTION, Owner.ADDRESSEE, "sla.next_day_hours"),)},  # the named prescriber
     E.PRESCRIPTION_SIGNED: {
         _PHARMACY: (Task(T.FILL_PRESCRIPTION, Owner.PHARMACY, "sla.fill_hours"),),
         _THERAPIST: (Inform(Owner.THERAPIST),)},
     E.PRESCRIPTION_CANCELLED: {
         _PHARMACY: (Task(T.STOP_FILLING, Owner.PHARMACY, "sla.immediate_minutes", _STAT),),
         _THERAPIST: (Inform(Owner.THERAPIST),)},
+    E.PRESCRIPTION_EXPIRED: {  # a timer set at signing
+        _PHARMACY: (Call(Work.END_PRESCRIPTION),)},
     E.FILL_RECORDED: {
         _PHARMACY: (Task(T.SHIP_FILL, Owner.PHARMACY, "sla.next_day_hours"),)},
     E.SHIPMENT_CREATED: {
@@ -166,6 +170,8 @@ ROUTES: Final[Mapping[E, Mapping[Party, tuple[Effect, ...]]]] = {
             Task(T.FILE_FORM_106, Owner.PHARMACY, "sla.form_106_days")),
         _MEDICAL: (Task(T.DECIDE_REPLACEMENT, Owner.PRESCRIBER, "sla.next_day_hours", _URGENT),),
         _THERAPIST: (Task(T.RECHECK_SESSION_DATE, Owner.THERAPIST, "sla.same_day_hours", _URGENT),)},
+    E.SHIPMENT_LOST_AGAIN: {
+        _MEDICAL: (Task(T.REVIEW_DIVERSION, Owner.MEDICAL_TEAM, "sla.next_day_hours", _URGENT),)},
     E.SHIPMENT_DAMAGED: {
         _PATIENT: (Sms(N.PACKAGE_PROBLEM),),
         _PHARMACY: (Task(T.TRACE_SHIPMENT, Owner.PHARMACY, "sla.same_day_hours", _URGENT),),
@@ -176,6 +182,8 @@ ROUTES: Final[Mapping[E, Mapping[Party, tuple[Effect, ...]]]] = {
         _PHARMACY: (Task(T.TRACE_SHIPMENT, Owner.PHARMACY, "sla.same_day_hours"),)},
     E.SHIPMENT_UNSIGNED: {
         _PHARMACY: (Task(T.REVIEW_DELIVERY, Owner.PHARMACY, "sla.same_day_hours"),)},
+    E.SHIPMENT_SILENCE_DUE: {  # a timer that runs until the parcel has arrived
+        _PHARMACY: (Call(Work.CHECK_SILENCE),)},
     E.RECEIPT_CONFIRMED: {
         _THERAPIST: (Inform(Owner.THERAPIST),)},
     E.RECEIPT_DISPUTED: {
@@ -248,12 +256,16 @@ ROUTES: Final[Mapping[E, Mapping[Party, tuple[Effect, ...]]]] = {
         _THERAPIST: (Task(T.CHECK_ON_PATIENT, Owner.THERAPIST, "sla.immediate_minutes", _STAT), Page(Owner.THERAPIST)),
         _MEDICAL: (Task(T.CHECK_ON_PATIENT, Owner.PRESCRIBER, "sla.immediate_minutes", _STAT),
                    Page(Owner.MEDICAL_TEAM))},
+    E.SMS_CRISIS_UNPLACED: {  # from nobody with an open episode
+        _OPERATIONS: (Task(T.READ_MESSAGE, Owner.OPERATIONS, "sla.immediate_minutes", _STAT), Page(Owner.OPERATIONS))},
     E.CARRIER_EVENT_RECEIVED: {_PHARMACY: (Call(Work.READ_CARRIER_EVENT),)},
     E.SIGN_IN_CODE_ASKED: {_PATIENT: (Sms(N.SIGN_IN_CODE),)},
     E.NOTICE_UNDELIVERED: {
         _THERAPIST: (Task(T.CONTACT_PATIENT, Owner.THERAPIST, "sla.next_day_hours"),)},
     E.NOTICE_FATE_UNKNOWN: {
         _OPERATIONS: (Task(T.RECONCILE_NOTICE, Owner.OPERATIONS, "sla.same_day_hours"),)},
+    E.PAGE_UNDELIVERED: {
+        _OPERATIONS: (Task(T.RECONCILE_NOTICE, Owner.OPERATIONS, "sla.immediate_minutes", _STAT),)},
 
     # Keeping work from getting lost
     E.TASK_REMINDED: {

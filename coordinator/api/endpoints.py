@@ -28,6 +28,7 @@ from services.core.actors import NOBODY, Actor
 from services.core.database import transaction
 from services.core.errors import InvalidInput
 from services.people.access import Action, authorize
+from services.people.attempts import Refused
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -87,7 +88,10 @@ def endpoint(
 
     def declare(view: View) -> View:
         def call_view(*inputs: Any, **path_values: Any) -> Any:
-            return view(g.call, *inputs, **path_values)
+            result = view(g.call, *inputs, **path_values)
+            if isinstance(result, Refused):
+                raise _CountedRefusal(result)
+            return result
 
         inner = wraps(view)(call_view)
         inner = blueprint.response(status, answer)(inner)
@@ -111,15 +115,11 @@ def endpoint(
             if body is not None and not request.is_json:
                 raise UnsupportedMediaType
             with transaction() as session:
-                actor, principal = _enter(session, action, method)
-                g.call = Call(session, actor, _version())
-
-                def answer_now() -> Response:
-                    response: Response = inner(**path_values)
-                    session.flush()
-                    return _with_etag(response)
-
-                return answer_once(session, principal, answer_now) if method == "POST" else answer_now()
+                try:
+                    return _answer(session, inner, action, method, path_values)
+                except _CountedRefusal as counted:
+                    refused = counted.refused
+            raise refused.error
 
         blueprint.route(path, methods=[method])(handle)
         return view
@@ -128,6 +128,33 @@ def endpoint(
 
 
 ANONYMOUS = "anonymous"
+
+
+class _CountedRefusal(Exception):
+    """A view returned ``Refused``: a failed sign-in or signing, whose count must stay though the request is refused."""
+
+    def __init__(self, refused: Refused) -> None:
+        super().__init__()
+        self.refused = refused
+
+
+def _answer(
+    session: Session,
+    inner: Callable[..., Response],
+    action: Action | None,
+    method: str,
+    path_values: Mapping[str, Any],
+) -> Response:
+    """Everything between opening and committing the request's transaction."""
+    actor, principal = _enter(session, action, method)
+    g.call = Call(session, actor, _version())
+
+    def answer_now() -> Response:
+        response = inner(**path_values)
+        session.flush()
+        return _with_etag(response)
+
+    return answer_once(session, principal, answer_now) if method == "POST" else answer_now()
 
 
 def _enter(session: Session, action: Action | None, method: str) -> tuple[Actor, str]:

@@ -7,7 +7,6 @@ from sqlalchemy.orm import Session
 
 from services.core.actors import Actor
 from services.core.errors import NotAllowed, NotSignedIn
-from services.core.personal import Secret
 from services.people import tokens
 
 
@@ -16,7 +15,7 @@ def authenticate(session: Session, *, is_read: bool) -> Actor:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise NotSignedIn("Send a bearer token: sign in first, or open your personal link.")
-    caller = tokens.actor_of(session, Secret(token.strip()))
+    caller = tokens.actor_of(session, token.strip())
     if not tokens.scope_allows(caller.scopes, is_read=is_read):
         raise NotAllowed("This token may only read.", rule="access.scope")
     return caller.actor

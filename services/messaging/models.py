@@ -111,15 +111,23 @@ class Timer(Base):
     outcome: Mapped[str | None] = mapped_column(String(10))
 
 
+ON_ITS_WAY = text("state IN ('pending', 'held', 'sending')")
+OF_UNKNOWN_FATE = text("state = 'unknown'")
+
+
 class Notice(Base):
-    """A message to one person: a text message, or an in-app notice. Address and text are sealed."""
+    """A message to one person: a text message, or an in-app notice. Address and text are sealed.
+
+    ``send_at`` is when it is to be sent or looked at next, ``attempted_at`` when the latest attempt began, ``sent_at``
+    when the provider took it. Two notices never share a ``once_key``.
+    """
 
     __tablename__ = "notices"
     __table_args__ = (
-        Index("ix_notices_send_at", "send_at", postgresql_where=text("state IN ('pending', 'held', 'sending')")),
+        Index("ix_notices_send_at", "send_at", postgresql_where=ON_ITS_WAY),
         Index("ix_notices_recipient_id", "recipient_id", "created_at"),
         Index("ix_notices_provider_id", "provider_id"),
-        Index("ix_notices_unknown", "created_at", postgresql_where=text("state = 'unknown'")),
+        Index("ix_notices_unknown", "send_at", postgresql_where=OF_UNKNOWN_FATE),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -137,7 +145,9 @@ class Notice(Base):
     reason: Mapped[str | None] = mapped_column(String(60))
     send_at: Mapped[datetime | None]
     expires_at: Mapped[datetime | None]
+    once_key: Mapped[str | None] = mapped_column(String(120), unique=True)
     attempts: Mapped[int] = mapped_column(SmallInteger, default=0)
+    attempted_at: Mapped[datetime | None]
     provider_id: Mapped[str | None] = mapped_column(String(40))
     provider_status: Mapped[str | None] = mapped_column(String(20))
     error_code: Mapped[str | None] = mapped_column(String(20))

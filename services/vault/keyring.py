@@ -15,10 +15,10 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import Mapping
-from functools import cached_property, lru_cache
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
@@ -29,6 +29,8 @@ from services.core.config import config
 from services.core.errors import InvalidConfiguration
 from services.core.ids import new_id
 from services.core.vocabulary import Party
+
+Parsed = TypeVar("Parsed")
 
 GENERATED_MARK = "GENERATED"
 SEED_BYTES = 64  # of an ML-KEM-768 private key; an X25519 private key of 32 bytes follows it
@@ -56,66 +58,91 @@ class KeySet:
 
 
 class Keyring:
-    """Reads key files on demand. Raises ``InvalidConfiguration`` when this process was not given a file it asks for."""
+    """Reads key files on demand, and again when one changes, so that a rotation needs no restart.
+
+    Raises ``InvalidConfiguration`` when this process was not given a file that it asks for.
+    """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self._files: dict[str, tuple[int, Any]] = {}
 
-    def _read(self, name: str) -> dict[str, Any]:
+    def _read(self, name: str, parse: Callable[[Any], Parsed]) -> Parsed:
+        """What ``parse`` makes of a key file, remembered until the file changes."""
+        path = self.directory / name
         try:
-            document: dict[str, Any] = json.loads((self.directory / name).read_bytes())
+            changed = path.stat().st_mtime_ns
+            known = self._files.get(name)
+            if known is None or known[0] != changed:
+                known = (changed, parse(json.loads(path.read_bytes())))
+                self._files[name] = known
         except OSError as error:
             raise InvalidConfiguration(f"The keyring lacks {name}, which this process needs.") from error
-        return document
+        parsed: Parsed = known[1]
+        return parsed
 
-    @cached_property
+    @property
     def record_keys(self) -> KeySet:
         """Key-encryption keys that wrap the data keys of the ordinary record."""
-        return KeySet(self._read("vault.json")["record"])
+        return self._read("vault.json", _VaultFile).record
 
-    @cached_property
+    @property
     def psychotherapy_notes_keys(self) -> KeySet:
         """Key-encryption keys of psychotherapy notes, apart from all others (45 CFR 164.501)."""
-        return KeySet(self._read("psychotherapy_notes.json")["record"])
+        return self._read("psychotherapy_notes.json", lambda document: KeySet(document["record"]))
 
-    @cached_property
+    @property
     def index_key(self) -> bytes:
-        """The HMAC key of blind indexes."""
-        return base64.b64decode(self._read("vault.json")["index"])
+        """The HMAC key of blind indexes. It is not rotated: every index would have to be made anew."""
+        return self._read("vault.json", _VaultFile).index
 
-    @cached_property
+    @property
     def audit_key(self) -> bytes:
         """The HMAC key that chains audit records."""
-        return base64.b64decode(self._read("audit.json")["chain"])
+        return self._read("audit.json", _AuditFile).chain
 
-    @cached_property
+    @property
     def audit_signing_key(self) -> Ed25519PrivateKey:
         """Signs the heads of the audit chains."""
-        return Ed25519PrivateKey.from_private_bytes(base64.b64decode(self._read("audit.json")["signing"]))
+        return self._read("audit.json", _AuditFile).signing
 
-    @cached_property
+    @property
     def prescription_keys(self) -> KeySet:
         """Ed25519 private keys (raw) that sign prescriptions after the practitioner's two-factor act."""
-        return KeySet(self._read("signing.json"))
-
-    @cached_property
-    def _public_parties(self) -> dict[str, KeySet]:
-        return {party: KeySet(keys) for party, keys in self._read("parties.json").items()}
-
-    @cached_property
-    def _sealing_keys(self) -> dict[Party, tuple[str, MLKEM768X25519PublicKey]]:
-        return {
-            Party(party): (keys.active, _public_key(keys[keys.active])) for party, keys in self._public_parties.items()
-        }
+        return self._read("signing.json", KeySet)
 
     def sealing_key(self, party: Party) -> tuple[str, MLKEM768X25519PublicKey]:
         """The name and the public key to seal with for ``party``."""
-        return self._sealing_keys[party]
+        return self._read("parties.json", _sealing_keys)[party]
 
-    @lru_cache(maxsize=64)  # noqa: B019 - a keyring lives as long as its process
     def opening_key(self, party: Party, name: str) -> MLKEM768X25519PrivateKey:
         """The private key ``name`` of ``party``; only that party's worker is given the file."""
-        return _private_key(KeySet(self._read(f"party-{party}.json"))[name])
+        try:
+            return self._read(f"party-{party}.json", _opening_keys)[name]
+        except KeyError:
+            raise InvalidConfiguration(f"The keyring has no key '{name}' of this party.") from None
+
+
+class _VaultFile:
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        self.record = KeySet(document["record"])
+        self.index = base64.b64decode(document["index"])
+
+
+class _AuditFile:
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        self.chain = base64.b64decode(document["chain"])
+        self.signing = Ed25519PrivateKey.from_private_bytes(base64.b64decode(document["signing"]))
+
+
+def _sealing_keys(document: Mapping[str, Any]) -> dict[Party, tuple[str, MLKEM768X25519PublicKey]]:
+    sets = {Party(party): KeySet(keys) for party, keys in document.items()}
+    return {party: (keys.active, _public_key(keys[keys.active])) for party, keys in sets.items()}
+
+
+def _opening_keys(document: Mapping[str, Any]) -> dict[str, MLKEM768X25519PrivateKey]:
+    keys = KeySet(document)
+    return {name: _private_key(keys[name]) for name in keys.names()}
 
 
 @lru_cache(maxsize=1)
@@ -158,6 +185,31 @@ def generate(directory: Path, *, for_laptop: bool = True) -> None:
     write_key_file(directory / "signing.json", new_key_set())
     if for_laptop:
         (directory / GENERATED_MARK).write_text("Keys made for a laptop. Production refuses them.\n", encoding="ascii")
+
+
+def add_key(path: Path, *place: str) -> str:
+    """Add a fresh active key to the key set at ``place`` inside a key file; the older ones only decrypt from now on."""
+    document = json.loads(path.read_bytes())
+    key_set = document
+    for name in place:
+        key_set = key_set[name]
+    fresh = new_key_set()
+    key_set["keys"] |= fresh["keys"]
+    key_set["active"] = fresh["active"]
+    write_key_file(path, document)
+    return str(fresh["active"])
+
+
+def add_party_keys(directory: Path, party: Party) -> str:
+    """Give a party a fresh key pair; envelopes sealed to the older one still open."""
+    private, public = new_party_keys()
+    for path, name, addition in ((f"party-{party}.json", None, private), ("parties.json", party.value, public)):
+        document = json.loads((directory / path).read_bytes())
+        key_set = document if name is None else document[name]
+        key_set["keys"] |= addition["keys"]
+        key_set["active"] = addition["active"]
+        write_key_file(directory / path, document)  # the private half first: nobody seals to a key that cannot open
+    return str(private["active"])
 
 
 def new_key_set() -> dict[str, Any]:

@@ -1,0 +1,97 @@
+"""``python -m coordinator.local run`` (the service) and ``… demo`` (the service and a story that uses it)."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from importlib import import_module
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from coordinator.local.migrations import ROOT
+from coordinator.local.stack import Stack
+from services.core.errors import CoordinationError
+
+VAR = ROOT / "var"
+
+
+class Stopped(BaseException):
+    """Somebody asked this process to end; like KeyboardInterrupt, not to be swallowed on the way."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command until Ctrl-C or SIGTERM: 0 when all went well, 2 on refusal, else the story's code."""
+    parser = argparse.ArgumentParser(prog="python -m coordinator.local", description=__doc__)
+    parser.add_argument("--port", type=int, help="the web's port on loopback; default 8000, or a free one")
+    parser.add_argument("--directory", type=Path, help="where data, keys and logs live; default var/run or var/demo")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("run", help="start the service and stay up")
+    demo = commands.add_parser("demo", help="start afresh, tell the story, stay up")
+    demo.add_argument("--once", action="store_true", help="end after the story")
+    options = parser.parse_args(arguments)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _stop)
+    try:
+        directory = options.directory or VAR / options.command
+        stack = Stack(directory, port=options.port, echo=options.command == "run")
+        return _run(stack) if options.command == "run" else _demo(stack, once=options.once)
+    except CoordinationError as error:
+        print(error.message, file=sys.stderr)
+        for note in getattr(error, "__notes__", ()):
+            print(note, file=sys.stderr)
+        return 2
+    except Stopped:
+        return 0
+
+
+def _run(stack: Stack) -> int:
+    try:
+        stack.start()
+        _tell_addresses(stack)
+        _stay_up()
+    finally:
+        _stop_undisturbed(stack)
+
+
+def _demo(stack: Stack, *, once: bool) -> int:
+    try:
+        stack.clear()
+        stack.start()
+        story = import_module("coordinator.local.story")
+        outcome: int = story.tell(stack.environment)
+        if once or outcome != 0:
+            return outcome
+        _tell_addresses(stack)
+        _stay_up()
+    finally:
+        _stop_undisturbed(stack)
+
+
+def _tell_addresses(stack: Stack) -> None:
+    print(f"\nThe service is up on {stack.url} (API description: {stack.url}/api/v1/openapi.json)")
+    if stack.sandbox_url is not None:
+        print(f"The sandbox for Twilio and EasyPost is on {stack.sandbox_url} (sent texts: /sandbox/messages)")
+    print(f"Data, keys and logs: {stack.directory}. Ctrl-C ends it.", flush=True)
+
+
+def _stay_up() -> NoReturn:
+    """Wait for a signal, which raises ``Stopped``."""
+    while True:
+        signal.pause()
+
+
+def _stop_undisturbed(stack: Stack) -> None:
+    """Stop in order even when Ctrl-C is pressed again meanwhile."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    stack.stop()
+
+
+def _stop(number: int, frame: FrameType | None) -> NoReturn:
+    raise Stopped
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,222 @@
+"""Referrals: a therapist brings a client; patient, care team, episode and first screening appear together."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from services.audit.records import record
+from services.core import clock
+from services.core.actors import Actor, Role
+from services.core.errors import Conflict, NotFound, RuleRefused
+from services.core.findings import Finding, Severity
+from services.core.ids import new_id
+from services.core.personal import Personal, Secret
+from services.core.vocabulary import EventKind, Party
+from services.eligibility.facts import Diagnosis
+from services.eligibility.models import Referral
+from services.messaging.outbox import Subject, emit
+from services.people.access import Action, authorize, visible_episode
+from services.people.consents import ConsentKind, ConsentSource, give_consent
+from services.people.episodes import open_episode
+from services.people.links import LinkKind, issue_link
+from services.people.models import Account, Episode, Organisation, Patient
+from services.people.patients import PatientDetails, birth_date_of, mobile_index, patients_with_mobile, register_patient
+from services.people.phones import e164
+from services.people.practitioners import is_kap_trained
+from services.people.states import EpisodeState
+from services.screening.screenings import open_screening
+from services.vault.boxes import box
+
+PAGE_LIMIT = 101  # a full page of 100, and one that tells that there is more
+ENDED = frozenset({EpisodeState.DECLINED, EpisodeState.CLOSED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmsAgreement:
+    """The patient's agreement to be texted as somebody of the practice took it down (DOMAIN 7: documented consent)."""
+
+    taken_by: UUID
+    taken_at: datetime
+    text_version: str
+    wording: Personal[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReferralDetails:
+    """Who is referred, with which diagnosis and why; ``sms_agreement`` None means that the patient is not texted."""
+
+    patient: PatientDetails
+    diagnosis: Personal[Diagnosis]
+    reason: Personal[str]
+    sms_agreement: SmsAgreement | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedReferral:
+    """What a referral made. ``link`` is for the therapist to hand over; None when the patient gets it by SMS."""
+
+    referral: Referral
+    episode: Episode
+    screening_id: UUID
+    link: Secret[str] | None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ReadReferral:
+    """A referral with its sealed content opened."""
+
+    referral: Referral
+    diagnosis: Personal[str]
+    reason: Personal[str]
+
+
+def refer(session: Session, actor: Actor, details: ReferralDetails) -> CreatedReferral:
+    """Refer a client: patient, episode with its care team, first screening, and the link to the forms.
+
+    With an agreement to be texted the link exists only inside the sealed event for the patient's queue; without one it
+    is given to the caller, once. Raises ``RuleRefused`` naming what is missing (training, partners), ``Conflict`` when
+    the practice already treats this person, ``InvalidInput`` naming the field.
+    """
+    authorize(actor, Action.REFER_CLIENT)
+    _check_referrer(session, actor)
+    _check_agreement(session, actor, details.sms_agreement)
+    _check_not_known(session, actor, details.patient)
+    patient = register_patient(session, actor, details.patient)
+    episode = open_episode(session, actor, patient.id)
+    referral = _store(session, actor, episode, details)
+    screening = open_screening(session, actor, episode)
+    if details.sms_agreement is not None:
+        _record_agreement(session, actor, episode, details.sms_agreement)
+    link = issue_link(session, actor, episode, LinkKind.FORMS)
+    _tell(session, referral, link if details.sms_agreement is not None else None)
+    return CreatedReferral(referral, episode, screening.id, link if details.sms_agreement is None else None)
+
+
+def _check_referrer(session: Session, actor: Actor) -> None:
+    findings = []
+    if not is_kap_trained(session, actor.id, clock.now().date()):
+        sentence = "The therapist has no KAP training on record."
+        findings.append(Finding("referral.kap_training", Severity.STOP, "DOMAIN 1", sentence))
+    practice = session.get(Organisation, actor.organisation_id) if actor.organisation_id else None
+    if practice is None or practice.partner_medical_team_id is None or practice.partner_pharmacy_id is None:
+        sentence = "The practice has no partner medical team and pharmacy yet."
+        findings.append(Finding("referral.practice_has_partners", Severity.STOP, "DOMAIN 1", sentence))
+    if findings:
+        raise RuleRefused("This referral cannot be made.", findings)
+
+
+def _check_agreement(session: Session, actor: Actor, agreement: SmsAgreement | None) -> None:
+    """Somebody of the practice took the agreement down, and not in the future."""
+    if agreement is None:
+        return
+    taker = session.get(Account, agreement.taken_by)
+    if taker is None or taker.organisation_id != actor.organisation_id:
+        raise RuleRefused(
+            "The agreement to be texted must have been taken by somebody of your practice.",
+            field="sms_agreement.taken_by",
+            rule="referral.agreement_taken_by_practice",
+        )
+    if agreement.taken_at > clock.now():
+        raise RuleRefused(
+            "The agreement to be texted cannot lie in the future.",
+            field="sms_agreement.taken_at",
+            rule="referral.agreement_taken_before",
+        )
+
+
+def _check_not_known(session: Session, actor: Actor, details: PatientDetails) -> None:
+    """One open episode per person and practice. Whether another practice treats the person is not looked at."""
+    number = e164(details.mobile, field="mobile")
+    # Two referrals of the same client at once: the second waits here until the first has committed.
+    place = hashlib.sha256(str(actor.organisation_id).encode() + mobile_index(number)).digest()
+    session.execute(select(func.pg_advisory_xact_lock(int.from_bytes(place[:8], "big", signed=True))))
+    for patient in patients_with_mobile(session, number):
+        if _is_treated_here(session, actor, patient) and birth_date_of(session, patient) == details.birth_date:
+            raise Conflict("Your practice already has an open episode for this person.", rule="referral.not_twice")
+
+
+def _is_treated_here(session: Session, actor: Actor, patient: Patient) -> bool:
+    query = select(Episode.id).where(
+        Episode.patient_id == patient.id,
+        Episode.practice_id == actor.organisation_id,
+        Episode.state.not_in(sorted(ENDED)),
+    )
+    return session.scalar(query.limit(1)) is not None
+
+
+def _store(session: Session, actor: Actor, episode: Episode, details: ReferralDetails) -> Referral:
+    referral = Referral(
+        id=new_id(),
+        patient_id=episode.patient_id,
+        episode_id=episode.id,
+        referred_by=actor.id,
+        created_at=clock.now(),
+    )
+    own = box(session, episode.patient_id)
+    own.seal(referral, "diagnosis", details.diagnosis.reveal().value)
+    own.seal(referral, "reason", details.reason)
+    session.add(referral)
+    session.flush()
+    record(session, actor, "referral.create", "referral", referral.id, episode_id=episode.id)
+    return referral
+
+
+def _record_agreement(session: Session, actor: Actor, episode: Episode, agreement: SmsAgreement) -> None:
+    consent = give_consent(
+        session,
+        actor,
+        episode,
+        ConsentKind.SMS,
+        text_version=agreement.text_version,
+        wording=agreement.wording,
+        source=ConsentSource.REFERRAL,
+    )
+    # Who took it down and when, not who typed it in and when.
+    consent.taken_by, consent.given_at = agreement.taken_by, agreement.taken_at
+
+
+def _tell(session: Session, referral: Referral, link: Secret[str] | None) -> None:
+    """The medical team hears of every referral; the link travels only in the envelope for the patient's queue."""
+    subject, episode_id = Subject("referral", referral.id), referral.episode_id
+    emit(session, EventKind.REFERRAL_CREATED, subject=subject, episode_id=episode_id, to=[Party.MEDICAL_TEAM])
+    if link is not None:
+        data = {"link": link.reveal()}
+        emit(session, EventKind.REFERRAL_CREATED, subject=subject, episode_id=episode_id, to=[Party.PATIENT], **data)
+
+
+def read_referral(session: Session, actor: Actor, referral_id: UUID) -> ReadReferral:
+    """One referral, opened; an audited read. Raises as ``authorize`` does."""
+    referral = session.get(Referral, referral_id)
+    if referral is None:
+        raise NotFound("There is no such record, or it is not yours to see.")
+    episode = visible_episode(session, actor, Action.READ_REFERRAL, referral.episode_id)
+    record(session, actor, "referral.read", "referral", referral.id, episode_id=episode.id)
+    own = box(session, referral.patient_id)
+    return ReadReferral(referral, own.open(referral, "diagnosis"), own.open(referral, "reason"))
+
+
+def list_referrals(session: Session, actor: Actor, *, after: UUID | None = None, limit: int = 20) -> Sequence[Referral]:
+    """The referrals that the actor can see, newest first, from behind the id ``after``; content stays sealed."""
+    authorize(actor, Action.READ_REFERRAL)
+    is_therapist = actor.role is Role.THERAPIST
+    visible = Episode.therapist_id == actor.id if is_therapist else Episode.medical_team_id == actor.organisation_id
+    query = select(Referral).join(Episode, Episode.id == Referral.episode_id).where(visible)
+    if after is not None:
+        query = query.where(Referral.id < after)
+    return session.scalars(query.order_by(Referral.id.desc()).limit(min(limit, PAGE_LIMIT))).all()
+
+
+def diagnosis_of(session: Session, episode_id: UUID) -> str | None:
+    """The diagnosis an episode was referred with, for the rules; None when there was no referral."""
+    referral = session.scalar(select(Referral).where(Referral.episode_id == episode_id))
+    if referral is None:
+        return None
+    diagnosis: str = box(session, referral.patient_id).open(referral, "diagnosis").reveal()
+    return diagnosis

@@ -1,0 +1,150 @@
+"""The words of each notice (``texts.toml``), filled to one GSM-7 segment that gives nothing away (DOMAIN 7)."""
+
+from __future__ import annotations
+
+import re
+import string
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from services.core.errors import InvalidConfiguration, InvalidInput
+from services.core.programme import Programme
+from services.core.vocabulary import NoticeKind
+from services.messaging.caps import Purpose
+from services.messaging.sms import Encoding, plain, segments
+from services.people.zones import read_zone
+
+DATA: Final = Path(__file__).with_name("texts.toml")
+PLACEHOLDERS: Final = frozenset({"clinic", "phone", "link", "date", "time", "code"})
+# Not strftime: its names of days and months follow the locale of the process.
+DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+class Audience(StrEnum):
+    """Who reads a text. A patient's text names the clinic, a phone number and the way to opt out."""
+
+    PATIENT = "patient"
+    STAFF = "staff"
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One notice as it stands in the data: its words, why it is sent, to whom, and how long it is worth sending."""
+
+    kind: NoticeKind
+    template: str
+    purpose: Purpose
+    audience: Audience
+    expires_after: timedelta
+    placeholders: frozenset[str]
+
+
+@lru_cache(maxsize=1)
+def _data() -> tuple[Mapping[NoticeKind, Text], re.Pattern[str], re.Pattern[str]]:
+    tables: dict[str, Any] = tomllib.loads(DATA.read_text(encoding="utf-8"))
+    if set(tables["texts"]) != {kind.value for kind in NoticeKind}:
+        odd = ", ".join(sorted(set(tables["texts"]) ^ {kind.value for kind in NoticeKind}))
+        raise InvalidConfiguration(f"texts.toml and the notice kinds differ in: {odd}.")
+    texts = {NoticeKind(name): _text(NoticeKind(name), entry) for name, entry in tables["texts"].items()}
+    return texts, _any_of(tables["words"]["forbidden"]), _any_of(tables["words"]["revealing"])
+
+
+def _text(kind: NoticeKind, entry: Mapping[str, Any]) -> Text:
+    placeholders = frozenset(name for _, name, _, _ in string.Formatter().parse(entry["text"]) if name is not None)
+    if not placeholders <= PLACEHOLDERS:
+        raise InvalidConfiguration(f"The text '{kind.value}' has a placeholder other than {sorted(PLACEHOLDERS)}.")
+    return Text(
+        kind=kind,
+        template=entry["text"],
+        purpose=Purpose(entry["purpose"]),
+        audience=Audience(entry.get("audience", Audience.PATIENT)),
+        expires_after=timedelta(hours=entry["expires_after_hours"]),
+        placeholders=placeholders,
+    )
+
+
+def _any_of(words: Iterable[str]) -> re.Pattern[str]:
+    patterns = (re.escape(word[:-1]) if word[-1] == "*" else rf"\b{re.escape(word)}\b" for word in words)
+    return re.compile("|".join(patterns))
+
+
+def text_of(notice: NoticeKind) -> Text:
+    """The notice's words, purpose, audience and expiry. Raises ``InvalidConfiguration`` when the data is broken."""
+    return _data()[0][notice]
+
+
+def forbidden_word(text: str) -> str | None:
+    """The first word in ``text`` that no notice may hold, or ``None``."""
+    found = _data()[1].search(text.casefold())
+    return found.group() if found else None
+
+
+def shown_clinic(name: str, programme: Programme) -> str:
+    """A clinic's name as it may stand in a text: GSM-7, at most ``notices.clinic_max_units``, cut between words.
+
+    A name that reveals the treatment ("Riverside Ketamine Clinic") is replaced by ``notices.neutral_clinic``: the
+    phone number beside it still tells the patient who wrote.
+    """
+    room = programme.whole("notices.clinic_max_units")
+    shown = " ".join(plain(name).split())
+    size = segments(shown)
+    if not shown or _data()[2].search(shown.casefold()) or size.encoding is not Encoding.GSM7:
+        return programme.text("notices.neutral_clinic")
+    while segments(shown).units > room:
+        shown = shown.rpartition(" ")[0] if " " in shown else shown[:-1]
+    return shown.rstrip(" ,;-&")
+
+
+def when(moment: datetime, zone: str) -> dict[str, str]:
+    """The ``date`` ("Wed Nov 25") and ``time`` ("2:30 PM") of a moment by the wall clock of an IANA zone.
+
+    Raises ``InvalidInput`` on field ``zone`` for an unknown zone.
+    """
+    local = moment.astimezone(read_zone(zone))
+    half = "PM" if local.hour >= 12 else "AM"
+    return {
+        "date": f"{DAYS[local.weekday()]} {MONTHS[local.month - 1]} {local.day}",
+        "time": f"{local.hour % 12 or 12}:{local.minute:02} {half}",
+    }
+
+
+def render(notice: NoticeKind, programme: Programme, **values: str) -> str:
+    """The finished text of a notice.
+
+    ``values`` may hold more than this notice needs, by the names ``clinic phone link date time code``; the clinic's
+    name goes through ``shown_clinic``. Raises ``InvalidInput`` naming the field when a value is missing, unknown,
+    empty, too long (``notices.<name>_max_units``), not GSM-7 or gives the treatment away; the value itself is never
+    repeated.
+    """
+    text = text_of(notice)
+    for name in values.keys() - PLACEHOLDERS:
+        raise InvalidInput("No text has a place for this value.", field=name)
+    for name in sorted(text.placeholders - values.keys()):
+        raise InvalidInput(f"The text '{notice.value}' needs this value.", field=name)
+    filled = {name: _fit(name, values[name], programme) for name in text.placeholders}
+    finished = text.template.format_map(filled)
+    size = segments(finished)
+    if size.encoding is not Encoding.GSM7 or size.parts > 1 or len(finished) > programme.whole("sms.max_characters"):
+        raise InvalidInput(f"The text '{notice.value}' would not fit one segment.", rule="sms.one_segment")
+    return finished
+
+
+def _fit(name: str, value: str, programme: Programme) -> str:
+    if name == "clinic":
+        return shown_clinic(value, programme)
+    shown = plain(value).strip()
+    size = segments(shown)
+    room = programme.whole(f"notices.{name}_max_units")
+    if not shown or size.encoding is not Encoding.GSM7 or size.units > room or not shown.isprintable():
+        raise InvalidInput(f"This value must be 1 to {room} plain characters to fit a text.", field=name)
+    if name == "link" and _data()[2].search((urlsplit(shown).hostname or "").casefold()):
+        raise InvalidInput("The address of this link gives the treatment away.", field=name, rule="sms.forbidden_word")
+    return shown

@@ -1,0 +1,209 @@
+"""THE access table: action × role → the relationship that is needed. Default deny: what is not here is not allowed.
+
+Whoever has no relationship at all to an episode gets ``NotFound``, as if it did not exist; whoever can see it but may
+not do this gets ``NotAllowed``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from services.core.actors import Actor, Role
+from services.core.errors import NotAllowed, NotFound
+from services.people.models import Episode
+
+
+class Relationship(StrEnum):
+    """How an actor stands to what it asks for."""
+
+    OWN_PATIENT = "own patient"  # therapist of record
+    OWN_TEAM = "own team"  # the medical team of the episode
+    OWN_PHARMACY = "own pharmacy"  # the pharmacy of the episode
+    SELF = "self"  # the patient, or the account itself
+    ANY = "any"  # needs no relationship: the action concerns no single patient
+
+
+class Action(StrEnum):
+    """Everything that somebody can ask the service to do."""
+
+    REFER_CLIENT = "referral.create"
+    READ_REFERRAL = "referral.read"
+    READ_PATIENT = "patient.read"
+    CHANGE_PATIENT = "patient.change"
+    READ_PATIENT_CONTACT = "patient.read_contact"
+    EXPORT_PATIENT = "patient.export"
+    READ_EPISODE = "episode.read"
+    CHANGE_EPISODE = "episode.change"
+    ISSUE_LINK = "link.issue"
+    GIVE_CONSENT = "consent.give"
+    READ_CONSENT = "consent.read"
+    ANSWER_SCREENING = "screening.answer"
+    READ_SCREENING = "screening.read"
+    CLEAR_RISK = "risk.clear"
+    READ_ELIGIBILITY = "eligibility.read"
+    DECIDE_ELIGIBILITY = "eligibility.decide"
+    DRAFT_PRESCRIPTION = "prescription.draft"
+    CHANGE_PRESCRIPTION = "prescription.change"
+    READY_PRESCRIPTION = "prescription.ready"
+    AGREE_PRESCRIPTION = "prescription.agree"
+    SIGN_PRESCRIPTION = "prescription.sign"
+    CANCEL_PRESCRIPTION = "prescription.cancel"
+    READ_PRESCRIPTION = "prescription.read"
+    RECORD_PDMP_CHECK = "pdmp_check.record"
+    RECORD_FILL = "fill.record"
+    READ_FILL = "fill.read"
+    CREATE_SHIPMENT = "shipment.create"
+    CHANGE_SHIPMENT = "shipment.change"
+    READ_SHIPMENT = "shipment.read"
+    CONFIRM_RECEIPT = "receipt.confirm"
+    BOOK_SESSION = "session.book"
+    CHANGE_SESSION = "session.change"
+    RUN_SESSION = "session.run"
+    ANSWER_SESSION = "session.answer"
+    READ_SESSION = "session.read"
+    RECORD_VITALS = "vitals.record"
+    READ_VITALS = "vitals.read"
+    RECORD_ADVERSE_EVENT = "adverse_event.record"
+    CLOSE_ADVERSE_EVENT = "adverse_event.close"
+    READ_ADVERSE_EVENT = "adverse_event.read"
+    REPORT_OUTCOME = "outcome.report"
+    READ_OUTCOME = "outcome.read"
+    WRITE_PSYCHOTHERAPY_NOTE = "psychotherapy_note.write"
+    READ_PSYCHOTHERAPY_NOTE = "psychotherapy_note.read"
+    REQUEST_REFILL = "refill_request.create"
+    ANSWER_REFILL = "refill_request.answer"
+    DECIDE_REFILL = "refill_request.decide"
+    READ_REFILL = "refill_request.read"
+    READ_INBOX = "task.list"
+    WORK_TASK = "task.work"
+    READ_NOTICE = "notice.read"
+    READ_EPISODE_NOTICE = "notice.read_of_episode"
+    READ_MESSAGE = "message.read"
+    READ_AUDIT = "audit.read"
+    MANAGE_ACCOUNTS = "account.manage"
+    READ_OWN_ACCOUNT = "account.read_own"
+    MANAGE_OWN_TOKENS = "token.manage_own"
+    HANDLE_DEAD_LETTER = "dead_letter.handle"
+
+
+_THERAPIST = {Role.THERAPIST: Relationship.OWN_PATIENT}
+_PRESCRIBER = {Role.PRESCRIBER: Relationship.OWN_TEAM}
+_MEDICAL = {Role.PRESCRIBER: Relationship.OWN_TEAM, Role.MEDICAL_STAFF: Relationship.OWN_TEAM}
+_PHARMACY = {Role.PHARMACIST: Relationship.OWN_PHARMACY}
+_PATIENT = {Role.PATIENT: Relationship.SELF}
+_ANY_STAFF = {
+    Role.THERAPIST: Relationship.ANY,
+    Role.PRESCRIBER: Relationship.ANY,
+    Role.MEDICAL_STAFF: Relationship.ANY,
+    Role.PHARMACIST: Relationship.ANY,
+    Role.OPERATIONS: Relationship.ANY,
+}
+
+POLICY: Final[Mapping[Action, Mapping[Role, Relationship]]] = {
+    Action.REFER_CLIENT: {Role.THERAPIST: Relationship.ANY},
+    Action.READ_REFERRAL: _THERAPIST | _MEDICAL,
+    Action.READ_PATIENT: _THERAPIST | _MEDICAL | _PATIENT,
+    Action.CHANGE_PATIENT: _THERAPIST | _PATIENT,
+    Action.READ_PATIENT_CONTACT: _THERAPIST | _MEDICAL | _PHARMACY | _PATIENT,
+    Action.EXPORT_PATIENT: _PATIENT | {Role.OPERATIONS: Relationship.ANY},
+    Action.READ_EPISODE: _THERAPIST | _MEDICAL | _PHARMACY | _PATIENT,
+    Action.CHANGE_EPISODE: _MEDICAL,
+    Action.ISSUE_LINK: _THERAPIST | _MEDICAL,
+    Action.GIVE_CONSENT: _PATIENT,
+    Action.READ_CONSENT: _THERAPIST | _MEDICAL | _PATIENT,
+    Action.ANSWER_SCREENING: _PATIENT,
+    Action.READ_SCREENING: _THERAPIST | _MEDICAL | _PATIENT,
+    Action.CLEAR_RISK: _PRESCRIBER,
+    Action.READ_ELIGIBILITY: _THERAPIST | _MEDICAL,
+    Action.DECIDE_ELIGIBILITY: _PRESCRIBER,
+    Action.DRAFT_PRESCRIPTION: _MEDICAL,
+    Action.CHANGE_PRESCRIPTION: _MEDICAL,
+    Action.READY_PRESCRIPTION: _PRESCRIBER,
+    Action.AGREE_PRESCRIPTION: _PRESCRIBER,
+    Action.SIGN_PRESCRIPTION: _PRESCRIBER,
+    Action.CANCEL_PRESCRIPTION: _PRESCRIBER,
+    Action.READ_PRESCRIPTION: _THERAPIST | _MEDICAL | _PHARMACY | _PATIENT,
+    Action.RECORD_PDMP_CHECK: _MEDICAL,
+    Action.RECORD_FILL: _PHARMACY,
+    Action.READ_FILL: _MEDICAL | _PHARMACY,
+    Action.CREATE_SHIPMENT: _PHARMACY,
+    Action.CHANGE_SHIPMENT: _PHARMACY,
+    Action.READ_SHIPMENT: _THERAPIST | _MEDICAL | _PHARMACY | _PATIENT,
+    Action.CONFIRM_RECEIPT: _PATIENT,
+    Action.BOOK_SESSION: _THERAPIST,
+    Action.CHANGE_SESSION: _THERAPIST,
+    Action.RUN_SESSION: _THERAPIST,
+    Action.ANSWER_SESSION: _PATIENT,
+    Action.READ_SESSION: _THERAPIST | _MEDICAL | _PATIENT,
+    Action.RECORD_VITALS: _THERAPIST,
+    Action.READ_VITALS: _THERAPIST | _MEDICAL,
+    Action.RECORD_ADVERSE_EVENT: _THERAPIST | _MEDICAL,
+    Action.CLOSE_ADVERSE_EVENT: _PRESCRIBER,
+    Action.READ_ADVERSE_EVENT: _THERAPIST | _MEDICAL,
+    Action.REPORT_OUTCOME: _THERAPIST,
+    Action.READ_OUTCOME: _THERAPIST | _MEDICAL,
+    Action.WRITE_PSYCHOTHERAPY_NOTE: _THERAPIST,
+    Action.READ_PSYCHOTHERAPY_NOTE: _THERAPIST,
+    Action.REQUEST_REFILL: _THERAPIST,
+    Action.ANSWER_REFILL: _THERAPIST,
+    Action.DECIDE_REFILL: _PRESCRIBER,
+    Action.READ_REFILL: _THERAPIST | _MEDICAL,
+    Action.READ_INBOX: _ANY_STAFF,
+    Action.WORK_TASK: _ANY_STAFF,
+    Action.READ_NOTICE: _ANY_STAFF | {Role.PATIENT: Relationship.ANY},
+    Action.READ_EPISODE_NOTICE: _THERAPIST | _MEDICAL,
+    Action.READ_MESSAGE: _THERAPIST | _MEDICAL | {Role.OPERATIONS: Relationship.ANY},
+    Action.READ_AUDIT: {Role.OPERATIONS: Relationship.ANY},
+    Action.MANAGE_ACCOUNTS: {Role.OPERATIONS: Relationship.ANY},
+    Action.READ_OWN_ACCOUNT: _ANY_STAFF,
+    Action.MANAGE_OWN_TOKENS: _ANY_STAFF,
+    Action.HANDLE_DEAD_LETTER: {Role.OPERATIONS: Relationship.ANY},
+}
+
+
+def relationship(actor: Actor, episode: Episode) -> Relationship | None:
+    """How ``actor`` stands to an episode; None means the episode is invisible to it."""
+    match actor.role:
+        case Role.THERAPIST if episode.therapist_id == actor.id:
+            return Relationship.OWN_PATIENT
+        case Role.PRESCRIBER | Role.MEDICAL_STAFF if episode.medical_team_id == actor.organisation_id:
+            return Relationship.OWN_TEAM
+        case Role.PHARMACIST if episode.pharmacy_id == actor.organisation_id:
+            return Relationship.OWN_PHARMACY
+        case Role.PATIENT if episode.patient_id == actor.id and actor.episode_id in (None, episode.id):
+            return Relationship.SELF
+    return None
+
+
+def authorize(actor: Actor, action: Action, episode: Episode | None = None) -> None:
+    """Let ``actor`` do ``action``, on ``episode`` where it concerns one, or refuse.
+
+    Raises ``NotFound`` when the episode is invisible to the actor and ``NotAllowed`` when it may be seen but not this
+    done. The system itself may do what its workers and timers do.
+    """
+    if actor.role is Role.SYSTEM:
+        return
+    needed = POLICY.get(action, {}).get(actor.role)
+    if episode is None:
+        if needed is None:
+            raise NotAllowed(f"A {actor.role.value} may not do this.", rule=f"access.{action}")
+        return
+    actual = relationship(actor, episode)
+    if actual is None and needed is not Relationship.ANY:
+        raise NotFound("There is no such record, or it is not yours to see.")
+    if needed is None or needed not in (actual, Relationship.ANY):
+        raise NotAllowed(f"A {actor.role.value} may not do this.", rule=f"access.{action}")
+
+
+def visible_episode(session: Session, actor: Actor, action: Action, episode_id: UUID) -> Episode:
+    """The episode, if ``actor`` may do ``action`` on it; raises as ``authorize`` does."""
+    episode = session.get(Episode, episode_id)
+    if episode is None:
+        raise NotFound("There is no such record, or it is not yours to see.")
+    authorize(actor, action, episode)
+    return episode

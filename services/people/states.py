@@ -1,0 +1,70 @@
+"""How an episode of care moves, from the referral to its end."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+from services.core.actors import Role
+from services.core.states import Transitions, by
+
+
+class EpisodeState(StrEnum):
+    """Where an episode stands."""
+
+    REFERRED = "referred"
+    SCREENING = "screening"
+    IN_REVIEW = "in_review"
+    ELIGIBLE = "eligible"
+    DECLINED = "declined"
+    IN_TREATMENT = "in_treatment"
+    IN_MAINTENANCE = "in_maintenance"
+    CLOSED = "closed"
+
+
+class EpisodeStep(StrEnum):
+    """What moves an episode."""
+
+    BEGIN_SCREENING = "begin_screening"
+    COMPLETE_SCREENING = "complete_screening"
+    REQUEST_INFORMATION = "request_information"
+    APPROVE = "approve"
+    DECLINE = "decline"
+    REOPEN_REVIEW = "reopen_review"
+    BEGIN_TREATMENT = "begin_treatment"
+    BEGIN_MAINTENANCE = "begin_maintenance"
+    RESUME_TREATMENT = "resume_treatment"
+    CLOSE = "close"
+
+
+_PATIENT = by(Role.PATIENT)
+_PRESCRIBER = by(Role.PRESCRIBER)
+_MEDICAL = by(Role.PRESCRIBER, Role.MEDICAL_STAFF)
+_S, _T = EpisodeState, EpisodeStep
+
+EPISODE_TRANSITIONS: Final = Transitions(
+    "episode",
+    {
+        (_S.REFERRED, _T.BEGIN_SCREENING): (_S.SCREENING, _PATIENT),
+        (_S.REFERRED, _T.COMPLETE_SCREENING): (_S.IN_REVIEW, _PATIENT),
+        (_S.SCREENING, _T.COMPLETE_SCREENING): (_S.IN_REVIEW, _PATIENT),
+        (_S.IN_REVIEW, _T.REQUEST_INFORMATION): (_S.SCREENING, _PRESCRIBER),
+        (_S.IN_REVIEW, _T.APPROVE): (_S.ELIGIBLE, _PRESCRIBER),
+        (_S.IN_REVIEW, _T.DECLINE): (_S.DECLINED, _PRESCRIBER),
+        (_S.DECLINED, _T.REOPEN_REVIEW): (_S.IN_REVIEW, _PRESCRIBER),
+        (_S.ELIGIBLE, _T.REOPEN_REVIEW): (_S.IN_REVIEW, _PRESCRIBER),
+        (_S.IN_TREATMENT, _T.REOPEN_REVIEW): (_S.IN_REVIEW, _PRESCRIBER),
+        (_S.IN_MAINTENANCE, _T.REOPEN_REVIEW): (_S.IN_REVIEW, _PRESCRIBER),
+        # Treatment begins with the first dose, which the therapist records.
+        (_S.ELIGIBLE, _T.BEGIN_TREATMENT): (_S.IN_TREATMENT, by(Role.THERAPIST, Role.PRESCRIBER)),
+        (_S.IN_TREATMENT, _T.BEGIN_MAINTENANCE): (_S.IN_MAINTENANCE, _PRESCRIBER),
+        (_S.IN_MAINTENANCE, _T.RESUME_TREATMENT): (_S.IN_TREATMENT, _PRESCRIBER),
+        (_S.REFERRED, _T.CLOSE): (_S.CLOSED, _MEDICAL),
+        (_S.SCREENING, _T.CLOSE): (_S.CLOSED, _MEDICAL),
+        (_S.IN_REVIEW, _T.CLOSE): (_S.CLOSED, _PRESCRIBER),
+        (_S.ELIGIBLE, _T.CLOSE): (_S.CLOSED, _PRESCRIBER),
+        (_S.DECLINED, _T.CLOSE): (_S.CLOSED, _MEDICAL),
+        (_S.IN_TREATMENT, _T.CLOSE): (_S.CLOSED, _PRESCRIBER),
+        (_S.IN_MAINTENANCE, _T.CLOSE): (_S.CLOSED, _PRESCRIBER),
+    },
+)

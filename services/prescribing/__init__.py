@@ -1,0 +1,1 @@
+"""Prescriptions: drafted by staff, signed by the named prescriber with two factors, filled by the pharmacy."""

@@ -1,0 +1,85 @@
+"""The case that a prescription belongs to: its episode, and of the patient what prescribing needs to know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from services.core import clock
+from services.core.actors import Actor, Role
+from services.core.errors import NotFound, RuleRefused
+from services.core.findings import Finding, Severity
+from services.core.personal import Personal
+from services.people.access import Action, authorize
+from services.people.models import Account, Episode, Patient
+from services.people.postal import Address
+from services.people.zones import default_zone, read_zone
+from services.vault.boxes import Box, box
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """An episode with its patient. ``state`` is the patient's (USPS code), ``today`` the day it is where they live."""
+
+    episode: Episode
+    patient: Patient
+    box: Box
+    address: Personal[Address]
+    zone: str
+
+    @property
+    def state(self) -> str:
+        """The state the patient lives in: where the prescriber must be licensed and registered."""
+        return self.address.reveal().state
+
+    @property
+    def today(self) -> date:
+        """The calendar day at the patient's home; a prescription's dates are counted in it."""
+        return clock.now().astimezone(read_zone(self.zone)).date()
+
+
+_BOTH = select(Episode, Patient).join(Patient, Patient.id == Episode.patient_id)
+
+
+def visible_case(session: Session, actor: Actor, action: Action, episode_id: UUID) -> Case:
+    """The case of an episode, in one query, if ``actor`` may do ``action`` on it; raises as ``authorize`` does."""
+    row = session.execute(_BOTH.where(Episode.id == episode_id)).one_or_none()
+    if row is None:
+        raise NotFound("There is no such record, or it is not yours to see.")
+    episode, patient = row
+    authorize(actor, action, episode)
+    return case_of(session, episode, patient)
+
+
+def case_of(session: Session, episode: Episode, patient: Patient | None = None) -> Case:
+    """The case of an episode that the caller has authorized."""
+    patient = patient or session.get_one(Patient, episode.patient_id)
+    own = box(session, patient.id)
+    address = Address(**own.open(patient, "address").reveal())
+    given: str | None = own.open(patient, "zone").reveal()
+    return Case(episode, patient, own, Personal(address), given or default_zone(address.state))
+
+
+def check_named_prescriber(session: Session, actor: Actor, episode: Episode, prescriber_id: UUID) -> None:
+    """Refuse a named prescriber who is not an active prescriber of the episode's medical team (``RuleRefused``)."""
+    if prescriber_id == actor.id and actor.role is Role.PRESCRIBER:
+        return
+    account = session.get(Account, prescriber_id)
+    if (
+        account is not None
+        and account.role == Role.PRESCRIBER
+        and account.disabled_at is None
+        and account.organisation_id == episode.medical_team_id
+    ):
+        return
+    finding = Finding(
+        rule="prescribing.prescriber_not_on_team",
+        severity=Severity.STOP,
+        source="21 CFR 1306.05",
+        sentence="The named prescriber must be an active prescriber of the episode's medical team.",
+    )
+    raise RuleRefused(finding.sentence, [finding], field="prescriber_id")

@@ -1,0 +1,113 @@
+"""What has been handed out and taken so far: the ledger that drafts and refills are judged by (DOMAIN 4).
+
+Sessions come after prescribing in the order of the house, so whoever holds a session notes here what was taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Row, select
+from sqlalchemy.orm import Session
+
+from services.core.errors import Conflict
+from services.core.ids import new_id
+from services.prescribing.contents import Content
+from services.prescribing.models import DoseTaken, Fill, Prescription
+from services.vault.boxes import Box, box
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Amounts:
+    """What one session used up: milligrams swallowed or absorbed as prescribed, and units that are gone."""
+
+    dose_mg: int
+    booster_mg: int = 0
+    used_units: int
+    wasted_units: int = 0
+
+    def __repr__(self) -> str:
+        return "<amounts>"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """What a new draft is judged against. ``home_mg`` is what should still be at the patient's home."""
+
+    is_first: bool
+    last_dose_mg: int | None = None
+    home_mg: int = 0
+
+
+def note_dose(
+    session: Session, *, prescription_id: UUID, session_id: UUID, amounts: Amounts, taken_at: datetime
+) -> DoseTaken:
+    """Note what a dosing session took of a prescription; noting the same session again replaces it (a booster, waste).
+
+    The caller has authorized and audits the act. Raises ``Conflict`` when the session took from another prescription.
+    """
+    prescription = session.get_one(Prescription, prescription_id)
+    row = session.scalar(select(DoseTaken).where(DoseTaken.session_id == session_id).with_for_update())
+    if row is None:
+        row = DoseTaken(
+            id=new_id(),
+            patient_id=prescription.patient_id,
+            episode_id=prescription.episode_id,
+            session_id=session_id,
+            prescription_id=prescription.id,
+        )
+        session.add(row)
+    elif row.prescription_id != prescription.id:
+        raise Conflict("This session has already taken from another prescription.", rule="prescribing.one_prescription")
+    row.taken_at = taken_at
+    box(session, row.patient_id).seal(row, "amounts", asdict(amounts))
+    session.flush([row])
+    return row
+
+
+def doses_taken(session: Session, episode_id: UUID) -> list[Amounts]:
+    """What the sessions of an episode took, oldest first."""
+    query = select(DoseTaken).where(DoseTaken.episode_id == episode_id).order_by(DoseTaken.taken_at, DoseTaken.id)
+    return [_amounts(box(session, row.patient_id), row) for row in session.scalars(query)]
+
+
+def history_of(session: Session, episode_id: UUID, own: Box) -> History:
+    """What was prescribed, handed out and taken in an episode so far.
+
+    A fill whose parcel was lost or went back never reached the patient and does not count. Nobody having taken anything
+    yet, the dose last prescribed stands in for the last dose taken.
+    """
+    handed_out = _handed_out(session, episode_id)
+    if not handed_out:
+        return History(is_first=True)
+    contents = {
+        prescription.id: Content.from_dict(own.open(prescription, "content").reveal()) for _, prescription in handed_out
+    }
+    handed_mg = sum(own.open(fill, "quantity").reveal() * contents[by.id].strength_mg for fill, by in handed_out)
+    taken = session.scalars(
+        select(DoseTaken).where(DoseTaken.episode_id == episode_id).order_by(DoseTaken.taken_at, DoseTaken.id)
+    ).all()
+    gone_mg = 0
+    last_dose_mg = contents[handed_out[-1][1].id].dose_mg
+    for row in taken:
+        amounts = _amounts(own, row)
+        content = contents.get(row.prescription_id)
+        gone_mg += (amounts.used_units + amounts.wasted_units) * (content.strength_mg if content else 0)
+        last_dose_mg = amounts.dose_mg
+    return History(is_first=False, last_dose_mg=last_dose_mg, home_mg=max(handed_mg - gone_mg, 0))
+
+
+def _handed_out(session: Session, episode_id: UUID) -> Sequence[Row[tuple[Fill, Prescription]]]:
+    return session.execute(
+        select(Fill, Prescription)
+        .join(Prescription, Prescription.id == Fill.prescription_id)
+        .where(Fill.episode_id == episode_id, Fill.undelivered_at.is_(None))
+        .order_by(Fill.id)
+    ).all()
+
+
+def _amounts(own: Box, row: DoseTaken) -> Amounts:
+    return Amounts(**own.open(row, "amounts").reveal())

@@ -1,0 +1,158 @@
+"""Rules of filling: how much a prescription still allows, until when, and what a pharmacist may record (DOMAIN 5).
+
+A *fill* hands out the prescribed quantity, in one go or in parts. A part is recorded like a refill and is not one: only
+a fill marked ``is_refill`` starts the next refill. So a prescription with two refills holds three fills, each of which
+may come in parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from services.core.errors import InvalidInput
+from services.core.findings import Finding, Severity
+from services.core.programme import Programme
+from services.prescribing.calendar import calendar_months_after
+from services.prescribing.law import SCHEDULE_III
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrescriptionFacts:
+    """What filling needs to know of a signed prescription. ``quantity_units`` is that of one fill."""
+
+    quantity_units: int
+    refills: int
+    issued_on: date
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FillFacts:
+    """One hand-out as recorded, whole or partial. ``is_refill`` marks the first hand-out of a refill."""
+
+    quantity_units: int
+    filled_on: date
+    is_refill: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Remaining:
+    """What a prescription still allows. ``expires_on`` is the last day for any hand-out, whole or partial."""
+
+    units_left_in_current_fill: int
+    refills_left: int
+    expires_on: date
+
+    def anything_on(self, on: date) -> bool:
+        """Whether at least one unit may still be handed out on that day."""
+        return on <= self.expires_on and (self.units_left_in_current_fill > 0 or self.refills_left > 0)
+
+
+def last_fill_day(issued_on: date, programme: Programme) -> date:
+    """The last day of filling: six calendar months after the issue, or sooner where the programme says so."""
+    months = min(programme.whole("prescribing.months_to_fill"), SCHEDULE_III.months_to_fill)
+    return calendar_months_after(issued_on, months)
+
+
+def remaining(facts: PrescriptionFacts, fills: Sequence[FillFacts], programme: Programme) -> Remaining:
+    """What is left after ``fills``, which must be in the order they were recorded."""
+    handed_out = 0
+    refills_used = 0
+    for fill in fills:
+        if fill.is_refill:
+            refills_used += 1
+            handed_out = 0
+        handed_out += fill.quantity_units
+    refills = min(facts.refills, SCHEDULE_III.refills_at_most)
+    return Remaining(
+        units_left_in_current_fill=max(facts.quantity_units - handed_out, 0),
+        refills_left=max(refills - refills_used, 0),
+        expires_on=last_fill_day(facts.issued_on, programme),
+    )
+
+
+def may_fill(
+    facts: PrescriptionFacts,
+    fills: Sequence[FillFacts],
+    quantity: int,
+    on: date,
+    is_refill: bool,
+    programme: Programme,
+) -> list[Finding]:
+    """Why ``quantity`` units may not be handed out on ``on``; empty when they may.
+
+    ``is_refill`` says whether this starts the next refill or continues the fill at hand. Raises ``InvalidInput`` on
+    ``quantity`` when it is not at least one unit.
+    """
+    if quantity < 1:
+        raise InvalidInput("Hand out at least one unit.", field="quantity")
+    left = remaining(facts, fills, programme)
+    findings = _day_findings(facts, left, on)
+    if is_refill:
+        return [*findings, *_refill_findings(facts, fills, left, quantity)]
+    if quantity > left.units_left_in_current_fill:
+        sentence = "This is more than the prescribed quantity leaves; all parts together must not exceed it."
+        findings.append(
+            _stop(
+                "prescribing.fill_over_quantity",
+                SCHEDULE_III.partial_fill_source,
+                sentence,
+                quantity=quantity,
+                units_left=left.units_left_in_current_fill,
+            )
+        )
+    return findings
+
+
+def _day_findings(facts: PrescriptionFacts, left: Remaining, on: date) -> list[Finding]:
+    if on < facts.issued_on:
+        sentence = "Nothing is filled before the prescription's date of issue."
+        return [_stop("prescribing.fill_before_issue", SCHEDULE_III.refill_source, sentence)]
+    if on > left.expires_on:
+        return [
+            Finding(
+                rule="prescribing.fill_after_six_months",
+                severity=Severity.STOP,
+                source=SCHEDULE_III.refill_source,
+                sentence="Nothing is filled, refilled or part-filled more than six months after the date of issue.",
+                setting="prescribing.months_to_fill",
+                value=left.expires_on.isoformat(),
+            )
+        ]
+    return []
+
+
+def _refill_findings(
+    facts: PrescriptionFacts, fills: Sequence[FillFacts], left: Remaining, quantity: int
+) -> list[Finding]:
+    findings = []
+    if not fills:
+        sentence = "The first hand-out of a prescription is its fill, not a refill."
+        findings.append(_stop("prescribing.refill_before_fill", SCHEDULE_III.refill_source, sentence))
+    elif left.units_left_in_current_fill > 0:
+        sentence = "The fill at hand is not complete; hand out its rest first."
+        findings.append(
+            _stop(
+                "prescribing.fill_not_complete",
+                SCHEDULE_III.partial_fill_source,
+                sentence,
+                units_left=left.units_left_in_current_fill,
+            )
+        )
+    if left.refills_left < 1:
+        sentence = "No refill is left on this prescription."
+        findings.append(
+            _stop("prescribing.no_refill_left", SCHEDULE_III.refill_source, sentence, refills=facts.refills)
+        )
+    if quantity > facts.quantity_units:
+        sentence = "A refill is not larger than the prescribed quantity."
+        findings.append(
+            _stop("prescribing.refill_over_quantity", SCHEDULE_III.refill_source, sentence, quantity=quantity)
+        )
+    return findings
+
+
+def _stop(rule: str, source: str, sentence: str, **inputs: Any) -> Finding:
+    return Finding(rule=rule, severity=Severity.STOP, source=source, sentence=sentence, inputs=inputs)

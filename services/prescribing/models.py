@@ -1,0 +1,129 @@
+"""Tables of prescribing: prescriptions, fills and what authorizes them, checks of the PDMP, doses taken.
+
+Drug, doses, quantities, directions, limits, findings and reasons are sealed under the patient's key.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from uuid import UUID
+
+from sqlalchemy import ForeignKey, Index, LargeBinary, SmallInteger, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from services.core.database import Base
+from services.vault.models import sealed_column
+
+
+class Prescription(Base):
+    """A prescription from its draft on.
+
+    ``content`` is what is prescribed, ``review`` the rules' findings with the prescriber's reasons. Signing fills
+    ``signed_content`` (the canonical document, byte for byte as signed), ``signature`` (Ed25519 over it) and
+    ``signing_key``; those are never changed again.
+    """
+
+    __tablename__ = "prescriptions"
+    __table_args__ = (Index("ix_prescriptions_episode_id", "episode_id", "id"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    patient_id: Mapped[UUID] = mapped_column(ForeignKey("patients.id"), index=True)
+    episode_id: Mapped[UUID] = mapped_column(ForeignKey("episodes.id"))
+    prescriber_id: Mapped[UUID]
+    drafted_by: Mapped[UUID]
+    replaces_id: Mapped[UUID | None] = mapped_column(ForeignKey("prescriptions.id"))
+    state: Mapped[str] = mapped_column(String(20))
+    content: Mapped[bytes | None] = sealed_column(owner="patient_id", nullable=False)
+    review: Mapped[bytes | None] = sealed_column(owner="patient_id", nullable=False)
+    end_reason: Mapped[bytes | None] = sealed_column(owner="patient_id")
+    agreed_by: Mapped[UUID | None]
+    drafted_at: Mapped[datetime]
+    ready_at: Mapped[datetime | None]
+    signed_at: Mapped[datetime | None]
+    issued_on: Mapped[date | None]
+    expires_on: Mapped[date | None]
+    signed_content: Mapped[bytes | None] = sealed_column(owner="patient_id")
+    signature: Mapped[bytes | None] = mapped_column(LargeBinary)
+    signing_key: Mapped[str | None] = mapped_column(String(40))
+    ended_at: Mapped[datetime | None]
+    version: Mapped[int] = mapped_column()
+
+    __mapper_args__ = {"version_id_col": version}  # noqa: RUF012 - read by SQLAlchemy
+
+
+class FillAuthorization(Base):
+    """A prescriber's decision that lets one refill of a prescription be handed out.
+
+    The signature authorizes fill 0; each later fill needs a row here, which only an approved refill request makes. A
+    request that was declined or is undecided has none, so nothing can be filled for it.
+    """
+
+    __tablename__ = "fill_authorizations"
+    __table_args__ = (UniqueConstraint("prescription_id", "fill_number"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    prescription_id: Mapped[UUID] = mapped_column(ForeignKey("prescriptions.id"))
+    episode_id: Mapped[UUID] = mapped_column(ForeignKey("episodes.id"))
+    fill_number: Mapped[int] = mapped_column(SmallInteger)
+    refill_request_id: Mapped[UUID] = mapped_column(unique=True)
+    authorized_by: Mapped[UUID]
+    authorized_at: Mapped[datetime]
+
+
+class Fill(Base):
+    """One hand-out, whole or part, as the pharmacist recorded it; never changed but for ``undelivered_at``.
+
+    ``fill_number`` 0 is the first fill, n the n-th refill; ``is_refill`` marks the hand-out that started a refill.
+    ``undelivered_at`` is set once its parcel was lost or went back: then it never reached the patient.
+    """
+
+    __tablename__ = "fills"
+    __table_args__ = (
+        Index("ix_fills_prescription_id", "prescription_id", "id"),
+        Index("ix_fills_episode_id", "episode_id"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    prescription_id: Mapped[UUID] = mapped_column(ForeignKey("prescriptions.id"))
+    patient_id: Mapped[UUID] = mapped_column(ForeignKey("patients.id"))
+    episode_id: Mapped[UUID] = mapped_column(ForeignKey("episodes.id"))
+    fill_number: Mapped[int] = mapped_column(SmallInteger)
+    is_refill: Mapped[bool]
+    quantity: Mapped[bytes | None] = sealed_column(owner="patient_id", nullable=False)
+    filled_on: Mapped[date]
+    recorded_by: Mapped[UUID]
+    recorded_at: Mapped[datetime]
+    undelivered_at: Mapped[datetime | None]
+
+
+class PdmpCheck(Base):
+    """A check of the prescription drug monitoring programme: who, when, and sealed which states and what was found."""
+
+    __tablename__ = "pdmp_checks"
+    __table_args__ = (Index("ix_pdmp_checks_episode_id", "episode_id", "checked_at"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    patient_id: Mapped[UUID] = mapped_column(ForeignKey("patients.id"))
+    episode_id: Mapped[UUID] = mapped_column(ForeignKey("episodes.id"))
+    checked_by: Mapped[UUID]
+    checked_at: Mapped[datetime]
+    result: Mapped[bytes | None] = sealed_column(owner="patient_id", nullable=False)
+    recorded_at: Mapped[datetime]
+
+
+class DoseTaken(Base):
+    """What a patient took and wasted in one dosing session, noted here so that the next draft can be judged.
+
+    ``amounts`` holds ``dose_mg`` (without the booster), ``booster_mg``, ``used_units`` and ``wasted_units``.
+    """
+
+    __tablename__ = "doses_taken"
+    __table_args__ = (Index("ix_doses_taken_episode_id", "episode_id", "taken_at"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    patient_id: Mapped[UUID] = mapped_column(ForeignKey("patients.id"))
+    episode_id: Mapped[UUID] = mapped_column(ForeignKey("episodes.id"))
+    session_id: Mapped[UUID] = mapped_column(unique=True)
+    prescription_id: Mapped[UUID] = mapped_column(ForeignKey("prescriptions.id"))
+    amounts: Mapped[bytes | None] = sealed_column(owner="patient_id", nullable=False)
+    taken_at: Mapped[datetime]

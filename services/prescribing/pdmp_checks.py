@@ -1,0 +1,126 @@
+"""Checks of the prescription drug monitoring programme (PDMP): who looked, when, in which states, what was found.
+
+The raw report is never stored (DOMAIN 5). A check is valid for ``prescribing.pdmp_valid_days``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from services.audit.records import record
+from services.core import clock
+from services.core.actors import Actor
+from services.core.errors import InvalidInput, RuleRefused
+from services.core.ids import new_id
+from services.people.access import Action, visible_episode
+from services.people.identifiers import state_code
+from services.people.zones import read_zone
+from services.prescribing.models import PdmpCheck
+from services.vault.boxes import box
+
+PAGE_LIMIT = 100
+
+
+class PdmpFinding(StrEnum):
+    """What a check came to, in the words of whoever made it. ``concern`` asks the prescriber for a reason."""
+
+    NOTHING_UNEXPECTED = "nothing_unexpected"
+    EXPECTED_PRESCRIPTIONS = "expected_prescriptions"
+    CONCERN = "concern"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A check of the PDMP, opened. ``states`` are USPS codes."""
+
+    id: UUID
+    episode_id: UUID
+    checked_by: UUID
+    checked_at: datetime
+    states: frozenset[str]
+    finding: PdmpFinding
+
+    def checked_on(self, zone: str) -> date:
+        """The calendar day of the check in a zone."""
+        return self.checked_at.astimezone(read_zone(zone)).date()
+
+
+def record_check(
+    session: Session,
+    actor: Actor,
+    episode_id: UUID,
+    *,
+    states: Collection[str],
+    finding: PdmpFinding,
+    checked_at: datetime | None = None,
+) -> Check:
+    """Put a check that the actor made on record; ``checked_at`` (aware) defaults to now.
+
+    Raises ``InvalidInput`` on ``states``, ``RuleRefused`` on ``checked_at`` for a coming time.
+    """
+    episode = visible_episode(session, actor, Action.RECORD_PDMP_CHECK, episode_id)
+    if not states:
+        raise InvalidInput("Name at least one state.", field="states")
+    codes = sorted({state_code(state, field="states") for state in states})
+    now = clock.now()
+    made_at = now if checked_at is None else checked_at
+    if made_at > now:
+        raise RuleRefused("A check cannot lie in the future.", field="checked_at", rule="prescribing.pdmp_in_future")
+    row = PdmpCheck(
+        id=new_id(),
+        patient_id=episode.patient_id,
+        episode_id=episode.id,
+        checked_by=actor.id,
+        checked_at=made_at,
+        recorded_at=now,
+    )
+    box(session, row.patient_id).seal(row, "result", {"states": codes, "finding": finding.value})
+    session.add(row)
+    session.flush([row])
+    record(session, actor, "pdmp_check.record", "pdmp_check", row.id, episode_id=episode.id)
+    return _opened(session, row)
+
+
+def list_checks(
+    session: Session,
+    actor: Actor,
+    episode_id: UUID,
+    *,
+    after: tuple[datetime, UUID] | None = None,
+    limit: int = 20,
+) -> Sequence[Check]:
+    """The checks made for an episode, newest first, from behind the position ``after``; an audited read."""
+    episode = visible_episode(session, actor, Action.RECORD_PDMP_CHECK, episode_id)
+    query = select(PdmpCheck).where(PdmpCheck.episode_id == episode.id)
+    if after is not None:
+        at, check_id = after
+        query = query.where((PdmpCheck.checked_at < at) | ((PdmpCheck.checked_at == at) & (PdmpCheck.id < check_id)))
+    query = query.order_by(PdmpCheck.checked_at.desc(), PdmpCheck.id.desc()).limit(min(limit, PAGE_LIMIT + 1))
+    record(session, actor, "pdmp_check.list", "episode", episode.id, episode_id=episode.id)
+    return [_opened(session, row) for row in session.scalars(query)]
+
+
+def latest_check(session: Session, episode_id: UUID) -> Check | None:
+    """The newest check of an episode, for rules."""
+    query = select(PdmpCheck).where(PdmpCheck.episode_id == episode_id)
+    row = session.scalar(query.order_by(PdmpCheck.checked_at.desc(), PdmpCheck.id.desc()).limit(1))
+    return None if row is None else _opened(session, row)
+
+
+def _opened(session: Session, row: PdmpCheck) -> Check:
+    result = box(session, row.patient_id).open(row, "result").reveal()
+    return Check(
+        row.id,
+        row.episode_id,
+        row.checked_by,
+        row.checked_at,
+        frozenset(result["states"]),
+        PdmpFinding(result["finding"]),
+    )

@@ -1,0 +1,212 @@
+"""What the rules say about a prescription, and the prescriber's reasons where a rule asks for a decision.
+
+Drafting looks at the prescription alone. Marking ready and signing look at everything: papers, PDMP, eligibility, risk.
+A stop refuses; a review needs a reason written by the named prescriber, who nobody can stand in for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from services.core import clock
+from services.core.errors import RuleRefused
+from services.core.findings import Finding, Severity, of_severity
+from services.core.programme import Programme
+from services.eligibility.decisions import eligibility_current
+from services.people.identifiers import licence_findings
+from services.people.practitioners import dea_facts, licence_facts
+from services.prescribing.cases import Case
+from services.prescribing.contents import Content
+from services.prescribing.doses import History, history_of
+from services.prescribing.limits import limit_findings
+from services.prescribing.models import Fill, Prescription
+from services.prescribing.pdmp_checks import Check, PdmpFinding, latest_check
+from services.prescribing.rules import Draft, draft_findings
+from services.prescribing.signing_rules import SigningFacts, risk_findings, signing_findings
+from services.screening import risk
+
+REASON_RULE = "prescribing.reason_missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """Findings as they stood when last looked at, and reasons by rule id: ``text``, ``by`` (account), ``at``."""
+
+    findings: Sequence[Mapping[str, Any]]
+    reasons: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    programme: str = ""
+    inputs_hash: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The review as plain JSON types, for sealing."""
+        return {**asdict(self), "findings": list(self.findings)}
+
+
+def review_of(case: Case, prescription: Prescription) -> Review:
+    """The review stored with a prescription."""
+    return Review(**case.box.open(prescription, "review").reveal())
+
+
+def draft_of(content: Content, case: Case, history: History) -> Draft:
+    """The draft as its rules read it, dated today."""
+    return Draft(
+        drug=content.drug,
+        form=content.form,
+        strength_mg=content.strength_mg,
+        quantity_units=content.quantity_units,
+        sessions_supply=content.sessions_supply,
+        dose_mg=content.dose_mg,
+        booster_mg=content.booster_mg,
+        directions=content.directions,
+        refills=content.refills,
+        issued_on=case.today,
+        patient_state=case.state,
+        is_first=history.is_first,
+        first_session_dose_mg=content.first_session_dose_mg,
+        last_dose_mg=history.last_dose_mg,
+        weight_kg=content.weight_kg,
+        home_stock_sessions=history.home_mg / max(content.session_mg, 1),
+    )
+
+
+def review_draft(session: Session, case: Case, content: Content, programme: Programme) -> Review:
+    """The review of a new or changed draft. Raises ``RuleRefused`` when a rule stops it; reasons come later."""
+    draft = draft_of(content, case, history_of(session, case.episode.id, case.box))
+    findings = [*draft_findings(draft, programme), *limit_findings(content.limits, programme)]
+    refuse_stops(findings, "This prescription cannot be drafted as it stands.")
+    return _reviewed(findings, {}, draft, programme)
+
+
+def check_open_to_prescribing(session: Session, case: Case) -> None:
+    """Refuse (``RuleRefused``) an episode without current eligibility, or with a suicide risk that blocks treatment."""
+    refuse_stops(_standing_findings(session, case), "Nothing may be prescribed in this episode now.")
+
+
+def findings_for_signing(
+    session: Session, case: Case, prescription: Prescription, content: Content, programme: Programme
+) -> tuple[list[Finding], Draft]:
+    """Everything the rules have to say about signing this prescription today, and the draft they judged."""
+    draft = draft_of(content, case, history_of(session, case.episode.id, case.box))
+    check = latest_check(session, case.episode.id)
+    today = case.today
+    facts = SigningFacts(
+        signed_on=today,
+        issued_on=today,
+        patient_state=case.state,
+        session_mg=content.session_mg,
+        second_prescriber_agreed=prescription.agreed_by is not None,
+        pdmp_checked_on=check.checked_on(case.zone) if check else None,
+        pdmp_states=check.states if check else frozenset(),
+        in_person_evaluated_on=content.in_person_evaluated_on,
+        telemedicine_exception=content.telemedicine_exception,
+    )
+    licences = licence_facts(session, prescription.prescriber_id)
+    registrations = dea_facts(session, prescription.prescriber_id)
+    findings = [
+        *draft_findings(draft, programme),
+        *limit_findings(content.limits, programme),
+        *_standing_findings(session, case),
+        *licence_findings(case.state, today, licences, registrations, programme),
+        *signing_findings(facts, programme),
+    ]
+    return [*findings, *_pdmp_findings(session, prescription, check)], draft
+
+
+def _pdmp_findings(session: Session, prescription: Prescription, check: Check | None) -> list[Finding]:
+    """What the newest check itself says, and whether it came after the loss that this prescription makes up for."""
+    if check is None:
+        return []
+    findings = []
+    if check.finding is PdmpFinding.CONCERN:
+        sentence = "The check of the prescription drug monitoring programme raised a concern."
+        findings.append(Finding("prescribing.pdmp_concern", Severity.REVIEW, "DOMAIN 5", sentence))
+    if prescription.replaces_id is not None:
+        lost_at = session.scalar(
+            select(func.max(Fill.undelivered_at)).where(Fill.prescription_id == prescription.replaces_id)
+        )
+        if lost_at is not None and check.checked_at < lost_at:
+            sentence = "What this replaces was lost after the last PDMP check: check again before replacing it."
+            findings.append(Finding("prescribing.pdmp_before_loss", Severity.STOP, "DOMAIN 8", sentence))
+    return findings
+
+
+def review_ready(
+    session: Session,
+    case: Case,
+    prescription: Prescription,
+    content: Content,
+    reasons: Mapping[str, str],
+    by: UUID,
+    programme: Programme,
+) -> Review:
+    """The review that goes with marking a prescription ready.
+
+    ``reasons`` are the named prescriber's, by rule id; those given before still count. Raises ``RuleRefused`` when the
+    draft itself is stopped or a review has no reason. What only stops signing (a PDMP check still to be made) is kept
+    in the findings and refuses then.
+    """
+    findings, draft = findings_for_signing(session, case, prescription, content, programme)
+    before = review_of(case, prescription)
+    drafted = {
+        finding.rule for finding in [*draft_findings(draft, programme), *limit_findings(content.limits, programme)]
+    }
+    refuse_stops((each for each in findings if each.rule in drafted), "This prescription cannot be marked ready.")
+    asked = {finding.rule for finding in of_severity(findings, Severity.REVIEW)}
+    for rule in reasons.keys() - asked:
+        raise RuleRefused("No review asks for this reason.", field="reasons", rule=rule)
+    given = {rule: {"text": text, "by": str(by), "at": clock.now().isoformat()} for rule, text in reasons.items()}
+    merged = {rule: reason for rule, reason in {**before.reasons, **given}.items() if rule in asked}
+    refuse_unreasoned(findings, merged, by)
+    return _reviewed(findings, merged, draft, programme)
+
+
+def refuse_stops(findings: Iterable[Finding], sentence: str) -> None:
+    """Raise ``RuleRefused`` with every stop among ``findings``, if there is one."""
+    stops = of_severity(findings, Severity.STOP)
+    if stops:
+        raise RuleRefused(sentence, stops)
+
+
+def refuse_unreasoned(findings: Iterable[Finding], reasons: Mapping[str, Mapping[str, str]], by: UUID) -> None:
+    """Raise ``RuleRefused`` with every review among ``findings`` for which ``by`` recorded no reason."""
+    open_reviews = [
+        finding
+        for finding in of_severity(findings, Severity.REVIEW)
+        if reasons.get(finding.rule, {}).get("by") != str(by)
+    ]
+    if open_reviews:
+        sentence = "The named prescriber must record a decision with a reason for each of these findings."
+        raise RuleRefused(sentence, open_reviews, field="reasons", rule=REASON_RULE)
+
+
+def _standing_findings(session: Session, case: Case) -> list[Finding]:
+    """Eligibility and suicide risk, as they stand now."""
+    findings = []
+    if not eligibility_current(session, case.episode.id, case.today):
+        sentence = "The episode has no current approval by a prescriber."
+        findings.append(Finding("prescribing.eligibility_not_current", Severity.STOP, "DOMAIN 3", sentence))
+    if risk.blocking(session, case.episode.id).blocks_treatment:
+        today = case.today
+        facts = SigningFacts(signed_on=today, issued_on=today, patient_state="", session_mg=0, risk_blocked=True)
+        findings.extend(risk_findings(facts))
+    return findings
+
+
+def _reviewed(
+    findings: Sequence[Finding], reasons: Mapping[str, Mapping[str, str]], draft: Draft, programme: Programme
+) -> Review:
+    inputs = json.dumps(asdict(draft), sort_keys=True, default=str).encode()
+    return Review(
+        findings=[finding.as_dict() for finding in findings],
+        reasons=dict(reasons),
+        programme=programme.version,
+        inputs_hash=hashlib.sha256(inputs).hexdigest(),
+    )

@@ -1,0 +1,171 @@
+"""Who sees what of a prescription (45 CFR 164.502(b), minimum necessary), and the order that a dosing session follows.
+
+The medical team sees all of it. The pharmacy sees what a prescription must carry (21 CFR 1306.05) and what may still be
+handed out; therapist and patient see what concerns a session. Nobody else sees findings, reasons or weight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from services.audit.records import record
+from services.core.actors import Actor, Role
+from services.core.errors import NotFound
+from services.core.personal import Personal
+from services.people.access import Action, authorize, visible_episode
+from services.people.models import Episode
+from services.prescribing.cases import Case, case_of
+from services.prescribing.contents import Content
+from services.prescribing.fills import Supply, supply_of
+from services.prescribing.limits import PatientLimits
+from services.prescribing.models import Fill, Prescription
+from services.prescribing.papers import signed_document
+from services.prescribing.prescriptions import NOT_VISIBLE, check_sees, content_of
+from services.prescribing.reviews import Review, review_of
+from services.prescribing.signing import verify_signature
+
+PAGE_LIMIT = 100
+MEDICAL: Final = frozenset({Role.PRESCRIBER, Role.MEDICAL_STAFF, Role.SYSTEM})
+FOR_SESSIONS: Final = (
+    "drug",
+    "strength_mg",
+    "form",
+    "quantity_units",
+    "sessions_supply",
+    "dose_mg",
+    "booster_mg",
+    "first_session_dose_mg",
+    "directions",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PrescriptionView:
+    """A prescription as one role sees it. What the role may not see is ``None``."""
+
+    prescription: Prescription
+    content: Personal[Mapping[str, Any]] | None = None
+    paper: Personal[Mapping[str, Any]] | None = None
+    supply: Supply | None = None
+    review: Personal[Review] | None = None
+    end_reason: Personal[str] | None = None
+    signature_valid: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DosingOrder:
+    """What a dosing session goes by: the newest signed prescription of which something was handed out.
+
+    Milligrams are per session; ``first_session_dose_mg`` bounds the patient's very first one.
+    """
+
+    prescription_id: UUID
+    prescriber_id: UUID
+    signed_at: datetime
+    strength_mg: int
+    dose_mg: int
+    booster_mg: int
+    first_session_dose_mg: int | None
+    sessions_supply: int
+    limits: PatientLimits
+
+    def __repr__(self) -> str:
+        return f"<dosing order of {self.prescription_id}>"
+
+
+def read_prescription(session: Session, actor: Actor, prescription_id: UUID) -> PrescriptionView:
+    """One prescription as the actor's role sees it; an audited read. A draft exists for the medical team only."""
+    row = session.get(Prescription, prescription_id)
+    if row is None:
+        raise NotFound(NOT_VISIBLE)
+    episode = visible_episode(session, actor, Action.READ_PRESCRIPTION, row.episode_id)
+    check_sees(actor, row)
+    record(session, actor, "prescription.read", "prescription", row.id, episode_id=episode.id)
+    return view_of(session, actor, row, episode)
+
+
+def view_of(session: Session, actor: Actor, row: Prescription, episode: Episode | None = None) -> PrescriptionView:
+    """A prescription as the actor's role sees it. The caller has authorized and audits."""
+    episode = episode or session.get_one(Episode, row.episode_id)
+    case = case_of(session, episode)
+    if actor.role in MEDICAL:
+        return _medical_view(session, case, row)
+    if actor.role is Role.PHARMACIST:
+        return PrescriptionView(
+            row,
+            paper=Personal(signed_document(case.box, row).reveal()["paper"]),
+            supply=supply_of(session, case, row),
+            signature_valid=verify_signature(session, row),
+        )
+    fields = FOR_SESSIONS if actor.role is Role.PATIENT else (*FOR_SESSIONS, "limits")
+    return PrescriptionView(row, content=_content(content_of(case, row), fields))
+
+
+def _medical_view(session: Session, case: Case, row: Prescription) -> PrescriptionView:
+    reason: Personal[str | None] = case.box.open(row, "end_reason")
+    text = reason.reveal()
+    is_signed = row.signature is not None
+    return PrescriptionView(
+        row,
+        content=Personal(content_of(case, row).as_dict()),
+        supply=supply_of(session, case, row) if is_signed else None,
+        review=Personal(review_of(case, row)),
+        end_reason=None if text is None else Personal(text),
+        signature_valid=verify_signature(session, row) if is_signed else None,
+    )
+
+
+def _content(content: Content, fields: Collection[str]) -> Personal[Mapping[str, Any]]:
+    return Personal({name: value for name, value in content.as_dict().items() if name in fields})
+
+
+def list_prescriptions(
+    session: Session, actor: Actor, episode_id: UUID, *, after: UUID | None = None, limit: int = 20
+) -> Sequence[Prescription]:
+    """The prescriptions of an episode, newest first, from behind the id ``after``: states and dates, nothing sealed."""
+    episode = visible_episode(session, actor, Action.READ_PRESCRIPTION, episode_id)
+    query = select(Prescription).where(Prescription.episode_id == episode.id)
+    if actor.role not in MEDICAL:
+        query = query.where(Prescription.signature.is_not(None))
+    if after is not None:
+        query = query.where(Prescription.id < after)
+    record(session, actor, "prescription.list", "episode", episode.id, episode_id=episode.id)
+    return session.scalars(query.order_by(Prescription.id.desc()).limit(min(limit, PAGE_LIMIT + 1))).all()
+
+
+def dosing_order(session: Session, actor: Actor, episode: Episode) -> DosingOrder | None:
+    """What sessions of this episode go by now; None when nothing was handed out, or its signature does not hold.
+
+    A prescription that was cancelled or superseded is no order any more; one that expired still is, for what the
+    patient has of it.
+    """
+    authorize(actor, Action.READ_PRESCRIPTION, episode)
+    handed_out = select(Fill.prescription_id).where(Fill.episode_id == episode.id, Fill.undelivered_at.is_(None))
+    row = session.scalar(
+        select(Prescription)
+        .where(Prescription.id.in_(handed_out), Prescription.state.in_(("filling", "dispensed", "expired")))
+        .order_by(Prescription.signed_at.desc())
+        .limit(1)
+    )
+    if row is None or row.signed_at is None or not verify_signature(session, row):
+        return None
+    content = content_of(case_of(session, episode), row)
+    record(session, actor, "prescription.read", "prescription", row.id, episode_id=episode.id)
+    return DosingOrder(
+        prescription_id=row.id,
+        prescriber_id=row.prescriber_id,
+        signed_at=row.signed_at,
+        strength_mg=content.strength_mg,
+        dose_mg=content.dose_mg,
+        booster_mg=content.booster_mg,
+        first_session_dose_mg=content.first_session_dose_mg,
+        sessions_supply=content.sessions_supply,
+        limits=content.limits,
+    )

@@ -1,0 +1,1 @@
+"""Refill requests: the gate over everything before, and the prescriber's decision."""

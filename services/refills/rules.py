@@ -1,0 +1,263 @@
+"""The gate of a refill request and the way an approved one is supplied (DOMAIN 4 and 5).
+
+The gate names every condition that is not met. Some are met by waiting, some by somebody doing something today, and
+some have no date at all; ``earliest_date`` tells which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from enum import StrEnum
+from math import ceil, isclose
+from typing import Any
+
+from services.core.errors import InvalidInput
+from services.core.findings import Finding, Severity
+from services.core.programme import Programme
+from services.prescribing.fill_rules import FillFacts, PrescriptionFacts, may_fill, remaining
+
+# Halves of a unit are exact in a float; anything nearer than this is the same count.
+_SAME_COUNT = 0.01
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionRecord:
+    """A dosing session held under the supply in question."""
+
+    held_on: date
+    vitals_recorded: bool
+    integration_done: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefillFacts:
+    """What is known when a refill is asked for on ``on`` (a day where the patient is).
+
+    Units are lozenges or tablets and may be halves: all ``dispensed`` ones must have been ``taken``, be ``remaining``
+    or be recorded as ``wasted``. ``units_per_session`` makes doses of what remains. ``scales_on`` names each scale of
+    this episode with the day it was last answered. ``interval_days`` is the patient's own distance between sessions.
+    Raises ``InvalidInput`` naming the field when a count is negative or ``units_per_session`` is not more than 0.
+    """
+
+    on: date
+    maintenance: bool
+    eligibility_current: bool
+    has_therapist: bool
+    dispensed_units: float
+    taken_units: float
+    remaining_units: float
+    wasted_units: float
+    units_per_session: float
+    sessions: Sequence[SessionRecord]
+    scales_on: Mapping[str, date | None]
+    open_high_adverse_event: bool
+    risk_flag: bool
+    prescriber_contact_on: date | None
+    pdmp_checked_on: date | None
+    licence_valid: bool
+    dea_valid: bool
+    interval_days: int
+
+    def __post_init__(self) -> None:
+        for field in ("dispensed_units", "taken_units", "remaining_units", "wasted_units"):
+            if getattr(self, field) < 0:
+                raise InvalidInput("A count is not negative.", field=field)
+        if self.units_per_session <= 0:
+            raise InvalidInput("This must be more than 0.", field="units_per_session")
+
+    @property
+    def doses_left(self) -> float:
+        """What remains, in sessions."""
+        return self.remaining_units / self.units_per_session
+
+
+NO_DATE = frozenset(
+    {
+        "refills.eligibility_lapsed",
+        "refills.no_therapist",
+        "refills.adverse_event_open",
+        "refills.suicide_risk_open",
+        "refills.licence_not_valid",
+        "refills.dea_not_valid",
+    }
+)
+"""Conditions of which nobody can say when they will be met."""
+
+
+def evaluate(facts: RefillFacts, programme: Programme) -> list[Finding]:
+    """Every unmet condition of the gate, as a stop; empty when the prescriber may be asked."""
+    return [
+        *_standing_findings(facts),
+        *_count_findings(facts, programme),
+        *_session_findings(facts),
+        *_scale_findings(facts, programme),
+        *_contact_findings(facts, programme),
+        *_pdmp_findings(facts, programme),
+    ]
+
+
+def earliest_date(facts: RefillFacts, programme: Programme) -> date | None:
+    """The first day on which the request can pass, if what can be done by then is done.
+
+    ``None`` while something without a date stands in the way (``NO_DATE``). Waiting is needed for the supply alone:
+    it runs down by one dose per interval.
+    """
+    if any(finding.rule in NO_DATE for finding in evaluate(facts, programme)):
+        return None
+    over = facts.doses_left - programme.number("refills.doses_left_at_most")
+    if over <= _SAME_COUNT:
+        return facts.on
+    interval = timedelta(days=facts.interval_days)
+    last = max((session.held_on for session in facts.sessions), default=None)
+    next_session = facts.on if last is None else max(last + interval, facts.on)
+    return next_session + (ceil(over - _SAME_COUNT) - 1) * interval
+
+
+class Supply(StrEnum):
+    """How an approved request is supplied."""
+
+    NEXT_FILL = "next_fill"
+    NEW_PRESCRIPTION = "new_prescription"
+
+
+@dataclass(frozen=True, slots=True)
+class SupplyDecision:
+    """The way of supply: ``is_refill`` and ``units_at_most`` of the next fill, or the ``reasons`` why there is none."""
+
+    supply: Supply
+    is_refill: bool = False
+    units_at_most: int = 0
+    reasons: tuple[Finding, ...] = ()
+
+
+def decide_supply(
+    prescription: PrescriptionFacts | None,
+    fills: Sequence[FillFacts],
+    on: date,
+    programme: Programme,
+    *,
+    units_wanted: int | None = None,
+    changed: bool = False,
+) -> SupplyDecision:
+    """Whether the signed prescription still allows a fill on ``on``, or a new one is needed.
+
+    What is left of a fill handed out in part comes first and is no refill. ``units_wanted`` beyond what the next fill
+    may hold, or anything ``changed`` (dose, strength, directions), needs a new prescription, as does ``prescription``
+    being ``None``: cancelled, or never there. Raises ``InvalidInput`` when ``units_wanted`` is less than 1.
+    """
+    if prescription is None:
+        return _new("no_prescription", "There is no signed prescription to fill.")
+    if changed:
+        return _new("prescription_changed", "What was signed cannot be changed; a new prescription is needed.")
+    left = remaining(prescription, fills, programme)
+    is_refill = left.units_left_in_current_fill == 0
+    units = prescription.quantity_units if is_refill else left.units_left_in_current_fill
+    wanted = units if units_wanted is None else units_wanted
+    reasons = may_fill(prescription, fills, wanted, on, is_refill, programme)
+    if reasons:
+        return SupplyDecision(Supply.NEW_PRESCRIPTION, reasons=tuple(reasons))
+    return SupplyDecision(Supply.NEXT_FILL, is_refill, units)
+
+
+def _new(name: str, sentence: str) -> SupplyDecision:
+    reason = Finding(f"refills.{name}", Severity.INFORM, "DOMAIN 5", sentence)
+    return SupplyDecision(Supply.NEW_PRESCRIPTION, reasons=(reason,))
+
+
+def _standing_findings(facts: RefillFacts) -> list[Finding]:
+    return _unmet(
+        (
+            ("eligibility_lapsed", facts.eligibility_current, "The eligibility decision is not current."),
+            ("no_therapist", facts.has_therapist, "There is no therapist of record."),
+            (
+                "adverse_event_open",
+                not facts.open_high_adverse_event,
+                "A severe or serious adverse event is still open.",
+            ),
+            ("suicide_risk_open", not facts.risk_flag, "A suicide-risk flag is open."),
+            (
+                "licence_not_valid",
+                facts.licence_valid,
+                "The prescriber's licence does not hold in the patient's state.",
+            ),
+            ("dea_not_valid", facts.dea_valid, "The prescriber's DEA registration does not hold in that state."),
+        )
+    )
+
+
+def _count_findings(facts: RefillFacts, programme: Programme) -> list[Finding]:
+    findings = []
+    accounted = facts.taken_units + facts.remaining_units + facts.wasted_units
+    if not isclose(accounted, facts.dispensed_units, abs_tol=_SAME_COUNT, rel_tol=0):
+        sentence = "Taken, remaining and wasted units do not add up to what was dispensed; count again."
+        inputs = {"accounted_units": accounted, "dispensed_units": facts.dispensed_units}
+        findings.append(Finding("refills.count_off", Severity.STOP, "DOMAIN 4", sentence, inputs=inputs))
+    setting = "refills.doses_left_at_most"
+    if facts.doses_left > programme.number(setting) + _SAME_COUNT:
+        sentence = f"Too early: more than {programme.whole(setting)} doses are left."
+        findings.append(_stop("too_early", sentence, programme, setting, doses_left=facts.doses_left))
+    return findings
+
+
+def _session_findings(facts: RefillFacts) -> list[Finding]:
+    ordered = sorted(facts.sessions, key=lambda session: session.held_on)
+    return _unmet(
+        (
+            (
+                "vitals_missing",
+                all(session.vitals_recorded for session in ordered),
+                "Vitals are not recorded for every dosing session.",
+            ),
+            (
+                "integration_missing",
+                all(session.integration_done for session in ordered[:-1]),
+                "Integration is not done for every dosing session but the latest.",
+            ),
+        )
+    )
+
+
+def _scale_findings(facts: RefillFacts, programme: Programme) -> list[Finding]:
+    setting = _by_phase("refills.scales_valid_days", facts)
+    sentence = f"Outcome scales must be answered within {programme.whole(setting)} days before the request."
+    if not facts.scales_on:
+        return [_stop("scales_missing", sentence, programme, setting)]
+    old = sorted(scale for scale, on in facts.scales_on.items() if not _within(on, facts.on, programme.whole(setting)))
+    return [_stop("scales_too_old", sentence, programme, setting, scales=old)] if old else []
+
+
+def _contact_findings(facts: RefillFacts, programme: Programme) -> list[Finding]:
+    setting = _by_phase("refills.prescriber_contact_days", facts)
+    if _within(facts.prescriber_contact_on, facts.on, programme.whole(setting)):
+        return []
+    sentence = f"The last contact with the prescriber is more than {programme.whole(setting)} days ago."
+    return [_stop("prescriber_contact_too_old", sentence, programme, setting)]
+
+
+def _pdmp_findings(facts: RefillFacts, programme: Programme) -> list[Finding]:
+    setting = "prescribing.pdmp_valid_days"
+    if _within(facts.pdmp_checked_on, facts.on, programme.whole(setting)):
+        return []
+    sentence = f"The PDMP was not checked in the last {programme.whole(setting)} days."
+    return [_stop("pdmp_not_current", sentence, programme, setting)]
+
+
+def _by_phase(setting: str, facts: RefillFacts) -> str:
+    return f"{setting}_maintenance" if facts.maintenance else setting
+
+
+def _within(day: date | None, on: date, days: int) -> bool:
+    """Whether ``day`` is known, not in the future, and at most ``days`` before ``on``."""
+    return day is not None and 0 <= (on - day).days <= days
+
+
+def _unmet(conditions: Iterable[tuple[str, bool, str]]) -> list[Finding]:
+    return [
+        Finding(f"refills.{name}", Severity.STOP, "DOMAIN 4", sentence) for name, met, sentence in conditions if not met
+    ]
+
+
+def _stop(name: str, sentence: str, programme: Programme, setting: str, **inputs: Any) -> Finding:
+    return Finding(f"refills.{name}", Severity.STOP, "DOMAIN 4", sentence, setting, programme.value(setting), inputs)

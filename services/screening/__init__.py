@@ -1,0 +1,1 @@
+"""What the patient answers: instruments and history as data, scoring, and suicide-risk triage."""

@@ -1,0 +1,173 @@
+"""Suicide-risk triage (DOMAIN 2.2): what must happen at once when answers point to a risk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from services.core.errors import InvalidConfiguration, InvalidInput
+from services.core.findings import Finding, Severity
+from services.core.programme import Programme
+from services.core.vocabulary import Party
+from services.screening import instruments
+from services.screening.instruments import Instrument, RiskLevel
+from services.screening.scoring import Answers, asked_items, checked_answers
+
+__all__ = ["CrisisResource", "RiskLevel", "Triage", "crisis_resources", "cssrs_instrument", "cssrs_level", "triage"]
+
+SOURCE = "DOMAIN 2.2"
+
+_ALERTED = (Party.THERAPIST, Party.MEDICAL_TEAM)
+_RESOURCES = ("lifeline", "text_line", "emergency")
+
+
+@dataclass(frozen=True, slots=True)
+class CrisisResource:
+    """Where a person in crisis gets help at once: a name, how to reach it, and the number or short code alone."""
+
+    name: str
+    reach: str
+    number: str
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Triage:
+    """What the answers demand. Clinical data: ``repr`` shows nothing.
+
+    ``level`` is that of the C-SSRS answered today, None when none was; ``requires_cssrs_today`` says that one must be
+    answered before the day ends. ``alert_parties`` hear at once, ``urgent_task`` goes to a clinician, ``page`` calls
+    the medical team immediately. ``blocks_shipping`` holds until a clinician signs off,
+    ``blocks_dosing_prescribing_refills`` until a named prescriber clears it.
+    """
+
+    level: RiskLevel | None
+    show_crisis_resources: bool
+    requires_cssrs_today: bool
+    alert_parties: tuple[Party, ...]
+    urgent_task: bool
+    page: bool
+    blocks_shipping: bool
+    blocks_dosing_prescribing_refills: bool
+    findings: tuple[Finding, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The triage as plain JSON types, for storing sealed and for answering the API."""
+        return {
+            "level": None if self.level is None else self.level.value,
+            "show_crisis_resources": self.show_crisis_resources,
+            "requires_cssrs_today": self.requires_cssrs_today,
+            "alert_parties": [party.value for party in self.alert_parties],
+            "urgent_task": self.urgent_task,
+            "page": self.page,
+            "blocks_shipping": self.blocks_shipping,
+            "blocks_dosing_prescribing_refills": self.blocks_dosing_prescribing_refills,
+            "findings": [finding.as_dict() for finding in self.findings],
+        }
+
+
+def crisis_resources(programme: Programme) -> tuple[CrisisResource, ...]:
+    """988, the Crisis Text Line and 911, as the programme words them, in the order to show them."""
+    return tuple(
+        CrisisResource(*(programme.text(f"triage.crisis.{key}.{part}") for part in ("name", "reach", "number")))
+        for key in _RESOURCES
+    )
+
+
+def cssrs_instrument(*, since_last_visit: bool) -> Instrument:
+    """The screener to use: the recent one at intake, the one that asks since the last visit at follow-ups."""
+    return instruments.get("cssrs_since_last_visit" if since_last_visit else "cssrs")
+
+
+def cssrs_level(answers: Answers, *, since_last_visit: bool = False) -> RiskLevel:
+    """The risk level of one C-SSRS screener; the highest yes wins, answers are never added up.
+
+    Questions 1, 2 and 6 are for everybody, a yes to 2 asks for 3 to 5, a yes to 6 (ever) for the past 3 months. Raises
+    ``InvalidInput`` naming the first question that is not answered, except when the answers already give high: nothing
+    unanswered could change that, and a person at high risk must not be sent back to a form. A yes to a question that
+    should have been skipped counts all the same.
+    """
+    instrument = cssrs_instrument(since_last_visit=since_last_visit)
+    given = checked_answers(instrument, answers)
+    level = _highest(item.level_if_yes for item in instrument.items if given.get(item.id) is True)
+    if level is RiskLevel.HIGH:
+        return level
+    for item in asked_items(instrument, given):
+        if item.id not in given:
+            because = f" because {item.asked_when} was answered yes" if item.asked_when else ""
+            raise InvalidInput(f"This question must be answered{because}.", field=f"{instrument.id}.{item.id}")
+    return level
+
+
+def _highest(levels: Iterable[RiskLevel | None]) -> RiskLevel:
+    return max((level for level in levels if level is not None), key=lambda level: level.rank, default=RiskLevel.NONE)
+
+
+def triage(*, phq9_item9: int | None, level: RiskLevel | None, programme: Programme) -> Triage:
+    """What follows from item 9 of a PHQ-9 and from the C-SSRS level.
+
+    ``phq9_item9`` is 0–3, None when no PHQ-9 was given or item 9 was left out. ``level`` is that of a C-SSRS answered
+    *today*, None when there is none: a C-SSRS of another day must not be passed, it would satisfy the same-day duty.
+    A lower result never lifts an earlier block; only the clinician's or prescriber's own decision does.
+    """
+    item9 = _item9_findings(phq9_item9, programme)
+    high = level is RiskLevel.HIGH
+    urgent = high or level is RiskLevel.MODERATE or any(each.rule == "triage.phq9_item9_urgent" for each in item9)
+    shown = level is not None and level.rank >= _shown_from(programme).rank
+    return Triage(
+        level=level,
+        show_crisis_resources=bool(item9) or urgent or shown,
+        requires_cssrs_today=bool(item9) and level is None,
+        alert_parties=_ALERTED if item9 or urgent else (),
+        urgent_task=urgent,
+        page=high,
+        blocks_shipping=urgent,
+        blocks_dosing_prescribing_refills=high,
+        findings=(*item9, *_level_findings(level)),
+    )
+
+
+def _shown_from(programme: Programme) -> RiskLevel:
+    setting = "triage.crisis_resources_from_level"
+    text = programme.text(setting)
+    if text not in list(RiskLevel):
+        raise InvalidConfiguration(f"The setting '{setting}' must be one of {', '.join(RiskLevel)}.")
+    return RiskLevel(text)
+
+
+def _item9_findings(answer: int | None, programme: Programme) -> list[Finding]:
+    if answer is None:
+        return []
+    sentences: Mapping[str, str] = {
+        "alert": "PHQ-9 item 9 is positive: show the crisis resources, require a C-SSRS the same day, alert the "
+        "therapist and the prescriber.",
+        "urgent": "PHQ-9 item 9 is at a level that needs an urgent look; nothing ships until a clinician signs off.",
+    }
+    findings = []
+    for name, sentence in sentences.items():
+        setting = f"triage.phq9_item9_{name}_from"
+        threshold = programme.whole(setting)
+        if answer >= threshold:
+            rule, inputs = f"triage.phq9_item9_{name}", {"phq9_item9": answer}
+            findings.append(Finding(rule, Severity.REVIEW, SOURCE, sentence, setting, threshold, inputs))
+    return findings
+
+
+_LEVELS: Mapping[RiskLevel, tuple[Severity, str]] = {
+    RiskLevel.LOW: (Severity.INFORM, "Low suicide risk on the C-SSRS screener."),
+    RiskLevel.MODERATE: (
+        Severity.REVIEW,
+        "Moderate suicide risk on the C-SSRS screener: nothing ships until a clinician signs off.",
+    ),
+    RiskLevel.HIGH: (
+        Severity.STOP,
+        "High suicide risk on the C-SSRS screener: no dose, prescription or refill until a named prescriber clears it.",
+    ),
+}
+
+
+def _level_findings(level: RiskLevel | None) -> list[Finding]:
+    if level is None or level not in _LEVELS:
+        return []
+    severity, sentence = _LEVELS[level]
+    return [Finding(f"triage.cssrs_{level.value}", severity, SOURCE, sentence, inputs={"cssrs_level": level.value})]

@@ -1,0 +1,1 @@
+"""Preparation, dosing and integration sessions: readiness, vitals gates, doses, discharge, adverse events."""

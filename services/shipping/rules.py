@@ -1,0 +1,222 @@
+"""Rules of following a parcel: what a carrier's event changes, and what its silence means (DOMAIN 8).
+
+Events come at least once and out of order. The stage that results depends on what was reported and when, not on the
+order of arrival:
+
+- among reports on the way the newest wins, and of two with the same time the later stage of a parcel's life;
+- a terminal report wins whenever it arrives, because carriers send late scans of earlier places after a delivery;
+- within one tracker's history the first terminal report wins, and a parcel that is terminal here stays so. A second,
+  different one is put in front of a person: only a person moves a parcel from delivered to returned or lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, tzinfo
+from types import MappingProxyType
+
+from services.core.business_days import business_days_between
+from services.core.findings import Finding, Severity
+from services.core.programme import Programme
+from services.core.vocabulary import EventKind
+from services.shipping.statuses import TERMINAL, Scan, Stage, TrackerFacts, UnknownCarrierStatus, status_map
+
+PERSON_ONLY: Mapping[Stage, frozenset[Stage]] = MappingProxyType(
+    {Stage.DELIVERED: frozenset({Stage.RETURNED, Stage.LOST})}
+)
+"""The moves out of a terminal stage; each takes a person with a reason."""
+
+_RANK = {stage: rank for rank, stage in enumerate(Stage)}
+_SAYS_NOTHING = frozenset({Stage.REGISTERED, Stage.UNKNOWN})
+_NOT_HANDED_OVER = frozenset({Stage.REGISTERED, Stage.UNKNOWN, Stage.PRE_TRANSIT})
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParcelFacts:
+    """What is known of a parcel: its stage, the time of the scan that decided it, and what was ever reported.
+
+    ``seen`` are the stages it has been in. ``signed``, ``damage_reported`` and ``contradicted`` never become false
+    again.
+    """
+
+    stage: Stage = Stage.REGISTERED
+    last_scan_at: datetime | None = None
+    seen: frozenset[Stage] = frozenset()
+    signed: bool = False
+    damage_reported: bool = False
+    contradicted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ParcelChange:
+    """What an event or a silence makes of a parcel: the facts after it, events to send on, findings to show."""
+
+    before: ParcelFacts
+    after: ParcelFacts
+    events: tuple[EventKind, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def stage_changed(self) -> bool:
+        """Whether the parcel is in another stage than before."""
+        return self.before.stage is not self.after.stage
+
+
+@dataclass(slots=True)
+class _Consequences:
+    """Events and findings, gathered in order and without repeats."""
+
+    events: list[EventKind] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+    def add(self, event: EventKind | None, finding: Finding | None = None) -> None:
+        if event is not None and event not in self.events:
+            self.events.append(event)
+        if finding is not None:
+            self.findings.append(finding)
+
+
+def apply(current: ParcelFacts, event: TrackerFacts) -> ParcelChange | None:
+    """What a tracker event changes; ``None`` when it is repeated, stale or says nothing new.
+
+    Raises ``UnknownCarrierStatus`` when the tracker's own status is not in ``statuses.toml``.
+    """
+    stage, at, contradicted = _verdict(event.scans)
+    moves = _moves(current, stage, at)
+    after = ParcelFacts(
+        stage=stage if moves else current.stage,
+        last_scan_at=_latest(current.last_scan_at, at) if moves else current.last_scan_at,
+        seen=current.seen | {current.stage, stage} if moves else current.seen,
+        signed=current.signed or event.signed,
+        damage_reported=current.damage_reported or any(_stage(scan) is Stage.DAMAGED for scan in event.scans),
+        contradicted=current.contradicted or contradicted or _contradicts(current, stage, at),
+    )
+    if after == current:
+        return None
+    gathered = _consequences(current, after)
+    if moves and not status_map().knows_detail(event.scans[-1].detail):
+        gathered.add(None, _finding("unknown_status_detail", Severity.REVIEW, "The carrier used an unknown detail."))
+    return ParcelChange(current, after, tuple(gathered.events), tuple(gathered.findings))
+
+
+def silence(
+    current: ParcelFacts, registered_at: datetime, now: datetime, zone: tzinfo, programme: Programme
+) -> ParcelChange | None:
+    """What it means that the carrier has not scanned a parcel for a while; ``None`` when nothing follows.
+
+    Days are counted in ``zone``, the pharmacy's. A parcel waiting to be picked up is not silent. Before the first scan
+    the change keeps the stage and repeats on every call: keep one open task per parcel.
+    """
+    if current.stage in TERMINAL or current.stage is Stage.AVAILABLE_FOR_PICKUP:
+        return None
+    since = (current.last_scan_at or registered_at).astimezone(zone).date()
+    today = now.astimezone(zone).date()
+    if (today - since).days >= programme.whole("shipping.silent_days_until_lost"):
+        return _silent(current, Stage.LOST, "shipping.silent_days_until_lost", programme)
+    working_days = business_days_between(since, today)
+    if current.stage in _NOT_HANDED_OVER:
+        setting = "shipping.unscanned_label_business_days"
+        if working_days <= programme.whole(setting):
+            return None
+        sentence = "The parcel has a label and no scan: the pharmacy checks whether it left."
+        finding = _finding("label_unscanned", Severity.REVIEW, sentence, setting, programme.whole(setting))
+        return ParcelChange(current, current, (EventKind.SHIPMENT_UNSCANNED,), (finding,))
+    setting = "shipping.silent_business_days"
+    if current.stage is Stage.DELAYED or working_days < programme.whole(setting):
+        return None
+    return _silent(current, Stage.DELAYED, setting, programme)
+
+
+def _silent(current: ParcelFacts, stage: Stage, setting: str, programme: Programme) -> ParcelChange:
+    """The parcel enters a stage because nothing was heard of it."""
+    after = ParcelFacts(
+        stage=stage,
+        last_scan_at=current.last_scan_at,
+        seen=current.seen | {current.stage, stage},
+        signed=current.signed,
+        damage_reported=current.damage_reported,
+        contradicted=current.contradicted,
+    )
+    gathered = _consequences(current, after)
+    sentence = "The carrier has not scanned the parcel for too long."
+    gathered.add(None, _finding("no_scan", Severity.REVIEW, sentence, setting, programme.whole(setting)))
+    return ParcelChange(current, after, tuple(gathered.events), tuple(gathered.findings))
+
+
+def _verdict(scans: Iterable[Scan]) -> tuple[Stage, datetime | None, bool]:
+    """One tracker's history read in time: the stage, when it was reached, and whether it contradicts itself."""
+    *history, last = scans
+    # An unknown status in the past was loud when it was the newest; here it must not hold up a delivery.
+    known = [(scan, stage) for scan in history if (stage := _stage(scan)) is not None]
+    known.append((last, status_map().stage_of(last.status, last.detail)))
+    known.sort(key=lambda pair: pair[0].at or _NEVER)
+    endings = [(scan, stage) for scan, stage in known if stage in TERMINAL]
+    if endings:
+        scan, stage = endings[0]
+        return stage, scan.at, any(other is not stage for _, other in endings)
+    scan, stage = max(known, key=lambda pair: _order(pair[1], pair[0].at))
+    return stage, None if stage in _SAYS_NOTHING else scan.at, False
+
+
+def _stage(scan: Scan) -> Stage | None:
+    try:
+        return status_map().stage_of(scan.status, scan.detail)
+    except UnknownCarrierStatus:
+        return None
+
+
+def _order(stage: Stage, at: datetime | None) -> tuple[bool, datetime, int]:
+    """What wins on the way: something over nothing said, then the newer, then the later stage."""
+    return stage not in _SAYS_NOTHING, at or _NEVER, _RANK[stage]
+
+
+def _moves(current: ParcelFacts, stage: Stage, at: datetime | None) -> bool:
+    if current.stage in TERMINAL:
+        return False
+    return stage in TERMINAL or _order(stage, at) > _order(current.stage, current.last_scan_at)
+
+
+def _contradicts(current: ParcelFacts, stage: Stage, at: datetime | None) -> bool:
+    """Whether a report speaks against the end already recorded: another end, or life in a lost parcel."""
+    if current.stage not in TERMINAL or stage is current.stage:
+        return False
+    revived = current.stage is Stage.LOST and (at or _NEVER) > (current.last_scan_at or _NEVER)
+    return stage in TERMINAL or revived
+
+
+def _latest(one: datetime | None, other: datetime | None) -> datetime | None:
+    return max((at for at in (one, other) if at is not None), default=None)
+
+
+def _consequences(before: ParcelFacts, after: ParcelFacts) -> _Consequences:
+    gathered = _Consequences()
+    if after.stage is not before.stage:
+        calling = status_map().callings[after.stage]
+        said_before = calling.once and after.stage in before.seen
+        severity = calling.severity
+        gathered.add(
+            None if said_before else calling.event,
+            _finding(f"stage_{after.stage.value}", severity, calling.sentence) if severity else None,
+        )
+        if after.stage is Stage.DELIVERED and not after.signed:
+            sentence = "The carrier delivered the parcel and names nobody who signed for it."
+            unsigned = _finding("delivered_unsigned", Severity.REVIEW, sentence)
+            gathered.add(EventKind.SHIPMENT_UNSIGNED, unsigned)
+    newly_damaged = after.damage_reported and not before.damage_reported and after.stage is not Stage.DAMAGED
+    arrives_damaged = after.damage_reported and after.stage is Stage.DELIVERED and before.stage is not after.stage
+    if newly_damaged or arrives_damaged:
+        sentence = "The carrier reported damage on the way: do not take what is in the parcel."
+        event = EventKind.SHIPMENT_DAMAGED if newly_damaged else None
+        gathered.add(event, _finding("damage_on_the_way", Severity.STOP, sentence))
+    if after.contradicted and not before.contradicted:
+        sentence = "The carrier contradicts the recorded end of this parcel; a person decides where it is."
+        gathered.add(EventKind.SHIPMENT_FAILED, _finding("end_contradicted", Severity.REVIEW, sentence))
+    return gathered
+
+
+def _finding(
+    name: str, severity: Severity, sentence: str, setting: str | None = None, value: int | None = None
+) -> Finding:
+    return Finding(f"shipping.{name}", severity, "DOMAIN 8", sentence, setting, value)

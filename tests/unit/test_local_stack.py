@@ -1,0 +1,175 @@
+import http.client
+import os
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import psycopg
+import pytest
+from redis import Redis
+from sqlalchemy import make_url
+
+from coordinator.local import processes
+from coordinator.local.credentials import EASYPOST, TWILIO, real_credentials, sandbox_credentials
+from coordinator.local.migrations import ROOT
+from coordinator.local.stack import KEY_FILES, Stack
+from services.core.config import read_config
+from services.core.errors import InvalidConfiguration, Unavailable
+from services.core.vocabulary import Party
+
+BARE = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with Stack(tmp_path_factory.mktemp("stack"), BARE, port=0, durable=False) as stack:
+        yield stack
+
+
+def status(port: int | None, path: str) -> int:
+    assert port is not None
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request("GET", path)
+    answer = connection.getresponse().status
+    connection.close()
+    return answer
+
+
+def test_the_whole_service_comes_up_on_its_own_parts(stack: Stack) -> None:
+    assert status(stack.port, "/health") == 200
+    assert processes.wait_until(lambda: status(stack.port, "/ready") == 200, 20)
+    assert status(stack.sandbox_port, "/health") == 200
+    assert stack.supervisor is not None
+    assert set(stack.supervisor.restarts()) == set(KEY_FILES) | {"sandbox"}
+    assert all(stack.supervisor.pid(name) for name in stack.supervisor.restarts())
+
+
+def test_its_environment_is_complete_and_production_refuses_it(stack: Stack) -> None:
+    config = read_config(stack.environment)
+    assert config.environment == "local"
+    assert config.public_base_url == stack.url
+    assert config.twilio_api_base == stack.sandbox_url
+    assert config.easypost_api_base == f"{stack.sandbox_url}/v2"
+    with pytest.raises(InvalidConfiguration) as refused:
+        read_config({**stack.environment, "COORDINATOR_ENV": "production"})
+    for reason in ("PUBLIC_BASE_URL", "TWILIO_API_BASE", "EASYPOST_API_BASE", "CLOCK_FILE", "embedded", "KEYRING"):
+        assert reason in refused.value.message
+
+
+def test_each_process_is_given_only_the_keys_it_needs(stack: Stack) -> None:
+    keyrings = stack.directory / "keyrings"
+    for party in Party:
+        private = [file.name for file in (keyrings / f"worker-{party}").glob("party-*.json")]
+        assert private == [f"party-{party}.json"]
+    for name in ("web", "relay", "ticker"):
+        assert not list((keyrings / name).glob("party-*.json"))
+    for name in set(KEY_FILES) - {"web"}:
+        assert not (keyrings / name / "psychotherapy_notes.json").exists()
+        assert not (keyrings / name / "signing.json").exists()
+
+
+def test_the_sandbox_knows_neither_database_nor_keys(stack: Stack) -> None:
+    assert stack.supervisor is not None
+    environment = Path(f"/proc/{stack.supervisor.pid('sandbox')}/environ").read_bytes()
+    assert b"TWILIO_AUTH_TOKEN" in environment
+    assert b"DATABASE_URL" not in environment
+    assert b"COORDINATOR_KEYRING" not in environment
+
+
+def test_secrets_on_disk_are_for_their_owner_only(stack: Stack) -> None:
+    for file in (stack.directory / "sandbox.json", *(stack.directory / "keys").glob("*.json")):
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
+
+
+def test_no_secret_stands_in_a_command_line(stack: Stack) -> None:
+    assert stack.supervisor is not None
+    for name in stack.supervisor.restarts():
+        command = Path(f"/proc/{stack.supervisor.pid(name)}/cmdline").read_text()
+        assert not any(stack.environment[secret] in command for secret in (*TWILIO, *EASYPOST, "DATABASE_URL"))
+
+
+def test_killed_processes_come_back(stack: Stack) -> None:
+    supervisor = stack.supervisor
+    assert supervisor is not None
+    before = {name: supervisor.pid(name) for name in ("web", "relay", "worker-pharmacy")}
+    for pid in before.values():
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+    assert processes.wait_until(lambda: all(supervisor.pid(name) not in {None, before[name]} for name in before), 20)
+    assert processes.wait_until(lambda: answers(stack), 20)
+
+
+def answers(stack: Stack) -> bool:
+    try:
+        return status(stack.port, "/health") == 200
+    except OSError:
+        return False
+
+
+def test_a_second_one_in_the_same_directory_is_refused(stack: Stack) -> None:
+    second = Stack(stack.directory, BARE, port=0)
+    with pytest.raises(Unavailable, match="already runs"):
+        second.start()
+    with pytest.raises(Unavailable, match="already runs"):
+        second.clear()
+    assert status(stack.port, "/health") == 200
+
+
+def test_given_servers_are_used_and_data_survives_a_stop(tmp_path: Path, own_postgres_url: str, redis_url: str) -> None:
+    given = {**BARE, "DATABASE_URL": own_postgres_url, "REDIS_URL": redis_url}
+    with Stack(tmp_path, given, port=0) as stack:
+        assert not stack.postgres.running
+        assert not stack.valkey.running
+        assert "COORDINATOR_EMBEDDED" not in stack.environment
+        first = stack.environment
+        assert Redis.from_url(stack.environment["REDIS_URL"]).ping()
+    with Stack(tmp_path, given, port=0) as stack:
+        for kept in (*TWILIO, *EASYPOST, "COORDINATOR_KEYRING", "COORDINATOR_CLOCK_FILE"):
+            assert stack.environment[kept] == first[kept]
+    url = make_url(own_postgres_url)
+    with psycopg.connect(host=str(url.query["host"]), user=url.username, dbname=url.database) as connection:
+        assert connection.execute("SELECT count(*) FROM alembic_version").fetchone() == (1,)
+
+
+def test_clearing_removes_everything_but_needs_no_running_server(tmp_path: Path) -> None:
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "clock").write_text("86400")
+    stack = Stack(tmp_path, BARE)
+    stack.clear()
+    stack.stop()
+    assert [entry.name for entry in tmp_path.iterdir()] == ["stack.lock"]
+
+
+@pytest.mark.parametrize("command", ["run", "demo"])
+def test_the_commands_refuse_production(tmp_path: Path, command: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "coordinator.local", "--directory", str(tmp_path / "var"), command],
+        cwd=ROOT,
+        env={**BARE, "COORDINATOR_ENV": "production"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "it is for laptops" in done.stderr
+    assert not (tmp_path / "var").exists()
+
+
+@pytest.mark.parametrize("names", [TWILIO, EASYPOST])
+def test_half_a_provider_is_refused(names: tuple[str, ...]) -> None:
+    complete: Mapping[str, str] = dict.fromkeys(names, "value")
+    assert real_credentials(complete, names) == complete
+    assert real_credentials({}, names) is None
+    for name in names:
+        with pytest.raises(InvalidConfiguration, match=f"needed too: {name}"):
+            real_credentials({**complete, name: ""}, names)
+
+
+def test_sandbox_credentials_stay_the_same_and_differ_between_machines(tmp_path: Path) -> None:
+    first = sandbox_credentials(tmp_path / "one.json")
+    assert sandbox_credentials(tmp_path / "one.json") == first
+    other = sandbox_credentials(tmp_path / "two.json")
+    assert all(first[name] != other[name] for name in (*TWILIO, *EASYPOST))

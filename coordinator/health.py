@@ -20,8 +20,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from services.core import clock
-from services.core.config import config
 from services.core.database import transaction
+from services.core.redis_connections import connect
 from services.core.vocabulary import Party
 from services.messaging.models import DeadLetter, Event, Notice, Task
 from services.messaging.states import OPEN_STATES
@@ -33,7 +33,7 @@ RELAY_LAG_LIMIT_SECONDS: Final = 30.0
 
 @lru_cache(maxsize=1)
 def _redis() -> Redis:
-    return Redis.from_url(config().redis_url.reveal(), socket_connect_timeout=1, socket_timeout=1)
+    return connect()
 
 
 @blueprint.get("/health")

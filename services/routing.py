@@ -235,6 +235,10 @@ ROUTES: Final[Mapping[E, Mapping[Party, tuple[Effect, ...]]]] = {
         _MEDICAL: (Task(T.DECIDE_REFILL, Owner.PRESCRIBER, "sla.next_day_hours"),)},
     E.REFILL_FORWARDED: {
         _MEDICAL: (Task(T.DECIDE_REFILL, Owner.ADDRESSEE, "sla.next_day_hours"),)},
+    E.REFILL_RETURNED: {  # the prescriber asks for more
+        _THERAPIST: (Task(T.ANSWER_REFILL, Owner.THERAPIST, "sla.two_days_hours"),)},
+    E.REFILL_ANSWERED: {
+        _MEDICAL: (Task(T.DECIDE_REFILL, Owner.ADDRESSEE, "sla.next_day_hours"),)},  # whoever asked
     E.REFILL_APPROVED: {
         _MEDICAL: (Task(T.DRAFT_PRESCRIPTION, Owner.PRESCRIBER, "sla.next_day_hours"),),
         _THERAPIST: (Inform(Owner.THERAPIST),),

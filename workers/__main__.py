@@ -14,6 +14,7 @@ from rq.serializers import JSONSerializer
 from services.core.config import config
 from services.core.logs import configure_logs
 from services.core.programme import programme
+from services.core.redis_connections import connect
 from services.core.vocabulary import Party
 from workers import queues, relay, ticker
 
@@ -48,7 +49,7 @@ def work(party: Party) -> None:
     import workers.handlers  # noqa: F401 - imported before the first job, so that it is not paid for then
 
     logging.getLogger("rq.worker").setLevel(logging.WARNING)
-    redis = queues.connect()
+    redis = connect(answer_within=None)
     worker = SimpleWorker(
         [queues.queue_of(party, redis)], connection=redis, serializer=JSONSerializer, log_job_description=False
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -19,12 +20,14 @@ from services.core.programme import Programme
 from services.core.vocabulary import EventKind, NoticeKind, Party
 from services.messaging import incoming, notices
 from services.messaging.due_times import due_after
+from services.messaging.keywords import Command
 from services.messaging.outbox import Subject
 from services.messaging.tasks import open_task
 from services.people.models import Episode
 from services.people.organisations import operations_desk
+from services.prescribing import fills
 from services.routing import Call, Errand, Inform, Owner, Page, Sms, Task, Work
-from services.shipping import tracking
+from services.shipping import receipts, tracking
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +56,18 @@ class OpenedEvent:
         )
 
 
+# Who does what a patient's text asks, beyond STOP, START and HELP. What is not here is read by a person.
+COMMANDS: Final[Mapping[Command, incoming.CommandHandler]] = {
+    Command.RECEIVED: receipts.confirm_by_sms,
+    Command.NOT_RECEIVED: receipts.confirm_by_sms,
+}
+
 WORK: Final[Mapping[Work, Callable[[Session, UUID, Programme], None]]] = {
-    Work.READ_SMS: incoming.read_sms,
+    Work.READ_SMS: partial(incoming.read_sms, commands=COMMANDS),
     Work.READ_SMS_STATUS: incoming.read_sms_status,
     Work.READ_CARRIER_EVENT: tracking.read_carrier_event,
+    Work.CHECK_SILENCE: tracking.check_silence,
+    Work.END_PRESCRIPTION: fills.end_prescription,
 }
 
 

@@ -14,12 +14,9 @@ from typing import Any
 from uuid import UUID
 
 from redis import Redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 from rq import Queue
 from rq.serializers import JSONSerializer
 
-from services.core.config import config
 from services.core.vocabulary import Party
 
 HANDLE_BAG = "workers.handlers.handle_bag"
@@ -45,17 +42,6 @@ def unpacked(fields: Sequence[str]) -> Envelope:
     """An envelope from the queue. Raises ``ValueError`` when the fields are not one."""
     event_id, kind, key_name, sealed = fields
     return Envelope(UUID(event_id), kind, key_name, base64.b64decode(sealed, validate=True))
-
-
-def connect() -> Redis:
-    """A connection to Redis that fails fast; whoever uses it decides whether to try again."""
-    return Redis.from_url(
-        config().redis_url.reveal(),
-        socket_connect_timeout=2,
-        socket_timeout=None,
-        retry=Retry(NoBackoff(), 0),
-        health_check_interval=30,
-    )
 
 
 def queue_of(party: Party, redis: Redis) -> Queue:

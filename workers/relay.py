@@ -17,9 +17,10 @@ from sqlalchemy.exc import DBAPIError
 
 from services.core.database import transaction
 from services.core.programme import Programme
+from services.core.redis_connections import connect
 from services.core.vocabulary import Party
 from services.messaging.outbox import take_due
-from workers.queues import Envelope, connect, push_bags
+from workers.queues import Envelope, push_bags
 from workers.standby import Standby, Stop
 
 log = structlog.get_logger()

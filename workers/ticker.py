@@ -17,10 +17,11 @@ from services.audit.verification import sign_heads
 from services.core.config import config
 from services.core.database import transaction
 from services.core.programme import Programme
+from services.core.redis_connections import connect
 from services.messaging.escalations import escalate_due
 from services.messaging.timers import fire_due
 from workers.errands import ERRANDS
-from workers.queues import RUN_ERRANDS, connect, push, queue_of
+from workers.queues import RUN_ERRANDS, push, queue_of
 from workers.standby import Standby, Stop
 
 log = structlog.get_logger()

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, TypeVar
+from uuid import UUID
 
 from flask import Response, g, request
 from flask_smorest import Blueprint
@@ -26,7 +27,7 @@ from coordinator.problems import PROBLEM_TYPE
 from coordinator.security.bearer import authenticate
 from services.core.actors import NOBODY, Actor
 from services.core.database import transaction
-from services.core.errors import InvalidInput
+from services.core.errors import InvalidInput, RuleRefused
 from services.people.access import Action, authorize
 from services.people.attempts import Refused
 
@@ -35,11 +36,15 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What a view needs: the open transaction, who asks, and the version named in ``If-Match`` (None without one)."""
+    """What a view needs: the open transaction, who asks and with which token, and the version named in ``If-Match``.
+
+    ``version`` is None without that header, ``token_id`` on routes that anybody may call.
+    """
 
     session: Session
     actor: Actor
     version: int | None
+    token_id: UUID | None = None
 
 
 class StrictParser(FlaskParser):
@@ -87,13 +92,7 @@ def endpoint(
     errors = {code for code in ERRORS if _may_answer(code, method, path, action, body, query)}
 
     def declare(view: View) -> View:
-        def call_view(*inputs: Any, **path_values: Any) -> Any:
-            result = view(g.call, *inputs, **path_values)
-            if isinstance(result, Refused):
-                raise _CountedRefusal(result)
-            return result
-
-        inner = wraps(view)(call_view)
+        inner = _called(view, method)
         inner = blueprint.response(status, answer)(inner)
         for code in sorted(errors):
             inner = blueprint.alt_response(
@@ -138,6 +137,25 @@ class _CountedRefusal(Exception):
         self.refused = refused
 
 
+def _called(view: View, method: str) -> Callable[..., Any]:
+    """The view, called with the request's ``Call``; what it refuses is made fit to be answered."""
+
+    @wraps(view)
+    def call_view(*inputs: Any, **path_values: Any) -> Any:
+        try:
+            result = view(g.call, *inputs, **path_values)
+        except InvalidInput as error:
+            if method == "GET":
+                raise
+            # What the document can express was checked before the view; the rest is a rule that refuses.
+            raise RuleRefused(error.message, field=error.field, rule=error.rule or "input.acceptable") from None
+        if isinstance(result, Refused):
+            raise _CountedRefusal(result)
+        return result
+
+    return call_view
+
+
 def _answer(
     session: Session,
     inner: Callable[..., Response],
@@ -147,7 +165,7 @@ def _answer(
 ) -> Response:
     """Everything between opening and committing the request's transaction."""
     actor, principal = _enter(session, action, method)
-    g.call = Call(session, actor, _version())
+    g.call = Call(session, actor, _version(), g.get("token_id"))
 
     def answer_now() -> Response:
         response = inner(**path_values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Any, Final
 
 from marshmallow import Schema, ValidationError, fields, validate
@@ -21,6 +22,15 @@ class Text(fields.String):
             validate.Regexp(pattern, error="Control characters and unpaired surrogates are not allowed."),
         ]
         super().__init__(validate=checks, **options)
+
+
+class Flag(fields.Boolean):
+    """True or false; nothing that merely looks like one."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> Any:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return value
 
 
 class PersonalText(Text):
@@ -51,6 +61,16 @@ class SecretText(Text):
         return super()._serialize(plain, attr, obj, **options)
 
 
+class Choice(fields.Enum):
+    """One value of an enumeration. Rows hold the plain value, so both it and the member are written out."""
+
+    def __init__(self, enum: type[StrEnum], **options: Any) -> None:
+        super().__init__(enum, by_value=True, **options)
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **options: Any) -> Any:
+        return None if value is None else self.enum(value).value
+
+
 class Revealed(fields.Field):
     """An answer field holding ``Personal`` content of any JSON shape, described to readers by ``inner``."""
 
@@ -74,4 +94,4 @@ def page_schema(item: type[Schema], name: str) -> type[Schema]:
     )
 
 
-__all__ = ["PRINTABLE", "PersonalText", "Revealed", "SecretText", "Text", "ValidationError", "page_schema"]
+__all__ = ["PRINTABLE", "Choice", "Flag", "PersonalText", "Revealed", "SecretText", "Text", "ValidationError", "page_schema"]

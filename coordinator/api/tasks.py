@@ -9,7 +9,7 @@ from marshmallow import Schema, fields
 
 from coordinator.api import cursors
 from coordinator.api.endpoints import Call, endpoint, resource
-from coordinator.api.fields import PersonalText, page_schema
+from coordinator.api.fields import Choice, PersonalText, page_schema
 from services.core.vocabulary import Priority, TaskKind
 from services.messaging import tasks
 from services.messaging.models import Task
@@ -23,9 +23,9 @@ class TaskOut(Schema):
     """A task. It names its subject by id; read that resource for the content."""
 
     id = fields.UUID(required=True)
-    kind = fields.Enum(TaskKind, by_value=True, required=True)
-    state = fields.Enum(TaskState, by_value=True, required=True)
-    priority = fields.Enum(Priority, by_value=True, required=True)
+    kind = Choice(TaskKind, required=True)
+    state = Choice(TaskState, required=True)
+    priority = Choice(Priority, required=True)
     owner_id = fields.UUID(required=True)
     accepted_by = fields.UUID(allow_none=True)
     episode_id = fields.UUID(allow_none=True)
@@ -41,8 +41,8 @@ class TaskOut(Schema):
 class InboxIn(cursors.PageIn):
     """Filters of an inbox. Without ``state`` it shows what is open."""
 
-    state = fields.List(fields.Enum(TaskState, by_value=True))
-    kind = fields.List(fields.Enum(TaskKind, by_value=True))
+    state = fields.List(Choice(TaskState))
+    kind = fields.List(Choice(TaskKind))
     due_before = fields.AwareDateTime()
     due_after = fields.AwareDateTime()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import request
+from flask import g, request
 from sqlalchemy.orm import Session
 
 from services.core.actors import Actor
@@ -18,4 +18,5 @@ def authenticate(session: Session, *, is_read: bool) -> Actor:
     caller = tokens.actor_of(session, token.strip())
     if not tokens.scope_allows(caller.scopes, is_read=is_read):
         raise NotAllowed("This token may only read.", rule="access.scope")
+    g.token_id = caller.token_id
     return caller.actor

@@ -11,7 +11,7 @@ from flask import Flask
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
 
-from services.core.config import config
+from services.core.redis_connections import connect
 
 # Per client address. Sign-in has a lock-out of its own per account; this keeps one address from trying many accounts.
 ANONYMOUS_LIMIT: Final = "60 per minute"
@@ -24,8 +24,8 @@ def register(app: Flask) -> None:
     """Limit the anonymous routes of ``app``."""
     limiter = Limiter(
         get_remote_address,
-        storage_uri=config().redis_url.reveal(),
-        storage_options={"socket_connect_timeout": 1, "socket_timeout": 1},
+        storage_uri="redis://",
+        storage_options={"connection_pool": connect().connection_pool},
         strategy="fixed-window",
         in_memory_fallback=[ANONYMOUS_LIMIT],
         in_memory_fallback_enabled=True,

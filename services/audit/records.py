@@ -14,10 +14,11 @@ from contextvars import ContextVar
 from datetime import datetime
 from typing import Any
 from uuid import UUID
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import event, insert, select, update
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, SessionTransaction
 
 from services.audit.models import AuditChain, AuditRecord
 from services.core import clock
@@ -90,9 +91,18 @@ def _store_pending(session: Session) -> None:
     )
 
 
-@event.listens_for(Session, "after_rollback")
-def _drop_pending(session: Session) -> None:
-    session.info.pop("audit", None)
+@event.listens_for(Session, "after_transaction_create")
+def _mark_pending(session: Session, transaction: SessionTransaction) -> None:
+    """Remember how much was noted before a transaction or savepoint began."""
+    marks = session.info.setdefault("audit_marks", WeakKeyDictionary())
+    marks[transaction] = len(session.info.get("audit", ()))
+
+
+@event.listens_for(Session, "after_soft_rollback")
+def _drop_pending(session: Session, rolled_back: SessionTransaction) -> None:
+    """What was noted inside goes with it; what was noted before a savepoint stays."""
+    mark = session.info.get("audit_marks", {}).get(rolled_back, 0)
+    del session.info.get("audit", [])[mark:]
 
 
 def _take_chain(session: Session) -> Any:

@@ -41,7 +41,7 @@ from services.people.access import Action, visible_episode
 from services.people.consents import may_be_texted
 from services.people.episodes import advance_episode
 from services.people.identifiers import licence_findings
-from services.people.links import LinkKind, issue_link
+from services.people.links import LinkKind, issue_link, path_of
 from services.people.models import Episode
 from services.people.practitioners import licence_facts
 from services.people.settings import settings
@@ -212,7 +212,7 @@ def _ask(session: Session, actor: Actor, episode: Episode, screening: Screening,
     subject = Subject("screening", supersede(session, actor, screening, episode, request).id)
     data = {}
     if may_be_texted(session, episode.patient_id):
-        data["link"] = issue_link(session, actor, episode, LinkKind.FORMS).reveal()
+        data["link"] = path_of(issue_link(session, actor, episode, LinkKind.FORMS))
     kind = EventKind.INFORMATION_REQUESTED
     emit(session, kind, subject=subject, episode_id=episode.id, to=[Party.THERAPIST])
     emit(session, kind, subject=subject, episode_id=episode.id, to=[Party.PATIENT], **data)

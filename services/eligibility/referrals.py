@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import func, select
@@ -25,11 +25,12 @@ from services.messaging.outbox import Subject, emit
 from services.people.access import Action, authorize, visible_episode
 from services.people.consents import ConsentKind, ConsentSource, give_consent
 from services.people.episodes import open_episode
-from services.people.links import LinkKind, issue_link
+from services.people.links import LinkKind, issue_link, path_of
 from services.people.models import Account, Episode, Organisation, Patient
 from services.people.patients import PatientDetails, birth_date_of, mobile_index, patients_with_mobile, register_patient
 from services.people.phones import e164
 from services.people.practitioners import is_kap_trained
+from services.people.settings import settings
 from services.people.states import EpisodeState
 from services.screening.screenings import open_screening
 from services.vault.boxes import box
@@ -113,7 +114,7 @@ def _check_referrer(session: Session, actor: Actor) -> None:
 
 
 def _check_agreement(session: Session, actor: Actor, agreement: SmsAgreement | None) -> None:
-    """Somebody of the practice took the agreement down, and not in the future."""
+    """Somebody of the practice took the agreement down, not long ago and not in the future."""
     if agreement is None:
         return
     taker = session.get(Account, agreement.taken_by)
@@ -123,11 +124,12 @@ def _check_agreement(session: Session, actor: Actor, agreement: SmsAgreement | N
             field="sms_agreement.taken_by",
             rule="referral.agreement_taken_by_practice",
         )
-    if agreement.taken_at > clock.now():
+    days = settings().whole("screening.sms_agreement_valid_days")
+    if not clock.now() - timedelta(days=days) <= agreement.taken_at <= clock.now():
         raise RuleRefused(
-            "The agreement to be texted cannot lie in the future.",
+            f"The agreement to be texted must be of the last {days} days.",
             field="sms_agreement.taken_at",
-            rule="referral.agreement_taken_before",
+            rule="referral.agreement_recent",
         )
 
 
@@ -187,7 +189,7 @@ def _tell(session: Session, referral: Referral, link: Secret[str] | None) -> Non
     subject, episode_id = Subject("referral", referral.id), referral.episode_id
     emit(session, EventKind.REFERRAL_CREATED, subject=subject, episode_id=episode_id, to=[Party.MEDICAL_TEAM])
     if link is not None:
-        data = {"link": link.reveal()}
+        data = {"link": path_of(link)}
         emit(session, EventKind.REFERRAL_CREATED, subject=subject, episode_id=episode_id, to=[Party.PATIENT], **data)
 
 

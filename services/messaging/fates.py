@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -26,7 +26,7 @@ from services.vault.boxes import box
 ARRIVED: Final = frozenset({"delivered", "read"})
 
 
-def move(session: Session, notice: Notice, step: NoticeStep, **detail: object) -> None:
+def move(session: Session, notice: Notice, step: NoticeStep, **detail: Any) -> None:
     """Move a notice and put it on the audit trail. Raises ``IllegalTransition``."""
     before = notice.state
     notice.state = NOTICE_TRANSITIONS.advance(NoticeState(notice.state), step, SYSTEM.role)

@@ -71,8 +71,8 @@ _READERS = by(
 )
 _S, _T = NoticeState, NoticeStep
 
-# Good news from the provider is believed from wherever a text stands here: it may arrive before the answer to the send, or
-# after we gave up. What is never undone is the provider's own last word, see ``twilio_statuses.advance``.
+# Good news from the provider is believed from wherever a text stands here: it may arrive before the answer to the send,
+# or after we gave up. What is never undone is the provider's own last word, see ``twilio_statuses.advance``.
 _BEFORE_THE_PROVIDERS_WORD: Final = (
     *(_S.SENDING, _S.PENDING, _S.HELD, _S.UNKNOWN, _S.UNRESOLVED),
     *(_S.FAILED, _S.SUPPRESSED, _S.EXPIRED, _S.REPLACED),

@@ -35,7 +35,7 @@ from services.messaging.models import Notice
 from services.messaging.notice_states import NOTICE_TRANSITIONS, WAITING, Channel, NoticeState, NoticeStep
 from services.messaging.outbox import Subject, emit
 from services.messaging.reconciling import reconcile_unknown
-from services.messaging.releases import judge
+from services.messaging.releases import ASKED_FOR, judge
 from services.messaging.sending import send_due
 from services.messaging.texts import render, text_of, when
 from services.people.accounts import Person, on_call_people, person_of
@@ -116,9 +116,8 @@ def text_patient(
     _replace_older(session, kind, subject, episode.patient_id)
     notice = _text(kind, episode.patient_id, episode.id, subject, event_id)
     notice.once_key = once_key
-    notice.expires_at = min(
-        [notice.expires_at, *(_moment(data, name) for name in ("at", "expires_at") if name in data)]
-    )
+    ends = [_moment(data, name) for name in ("at", "expires_at") if name in data]
+    notice.expires_at = min([clock.now() + text_of(kind).expires_after, *ends])
     return _put_on_its_way(session, notice, reach.number, Personal(body), programme)
 
 
@@ -192,8 +191,17 @@ def _put_on_its_way(
         own.seal(notice, "address", number)
         own.seal(notice, "body", body)
     session.add(notice)
-    detail = {"kind": notice.kind, "state": notice.state, "reason": notice.reason}
-    record(session, SYSTEM, "notice.create", "notice", notice.id, episode_id=notice.episode_id, **detail)
+    record(
+        session,
+        SYSTEM,
+        "notice.create",
+        "notice",
+        notice.id,
+        episode_id=notice.episode_id,
+        kind=notice.kind,
+        state=notice.state,
+        reason=notice.reason,
+    )
     return notice
 
 
@@ -225,9 +233,12 @@ def answer_text(
 
 
 def suppress_waiting(session: Session, patient_id: UUID) -> int:
-    """Stop what has not gone yet to a patient who opted out; gives how many texts that were."""
+    """Stop what has not gone yet to a patient who opted out, but for answers they asked for; gives how many texts."""
     waiting = select(Notice).where(
-        Notice.recipient_id == patient_id, Notice.channel == Channel.SMS, Notice.state.in_(sorted(WAITING))
+        Notice.recipient_id == patient_id,
+        Notice.channel == Channel.SMS,
+        Notice.state.in_(sorted(WAITING)),
+        Notice.kind.not_in(sorted(ASKED_FOR)),
     )
     # One that a worker is just about to send is skipped; it was asked for before the patient opted out.
     stopped = session.scalars(waiting.with_for_update(skip_locked=True)).all()

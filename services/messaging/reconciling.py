@@ -1,7 +1,7 @@
-"""Texts of unknown fate: looked for at the provider, then put in front of a person. Never sent again blindly (DOMAIN 7).
+"""Texts of unknown fate: looked for at the provider, then put in front of a person, never sent again (DOMAIN 7).
 
-A send whose answer got lost may have reached the patient. The provider's list tells, or a status callback, which carries
-the notice's id; when neither does in time, a person decides.
+A send whose answer got lost may have reached the patient. The provider's list tells, or a status callback, which
+carries the notice's id; when neither does in time, a person decides.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from services.messaging.models import OF_UNKNOWN_FATE, ON_ITS_WAY, Notice
 from services.messaging.notice_states import NoticeState, NoticeStep
 from services.messaging.outbox import Subject, emit
 from services.messaging.provider_messages import ProviderMessage
+from services.messaging.twilio_statuses import UnknownStatus
 from services.vault.boxes import box
 
 log = structlog.get_logger()
@@ -100,7 +101,11 @@ def _settle(session: Session, missing: Missing, found: ProviderMessage | None, p
         return  # a callback settled it meanwhile
     if found is not None:
         log.info("notice_found", notice=str(notice.id))
-        report(session, notice, found.sid, found.status, found.error_code, programme)
+        try:
+            report(session, notice, found.sid, found.status, found.error_code, programme)
+        except UnknownStatus:
+            log.error("provider_status_unknown", notice=str(notice.id))
+            _hand_over(session, notice)
     elif clock.now() - missing.began_at >= timedelta(seconds=programme.number("sms.unknown.person_after_seconds")):
         _hand_over(session, notice)
 

@@ -25,8 +25,8 @@ from services.people.models import Patient
 
 LONGEST_WINDOW: Final = timedelta(days=7)
 
-# The patient asked for these a moment ago, so they go even to somebody who opted out: the one confirmation of STOP, help,
-# the answer to a crisis, a sign-in code.
+# The patient asked for these a moment ago, so they go even to somebody who opted out: the one confirmation of STOP,
+# help, the answer to a crisis, a sign-in code.
 ASKED_FOR: Final = frozenset(
     {
         NoticeKind.OPT_OUT_CONFIRMED,

@@ -121,8 +121,7 @@ def _next_due(session: Session) -> Notice | None:
 def _begun(session: Session, notice: Notice, programme: Programme) -> Outgoing | None:
     """Move a due text to ``sending`` if it may still go; otherwise hold, drop or suppress it."""
     # Two workers with two texts to one patient would each see the limits leave room for theirs.
-    key = notice.recipient_id.int >> 65
-    session.execute(select(func.pg_advisory_xact_lock(key)))
+    session.execute(select(func.pg_advisory_xact_lock(notice.recipient_id.int & (2**63 - 1))))
     verdict = judge(session, notice, programme)
     if verdict.state is not NoticeState.PENDING:
         _put_off(session, notice, verdict)
@@ -184,7 +183,7 @@ def _postpone(outgoing: Outgoing, programme: Programme) -> None:
 def _record(outgoing: Outgoing, result: SendResult, programme: Programme) -> None:
     with transaction() as session:
         notice = locked(session, outgoing.notice_id)
-        log.info("notice_sent", notice=str(notice.id), outcome=result.outcome.value, attempt=outgoing.attempt)
+        log.info("notice_attempted", notice=str(notice.id), outcome=result.outcome.value, attempt=outgoing.attempt)
         if result.outcome is SendOutcome.ACCEPTED:
             _accepted(session, notice, result, programme)
         elif notice.state != NoticeState.SENDING or notice.attempts != outgoing.attempt:

@@ -79,6 +79,7 @@ class Action(StrEnum):
     ANSWER_REFILL = "refill_request.answer"
     DECIDE_REFILL = "refill_request.decide"
     READ_REFILL = "refill_request.read"
+    RECORD_CONTACT = "prescriber_contact.record"
     READ_INBOX = "task.list"
     WORK_TASK = "task.work"
     READ_NOTICE = "notice.read"
@@ -88,6 +89,7 @@ class Action(StrEnum):
     MANAGE_ACCOUNTS = "account.manage"
     READ_OWN_ACCOUNT = "account.read_own"
     MANAGE_OWN_TOKENS = "token.manage_own"
+    SIGN_OUT = "token.sign_out"
     HANDLE_DEAD_LETTER = "dead_letter.handle"
 
 
@@ -153,6 +155,7 @@ POLICY: Final[Mapping[Action, Mapping[Role, Relationship]]] = {
     Action.ANSWER_REFILL: _THERAPIST,
     Action.DECIDE_REFILL: _PRESCRIBER,
     Action.READ_REFILL: _THERAPIST | _MEDICAL,
+    Action.RECORD_CONTACT: _PRESCRIBER,
     Action.READ_INBOX: _ANY_STAFF,
     Action.WORK_TASK: _ANY_STAFF,
     Action.READ_NOTICE: _ANY_STAFF | {Role.PATIENT: Relationship.ANY},
@@ -162,6 +165,7 @@ POLICY: Final[Mapping[Action, Mapping[Role, Relationship]]] = {
     Action.MANAGE_ACCOUNTS: {Role.OPERATIONS: Relationship.ANY},
     Action.READ_OWN_ACCOUNT: _ANY_STAFF,
     Action.MANAGE_OWN_TOKENS: _ANY_STAFF,
+    Action.SIGN_OUT: _ANY_STAFF | {Role.PATIENT: Relationship.ANY},
     Action.HANDLE_DEAD_LETTER: {Role.OPERATIONS: Relationship.ANY},
 }
 

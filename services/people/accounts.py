@@ -28,7 +28,7 @@ from services.vault.blind_indexes import blind_index
 from services.vault.boxes import box
 
 EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f.]+(\.[^@\s\x00-\x1f\x7f.]+)+")
-PAGE_LIMIT = 100
+PAGE_LIMIT = 101  # a full page of 100, and one that tells that there is more
 
 WORKPLACES: Final[Mapping[Role, OrganisationKind]] = {
     Role.THERAPIST: OrganisationKind.PRACTICE,
@@ -219,7 +219,7 @@ def list_accounts(
     after: UUID | None = None,
     limit: int = 20,
 ) -> list[Person]:
-    """Accounts for the operations desk, oldest first, from behind the id ``after``; at most 100."""
+    """Accounts for the operations desk, oldest first, from behind the id ``after``; a page at a time."""
     authorize(actor, Action.MANAGE_ACCOUNTS)
     query = select(Account).order_by(Account.id).limit(min(limit, PAGE_LIMIT))
     if organisation_id is not None:

@@ -22,7 +22,7 @@ from services.people.practitioners import is_kap_trained
 from services.people.settings import settings
 from services.people.states import EPISODE_TRANSITIONS, EpisodeState, EpisodeStep
 
-PAGE_LIMIT = 100
+PAGE_LIMIT = 101  # a full page of 100, and one that tells that there is more
 
 
 def open_episode(session: Session, actor: Actor, patient_id: UUID) -> Episode:
@@ -61,6 +61,16 @@ def episode_of(session: Session, actor: Actor, action: Action, episode_id: UUID)
     return visible_episode(session, actor, action, episode_id)
 
 
+def episode_of_patient(session: Session, actor: Actor, action: Action, patient_id: UUID) -> Episode:
+    """The newest episode of a patient that the actor can see; raises as ``authorize`` does for ``action`` on it."""
+    query = select(Episode).where(Episode.patient_id == patient_id, _visible_to(actor))
+    episode = session.scalar(query.order_by(Episode.id.desc()).limit(1))
+    if episode is None:
+        raise NotFound("There is no such record, or it is not yours to see.")
+    authorize(actor, action, episode)
+    return episode
+
+
 def list_episodes(
     session: Session,
     actor: Actor,
@@ -69,7 +79,7 @@ def list_episodes(
     after: UUID | None = None,
     limit: int = 20,
 ) -> Sequence[Episode]:
-    """The episodes that the actor can see, newest first, from behind the id ``after``; at most 100 at a time."""
+    """The episodes that the actor can see, newest first, from behind the id ``after``; a page at a time."""
     authorize(actor, Action.READ_EPISODE)
     query = select(Episode).where(_visible_to(actor)).order_by(Episode.id.desc()).limit(min(limit, PAGE_LIMIT))
     if state is not None:

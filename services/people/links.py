@@ -74,6 +74,11 @@ def issue_link(session: Session, actor: Actor, episode: Episode, kind: LinkKind)
     return Secret(plain)
 
 
+def path_of(token: Secret[str]) -> str:
+    """The path of this service that a personal link leads to; what follows ``/l/`` is what is exchanged."""
+    return f"/l/{token.reveal()}"
+
+
 def _link(kind: LinkKind, patient_id: UUID, episode_id: UUID, lifetime: timedelta) -> PersonalLink:
     return PersonalLink(
         id=new_id(),

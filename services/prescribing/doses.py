@@ -5,12 +5,11 @@ Sessions come after prescribing in the order of the house, so whoever holds a se
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Row, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from services.core.errors import Conflict
@@ -64,7 +63,7 @@ def note_dose(
         raise Conflict("This session has already taken from another prescription.", rule="prescribing.one_prescription")
     row.taken_at = taken_at
     box(session, row.patient_id).seal(row, "amounts", asdict(amounts))
-    session.flush([row])
+    session.flush()
     return row
 
 
@@ -100,13 +99,14 @@ def history_of(session: Session, episode_id: UUID, own: Box) -> History:
     return History(is_first=False, last_dose_mg=last_dose_mg, home_mg=max(handed_mg - gone_mg, 0))
 
 
-def _handed_out(session: Session, episode_id: UUID) -> Sequence[Row[tuple[Fill, Prescription]]]:
-    return session.execute(
+def _handed_out(session: Session, episode_id: UUID) -> list[tuple[Fill, Prescription]]:
+    rows = session.execute(
         select(Fill, Prescription)
         .join(Prescription, Prescription.id == Fill.prescription_id)
         .where(Fill.episode_id == episode_id, Fill.undelivered_at.is_(None))
         .order_by(Fill.id)
-    ).all()
+    )
+    return [(fill, prescription) for fill, prescription in rows]
 
 
 def _amounts(own: Box, row: DoseTaken) -> Amounts:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
 from uuid import UUID
 
 from sqlalchemy import func, select
@@ -36,7 +35,7 @@ from services.prescribing.models import Fill, FillAuthorization, Prescription
 from services.prescribing.prescriptions import NOT_VISIBLE, check_sees, content_of, locked_prescription
 from services.prescribing.signing import refuse_altered
 from services.prescribing.states import PRESCRIPTION_TRANSITIONS, VALID, PrescriptionState, PrescriptionStep
-from services.vault.boxes import box
+from services.vault.boxes import Box, box
 
 PAGE_LIMIT = 100
 
@@ -87,8 +86,8 @@ def record_fill(
     if altered is not None:
         return altered
     case = case_of(session, episode)
-    supply = supply_of(session, case, row)
-    facts, handed_out = _facts(session, case, row)
+    supply = supply_of(session, case.box, row)
+    facts, handed_out = _facts(session, case.box, row)
     findings = may_fill(facts, handed_out, quantity, case.today, is_refill, settings())
     if is_refill and not supply.next_is_authorized:
         findings.insert(0, _not_authorized())
@@ -108,10 +107,10 @@ def record_fill(
     )
     case.box.seal(fill, "quantity", quantity)
     session.add(fill)
-    session.flush([fill])
+    session.flush()
     record(session, actor, "fill.record", "fill", fill.id, episode_id=row.episode_id, prescription=row.id)
     emit(session, EventKind.FILL_RECORDED, subject=Subject("fill", fill.id), episode_id=row.episode_id)
-    _close_if_complete(session, actor, row, supply_of(session, case, row))
+    _close_if_complete(session, actor, row, supply_of(session, case.box, row))
     session.flush()
     return OpenedFill(fill, quantity)
 
@@ -165,14 +164,14 @@ def next_fill_findings(session: Session, episode: Episode, prescription_id: UUID
 
 def _next_fill_findings(session: Session, case: Case, row: Prescription, programme: Programme) -> list[Finding]:
     state = PrescriptionState(row.state)
-    if state not in VALID or row.issued_on is None:
+    if state not in VALID:
         sentence = "The prescription is not in force; a new one is needed."
         return [Finding("prescribing.not_in_force", Severity.STOP, "21 CFR 1306.22", sentence)]
-    supply = supply_of(session, case, row)
+    supply = supply_of(session, case.box, row)
     if state is not PrescriptionState.DISPENSED or supply.next_is_authorized:
         sentence = "The fill at hand is not complete; there is nothing to authorize yet."
         return [Finding("prescribing.fill_not_complete", Severity.STOP, "21 CFR 1306.23", sentence)]
-    facts, handed_out = _facts(session, case, row)
+    facts, handed_out = _facts(session, case.box, row)
     return may_fill(facts, handed_out, facts.quantity_units, case.today, is_refill=True, programme=programme)
 
 
@@ -203,7 +202,7 @@ def authorize_next_fill(
         id=new_id(),
         prescription_id=row.id,
         episode_id=row.episode_id,
-        fill_number=supply_of(session, case, row).fills_started,
+        fill_number=supply_of(session, case.box, row).fills_started,
         refill_request_id=refill_request_id,
         authorized_by=actor.id,
         authorized_at=clock.now(),
@@ -230,37 +229,36 @@ def end_prescription(session: Session, prescription_id: UUID, programme: Program
         return
     row.state = PRESCRIPTION_TRANSITIONS.advance(PrescriptionState(row.state), PrescriptionStep.EXPIRE, SYSTEM.role)
     row.ended_at = clock.now()
-    session.flush([row])
+    session.flush()
     record(session, SYSTEM, "prescription.expire", "prescription", row.id, episode_id=row.episode_id)
     for subject in _asked_for_by(session, row):
         settle_tasks(session, SYSTEM, subject, {TaskKind.FILL_PRESCRIPTION}, TaskStep.CANCEL)
 
 
 def mark_undelivered(session: Session, fill_id: UUID) -> None:
-    """A fill's parcel was lost or went back, so it never reached the patient. Shipping says so; the first time counts."""
+    """A fill's parcel was lost or went back and never reached the patient. Shipping says so; the first time counts."""
     fill = session.get_one(Fill, fill_id, with_for_update=True)
     if fill.undelivered_at is None:
         fill.undelivered_at = clock.now()
 
 
-def supply_of(session: Session, case: Case, row: Prescription) -> Supply:
+def supply_of(session: Session, own: Box, row: Prescription) -> Supply:
     """What a signed prescription still allows."""
-    facts, handed_out = _facts(session, case, row)
+    facts, handed_out = _facts(session, own, row)
     authorized = session.scalar(select(func.count()).where(FillAuthorization.prescription_id == row.id)) or 0
     started = sum(fill.is_refill for fill in handed_out) + bool(handed_out)
     return Supply(remaining(facts, handed_out, settings()), started, 1 + authorized)
 
 
-def _facts(session: Session, case: Case, row: Prescription) -> tuple[PrescriptionFacts, list[FillFacts]]:
-    content = content_of(case, row)
-    issued_on: date = row.issued_on or case.today
-    facts = PrescriptionFacts(quantity_units=content.quantity_units, refills=content.refills, issued_on=issued_on)
+def _facts(session: Session, own: Box, row: Prescription) -> tuple[PrescriptionFacts, list[FillFacts]]:
+    if row.issued_on is None:
+        raise RuleRefused("Nothing is filled before it is signed.", rule="prescribing.not_signed")
+    content = content_of(own, row)
+    facts = PrescriptionFacts(quantity_units=content.quantity_units, refills=content.refills, issued_on=row.issued_on)
     fills = session.scalars(select(Fill).where(Fill.prescription_id == row.id).order_by(Fill.id))
     return facts, [
         FillFacts(
-            quantity_units=case.box.open(fill, "quantity").reveal(),
-            filled_on=fill.filled_on,
-            is_refill=fill.is_refill,
+            quantity_units=own.open(fill, "quantity").reveal(), filled_on=fill.filled_on, is_refill=fill.is_refill
         )
         for fill in fills
     ]

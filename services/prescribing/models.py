@@ -32,6 +32,7 @@ class Prescription(Base):
     prescriber_id: Mapped[UUID]
     drafted_by: Mapped[UUID]
     replaces_id: Mapped[UUID | None] = mapped_column(ForeignKey("prescriptions.id"))
+    refill_request_id: Mapped[UUID | None]
     state: Mapped[str] = mapped_column(String(20))
     content: Mapped[bytes | None] = sealed_column(owner="patient_id", nullable=False)
     review: Mapped[bytes | None] = sealed_column(owner="patient_id", nullable=False)

@@ -83,7 +83,7 @@ def record_check(
     )
     box(session, row.patient_id).seal(row, "result", {"states": codes, "finding": finding.value})
     session.add(row)
-    session.flush([row])
+    session.flush()
     record(session, actor, "pdmp_check.record", "pdmp_check", row.id, episode_id=episode.id)
     return _opened(session, row)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from services.audit.records import record
@@ -15,6 +16,7 @@ from services.core.errors import NotAllowed, NotFound, RuleRefused, StaleVersion
 from services.core.ids import new_id
 from services.core.personal import Personal
 from services.core.vocabulary import EventKind, TaskKind
+from services.messaging.models import Task
 from services.messaging.outbox import Subject, emit
 from services.messaging.states import TaskStep
 from services.messaging.tasks import settle_tasks
@@ -22,7 +24,7 @@ from services.messaging.timers import cancel_timers
 from services.people.access import Action, visible_episode
 from services.people.models import Episode
 from services.people.settings import settings
-from services.prescribing.cases import Case, case_of, check_named_prescriber, visible_case
+from services.prescribing.cases import case_of, check_named_prescriber, visible_case
 from services.prescribing.contents import Content
 from services.prescribing.models import Prescription
 from services.prescribing.reviews import check_open_to_prescribing, review_draft, review_ready
@@ -33,6 +35,7 @@ from services.prescribing.states import (
     PrescriptionState,
     PrescriptionStep,
 )
+from services.vault.boxes import Box, box
 
 NOT_VISIBLE = "There is no such record, or it is not yours to see."
 
@@ -45,12 +48,14 @@ def draft(
     *,
     prescriber_id: UUID | None = None,
     replaces_id: UUID | None = None,
+    refill_request_id: UUID | None = None,
 ) -> Prescription:
     """Draft a prescription for ``prescriber_id`` to sign (default: the episode's prescriber, or the one who drafts).
 
     ``replaces_id`` names the prescription it takes the place of once signed: after a loss, or to change a signed one.
-    Raises ``RuleRefused`` without a current eligibility, with a suicide risk that blocks treatment, or with the
-    findings that stop this content. What only asks for review waits for the prescriber's reasons.
+    ``refill_request_id`` names the approved request that it answers. Raises ``RuleRefused`` without a current
+    eligibility, with a suicide risk that blocks treatment, or with the findings that stop this content. What only asks
+    for review waits for the prescriber's reasons.
     """
     case = visible_case(session, actor, Action.DRAFT_PRESCRIPTION, episode_id)
     episode = case.episode
@@ -66,16 +71,29 @@ def draft(
         prescriber_id=named,
         drafted_by=actor.id,
         replaces_id=_replaceable(session, episode, replaces_id),
+        refill_request_id=refill_request_id,
         state=PrescriptionState.DRAFTED,
         drafted_at=clock.now(),
     )
     case.box.seal(row, "content", content.as_dict())
     case.box.seal(row, "review", review.as_dict())
     session.add(row)
-    session.flush([row])
+    session.flush()
     record(session, actor, "prescription.draft", "prescription", row.id, episode_id=episode.id)
     _ask_for_signature(session, row)
+    _settle_drafting(session, actor, row)
     return row
+
+
+def _settle_drafting(session: Session, actor: Actor, row: Prescription) -> None:
+    """Whoever was asked to draft, after the approval or a refill request, need not any more."""
+    settle_tasks(session, actor, Subject("episode", row.episode_id), {TaskKind.DRAFT_PRESCRIPTION})
+    if row.refill_request_id is None:
+        return
+    # The id comes from outside: it may only end tasks of this very episode.
+    asked = select(Task.id).where(Task.subject_id == row.refill_request_id, Task.episode_id == row.episode_id)
+    if session.scalar(asked.limit(1)) is not None:
+        settle_tasks(session, actor, Subject("refill_request", row.refill_request_id), {TaskKind.DRAFT_PRESCRIPTION})
 
 
 def _named(actor: Actor, episode: Episode, prescriber_id: UUID | None) -> UUID:
@@ -122,18 +140,20 @@ def change(
     """
     row, episode = locked_prescription(session, actor, Action.CHANGE_PRESCRIPTION, prescription_id, version)
     after = PRESCRIPTION_TRANSITIONS.advance(PrescriptionState(row.state), PrescriptionStep.CHANGE, actor.role)
+    if not changes:
+        raise RuleRefused("Give at least one field to change.", rule="prescribing.nothing_to_change")
     case = case_of(session, episode)
     fields = dict(changes)
     named = fields.pop("prescriber_id", None) or row.prescriber_id
     check_named_prescriber(session, actor, episode, named)
     check_open_to_prescribing(session, case)
-    content = content_of(case, row).changed(**fields).checked()
+    content = content_of(case.box, row).changed(**fields).checked()
     review = review_draft(session, case, content, settings())
     case.box.seal(row, "content", content.as_dict())
     case.box.seal(row, "review", review.as_dict())
     row.state, row.ready_at, row.agreed_by = after, None, None
     renamed, row.prescriber_id = row.prescriber_id != named, named
-    session.flush([row])
+    session.flush()
     record(
         session,
         actor,
@@ -166,11 +186,12 @@ def mark_ready(
     check_is_named(actor, row)
     after = PRESCRIPTION_TRANSITIONS.advance(PrescriptionState(row.state), PrescriptionStep.MARK_READY, actor.role)
     case = case_of(session, episode)
-    given = {rule: reason.reveal().strip() for rule, reason in reasons.items()}
-    review = review_ready(session, case, row, content_of(case, row), given, actor.id, settings())
+    given = {rule: reason_text(reason, "reasons") for rule, reason in reasons.items()}
+    content = content_of(case.box, row)
+    review = review_ready(session, case, row, content, given, actor.id, settings())
     case.box.seal(row, "review", review.as_dict())
     row.state, row.ready_at = after, clock.now()
-    session.flush([row])
+    session.flush()
     record(
         session,
         actor,
@@ -194,7 +215,7 @@ def agree(session: Session, actor: Actor, prescription_id: UUID, *, version: int
     if PrescriptionState(row.state) not in DRAFTS:
         raise RuleRefused("Only a prescription that is not signed yet can be agreed to.", rule="prescription.states")
     row.agreed_by = actor.id
-    session.flush([row])
+    session.flush()
     record(session, actor, "prescription.agree", "prescription", row.id, episode_id=episode.id)
     return row
 
@@ -206,10 +227,10 @@ def cancel(
 
     Raises ``IllegalTransition`` when it has ended, ``StaleVersion``.
     """
-    row, episode = locked_prescription(session, actor, Action.CANCEL_PRESCRIPTION, prescription_id, version)
+    row, _ = locked_prescription(session, actor, Action.CANCEL_PRESCRIPTION, prescription_id, version)
     end(session, actor, row, PrescriptionStep.CANCEL)
-    case_of(session, episode).box.seal(row, "end_reason", reason.reveal().strip())
-    session.flush([row])
+    box(session, row.patient_id).seal(row, "end_reason", reason_text(reason))
+    session.flush()
     return row
 
 
@@ -218,7 +239,7 @@ def end(session: Session, actor: Actor, row: Prescription, step: PrescriptionSte
     was_valid = PrescriptionState(row.state) in VALID
     row.state = PRESCRIPTION_TRANSITIONS.advance(PrescriptionState(row.state), step, actor.role)
     row.ended_at = clock.now()
-    session.flush([row])
+    session.flush()
     record(session, actor, f"prescription.{step}", "prescription", row.id, episode_id=row.episode_id, code=code)
     settle_tasks(
         session, SYSTEM, _subject(row), {TaskKind.SIGN_PRESCRIPTION, TaskKind.FILL_PRESCRIPTION}, TaskStep.CANCEL
@@ -257,9 +278,17 @@ def check_is_named(actor: Actor, row: Prescription) -> None:
         raise NotAllowed("Only the named prescriber may do this.", rule="prescribing.named_prescriber_only")
 
 
-def content_of(case: Case, row: Prescription) -> Content:
+def content_of(own: Box, row: Prescription) -> Content:
     """The content of a prescription, opened."""
-    return Content.from_dict(case.box.open(row, "content").reveal())
+    return Content.from_dict(own.open(row, "content").reveal())
+
+
+def reason_text(reason: Personal[str], field: str = "reason") -> str:
+    """A written reason without outer blanks. Raises ``RuleRefused`` when there is nothing else."""
+    text = reason.reveal().strip()
+    if not text:
+        raise RuleRefused("A written reason is needed.", field=field, rule="prescribing.reason_needed")
+    return text
 
 
 def _subject(row: Prescription) -> Subject:

@@ -32,6 +32,7 @@ from services.prescribing.pdmp_checks import Check, PdmpFinding, latest_check
 from services.prescribing.rules import Draft, draft_findings
 from services.prescribing.signing_rules import SigningFacts, risk_findings, signing_findings
 from services.screening import risk
+from services.vault.boxes import Box
 
 REASON_RULE = "prescribing.reason_missing"
 
@@ -50,9 +51,9 @@ class Review:
         return {**asdict(self), "findings": list(self.findings)}
 
 
-def review_of(case: Case, prescription: Prescription) -> Review:
+def review_of(own: Box, prescription: Prescription) -> Review:
     """The review stored with a prescription."""
-    return Review(**case.box.open(prescription, "review").reveal())
+    return Review(**own.open(prescription, "review").reveal())
 
 
 def draft_of(content: Content, case: Case, history: History) -> Draft:
@@ -80,7 +81,7 @@ def draft_of(content: Content, case: Case, history: History) -> Draft:
 def review_draft(session: Session, case: Case, content: Content, programme: Programme) -> Review:
     """The review of a new or changed draft. Raises ``RuleRefused`` when a rule stops it; reasons come later."""
     draft = draft_of(content, case, history_of(session, case.episode.id, case.box))
-    findings = [*draft_findings(draft, programme), *limit_findings(content.limits, programme)]
+    findings = _findings_of_content(draft, content, programme)
     refuse_stops(findings, "This prescription cannot be drafted as it stands.")
     return _reviewed(findings, {}, draft, programme)
 
@@ -111,8 +112,7 @@ def findings_for_signing(
     licences = licence_facts(session, prescription.prescriber_id)
     registrations = dea_facts(session, prescription.prescriber_id)
     findings = [
-        *draft_findings(draft, programme),
-        *limit_findings(content.limits, programme),
+        *_findings_of_content(draft, content, programme),
         *_standing_findings(session, case),
         *licence_findings(case.state, today, licences, registrations, programme),
         *signing_findings(facts, programme),
@@ -154,10 +154,8 @@ def review_ready(
     in the findings and refuses then.
     """
     findings, draft = findings_for_signing(session, case, prescription, content, programme)
-    before = review_of(case, prescription)
-    drafted = {
-        finding.rule for finding in [*draft_findings(draft, programme), *limit_findings(content.limits, programme)]
-    }
+    before = review_of(case.box, prescription)
+    drafted = {finding.rule for finding in _findings_of_content(draft, content, programme)}
     refuse_stops((each for each in findings if each.rule in drafted), "This prescription cannot be marked ready.")
     asked = {finding.rule for finding in of_severity(findings, Severity.REVIEW)}
     for rule in reasons.keys() - asked:
@@ -185,6 +183,18 @@ def refuse_unreasoned(findings: Iterable[Finding], reasons: Mapping[str, Mapping
     if open_reviews:
         sentence = "The named prescriber must record a decision with a reason for each of these findings."
         raise RuleRefused(sentence, open_reviews, field="reasons", rule=REASON_RULE)
+
+
+def _findings_of_content(draft: Draft, content: Content, programme: Programme) -> list[Finding]:
+    """What the rules say about the content alone."""
+    findings = [*draft_findings(draft, programme), *limit_findings(content.limits, programme)]
+    setting = "prescribing.telemedicine_exceptions"
+    exception = content.telemedicine_exception
+    if exception is not None and exception not in programme.choices(setting):
+        sentence = "This is not one of the exceptions that the law names."
+        source = "21 USC 802(54)"
+        findings.append(Finding("prescribing.telemedicine_exception_unknown", Severity.STOP, source, sentence, setting))
+    return findings
 
 
 def _standing_findings(session: Session, case: Case) -> list[Finding]:

@@ -15,6 +15,7 @@ from uuid import UUID
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from services.audit.records import record
@@ -23,6 +24,7 @@ from services.core.errors import InvalidConfiguration, InvalidInput, NotFound, R
 from services.core.findings import Finding, Severity
 from services.core.personal import Personal, Secret
 from services.core.vocabulary import EventKind, TaskKind
+from services.messaging.models import OPEN_TASK, Task
 from services.messaging.outbox import Subject, emit
 from services.messaging.tasks import settle_tasks
 from services.messaging.timers import set_timer
@@ -86,7 +88,7 @@ def signing_display(session: Session, actor: Actor, prescription_id: UUID) -> Si
     check_is_named(actor, row)
     PRESCRIPTION_TRANSITIONS.advance(PrescriptionState(row.state), PrescriptionStep.SIGN, actor.role)
     case = case_of(session, episode)
-    content = content_of(case, row)
+    content = content_of(case.box, row)
     findings, _ = findings_for_signing(session, case, row, content, settings())
     paper = paper_of(session, row, content, case, case.today)
     record(session, actor, "prescription.read_signing_display", "prescription", row.id, episode_id=episode.id)
@@ -147,11 +149,11 @@ def _prepared(
     """Check one prescription as of today. Raises ``RuleRefused`` with everything that keeps it from being signed."""
     PRESCRIPTION_TRANSITIONS.advance(PrescriptionState(row.state), PrescriptionStep.SIGN, actor.role)
     case = case_of(session, episode)
-    content = content_of(case, row)
+    content = content_of(case.box, row)
     findings, _ = findings_for_signing(session, case, row, content, settings())
     paper = paper_of(session, row, content, case, case.today)
     refuse_stops([*findings, *required_field_findings(paper)], "This prescription cannot be signed today.")
-    refuse_unreasoned(findings, review_of(case, row).reasons, actor.id)
+    refuse_unreasoned(findings, review_of(case.box, row).reasons, actor.id)
     return row, case, content, paper
 
 
@@ -173,7 +175,7 @@ def _sign_one(
     row.signing_key = keys.active
     row.signature = Ed25519PrivateKey.from_private_bytes(keys[keys.active]).sign(document)
     row.signed_content = case.box.seal_bytes(row, "signed_content", document)
-    session.flush([row])
+    session.flush()
     record(session, actor, "prescription.sign", "prescription", row.id, episode_id=row.episode_id, key=row.signing_key)
     subject = Subject("prescription", row.id)
     settle_tasks(session, actor, subject, {TaskKind.SIGN_PRESCRIPTION})
@@ -182,14 +184,25 @@ def _sign_one(
     over_at = datetime.combine(first_day_after, time(), tzinfo=read_zone(case.zone))
     set_timer(session, EventKind.PRESCRIPTION_EXPIRED, case.episode, subject, over_at)
     if row.replaces_id is not None:
-        _supersede(session, actor, row.replaces_id)
+        _supersede(session, actor, row.replaces_id, case.episode)
 
 
-def _supersede(session: Session, actor: Actor, replaced_id: UUID) -> None:
-    """The replaced prescription, unless it has ended already, makes room for the one that was just signed."""
+def _supersede(session: Session, actor: Actor, replaced_id: UUID, episode: Episode) -> None:
+    """The replaced prescription, unless it has ended already, makes room for the one that was just signed.
+
+    Signing it is the prescriber's decision on what was lost.
+    """
     replaced = session.get_one(Prescription, replaced_id, with_for_update=True, populate_existing=True)
     if (PrescriptionState(replaced.state), PrescriptionStep.SUPERSEDE) in PRESCRIPTION_TRANSITIONS.table:
         end(session, actor, replaced, PrescriptionStep.SUPERSEDE)
+    asked = select(Task.subject_kind, Task.subject_id).where(
+        Task.owner_id.in_({actor.id, episode.prescriber_id or actor.id, episode.medical_team_id}),
+        Task.kind == TaskKind.DECIDE_REPLACEMENT,
+        Task.episode_id == episode.id,
+        OPEN_TASK,
+    )
+    for kind, subject_id in session.execute(asked).all():
+        settle_tasks(session, actor, Subject(kind, subject_id), {TaskKind.DECIDE_REPLACEMENT})
 
 
 def verify_signature(session: Session, row: Prescription) -> bool:

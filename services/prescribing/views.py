@@ -21,7 +21,6 @@ from services.core.errors import NotFound
 from services.core.personal import Personal
 from services.people.access import Action, authorize, visible_episode
 from services.people.models import Episode
-from services.prescribing.cases import Case, case_of
 from services.prescribing.contents import Content
 from services.prescribing.fills import Supply, supply_of
 from services.prescribing.limits import PatientLimits
@@ -30,6 +29,7 @@ from services.prescribing.papers import signed_document
 from services.prescribing.prescriptions import NOT_VISIBLE, check_sees, content_of
 from services.prescribing.reviews import Review, review_of
 from services.prescribing.signing import verify_signature
+from services.vault.boxes import Box, box
 
 PAGE_LIMIT = 100
 MEDICAL: Final = frozenset({Role.PRESCRIBER, Role.MEDICAL_STAFF, Role.SYSTEM})
@@ -88,37 +88,36 @@ def read_prescription(session: Session, actor: Actor, prescription_id: UUID) -> 
     episode = visible_episode(session, actor, Action.READ_PRESCRIPTION, row.episode_id)
     check_sees(actor, row)
     record(session, actor, "prescription.read", "prescription", row.id, episode_id=episode.id)
-    return view_of(session, actor, row, episode)
+    return view_of(session, actor, row)
 
 
-def view_of(session: Session, actor: Actor, row: Prescription, episode: Episode | None = None) -> PrescriptionView:
-    """A prescription as the actor's role sees it. The caller has authorized and audits."""
-    episode = episode or session.get_one(Episode, row.episode_id)
-    case = case_of(session, episode)
+def view_of(session: Session, actor: Actor, row: Prescription) -> PrescriptionView:
+    """A prescription as the actor's role sees it. The caller has authorized and audits.
+
+    Of one that was altered after it was signed nobody sees any content: it does not count.
+    """
+    own = box(session, row.patient_id)
+    valid = None if row.signature is None else verify_signature(session, row)
+    if valid is False:
+        return PrescriptionView(row, signature_valid=False)
     if actor.role in MEDICAL:
-        return _medical_view(session, case, row)
+        return _medical_view(session, own, row, valid)
     if actor.role is Role.PHARMACIST:
-        return PrescriptionView(
-            row,
-            paper=Personal(signed_document(case.box, row).reveal()["paper"]),
-            supply=supply_of(session, case, row),
-            signature_valid=verify_signature(session, row),
-        )
+        paper = signed_document(own, row).reveal()["paper"]
+        return PrescriptionView(row, paper=Personal(paper), supply=supply_of(session, own, row), signature_valid=valid)
     fields = FOR_SESSIONS if actor.role is Role.PATIENT else (*FOR_SESSIONS, "limits")
-    return PrescriptionView(row, content=_content(content_of(case, row), fields))
+    return PrescriptionView(row, content=_content(content_of(own, row), fields), signature_valid=valid)
 
 
-def _medical_view(session: Session, case: Case, row: Prescription) -> PrescriptionView:
-    reason: Personal[str | None] = case.box.open(row, "end_reason")
-    text = reason.reveal()
-    is_signed = row.signature is not None
+def _medical_view(session: Session, own: Box, row: Prescription, valid: bool | None) -> PrescriptionView:
+    reason: str | None = own.open(row, "end_reason").reveal()
     return PrescriptionView(
         row,
-        content=Personal(content_of(case, row).as_dict()),
-        supply=supply_of(session, case, row) if is_signed else None,
-        review=Personal(review_of(case, row)),
-        end_reason=None if text is None else Personal(text),
-        signature_valid=verify_signature(session, row) if is_signed else None,
+        content=Personal(content_of(own, row).as_dict()),
+        supply=supply_of(session, own, row) if valid else None,
+        review=Personal(review_of(own, row)),
+        end_reason=None if reason is None else Personal(reason),
+        signature_valid=valid,
     )
 
 
@@ -156,7 +155,7 @@ def dosing_order(session: Session, actor: Actor, episode: Episode) -> DosingOrde
     )
     if row is None or row.signed_at is None or not verify_signature(session, row):
         return None
-    content = content_of(case_of(session, episode), row)
+    content = content_of(box(session, row.patient_id), row)
     record(session, actor, "prescription.read", "prescription", row.id, episode_id=episode.id)
     return DosingOrder(
         prescription_id=row.id,

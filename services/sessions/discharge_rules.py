@@ -60,7 +60,7 @@ def discharge_gate(facts: DischargeFacts, limits: PatientLimits, programme: Prog
 def _last_reading_findings(facts: DischargeFacts, limits: StartLimits, programme: Programme) -> list[Finding]:
     setting = "vitals.discharge.reading_valid_minutes"
     reading = facts.reading
-    if reading is None or (facts.last_dose_at is not None and reading.taken_at < facts.last_dose_at):
+    if reading is None or (facts.last_dose_at is not None and reading.taken_at <= facts.last_dose_at):
         sentence = "Nothing was measured after the last dose."
         return [Finding("vitals.discharge_no_reading", Severity.STOP, SOURCE, sentence)]
     if facts.at - reading.taken_at > timedelta(minutes=programme.number(setting)):

@@ -1,7 +1,11 @@
-"""How a session moves. A dosing session has gates; preparation and integration are held or they are not (DOMAIN 4)."""
+"""How a session moves. A dosing session has gates; preparation and integration are held or they are not (DOMAIN 4).
+
+Some steps do not change the state; they stand here all the same, because they are possible in that state only.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
@@ -37,12 +41,16 @@ class SessionStep(StrEnum):
     """What moves a session."""
 
     MOVE = "move"
+    CONFIRM = "confirm"
+    ASK_TO_RESCHEDULE = "ask_to_reschedule"
     READY = "ready"
+    TAKE_VITALS = "take_vitals"
     PASS_VITALS = "pass_vitals"
     DOSE = "dose"
     MONITOR = "monitor"
     PASS_DISCHARGE = "pass_discharge"
     DISCHARGE = "discharge"
+    CHECK_IN = "check_in"
     HOLD = "hold"
     INTEGRATE = "integrate"
     CANCEL = "cancel"
@@ -51,44 +59,105 @@ class SessionStep(StrEnum):
     CLOSE_EMERGENCY = "close_emergency"
 
 
-_THERAPIST = by(Role.THERAPIST)
+_THERAPIST, _PATIENT, _PRESCRIBER = by(Role.THERAPIST), by(Role.PATIENT), by(Role.PRESCRIBER)
 _S, _T = SessionState, SessionStep
-_WITH_PATIENT = (_S.READY, _S.VITALS_PASSED, _S.DOSED, _S.MONITORING, _S.DISCHARGE_READY)
+
+_PLANNED: Final = {
+    (_S.SCHEDULED, _T.MOVE): (_S.SCHEDULED, _THERAPIST),
+    (_S.SCHEDULED, _T.CONFIRM): (_S.SCHEDULED, _PATIENT),
+    (_S.SCHEDULED, _T.ASK_TO_RESCHEDULE): (_S.SCHEDULED, _PATIENT),
+    (_S.SCHEDULED, _T.CANCEL): (_S.CANCELLED, _THERAPIST),
+}
+
+# An emergency can be declared from the moment the patient is there until the session is integrated, and again.
+_EMERGENCY_FROM: Final = (
+    _S.SCHEDULED,
+    _S.READY,
+    _S.VITALS_PASSED,
+    _S.DOSED,
+    _S.MONITORING,
+    _S.DISCHARGE_READY,
+    _S.INTEGRATION_DUE,
+    _S.ABORTED,
+    _S.EMERGENCY,
+)
 
 DOSING_TRANSITIONS: Final = Transitions(
     "dosing session",
     {
-        (_S.SCHEDULED, _T.MOVE): (_S.SCHEDULED, _THERAPIST),
+        **_PLANNED,
         (_S.SCHEDULED, _T.READY): (_S.READY, _THERAPIST),
+        # Readiness grows old: it is recorded anew when the session does not begin in time.
+        (_S.READY, _T.READY): (_S.READY, _THERAPIST),
+        (_S.VITALS_PASSED, _T.READY): (_S.READY, _THERAPIST),
+        # Whoever measures again asks the gate again.
+        (_S.READY, _T.TAKE_VITALS): (_S.READY, _THERAPIST),
+        (_S.VITALS_PASSED, _T.TAKE_VITALS): (_S.READY, _THERAPIST),
         (_S.READY, _T.PASS_VITALS): (_S.VITALS_PASSED, _THERAPIST),
         (_S.VITALS_PASSED, _T.DOSE): (_S.DOSED, _THERAPIST),
-        # The booster of the same session, and every check after a dose.
+        # The other half, or the booster.
         (_S.DOSED, _T.DOSE): (_S.DOSED, _THERAPIST),
         (_S.MONITORING, _T.DOSE): (_S.MONITORING, _THERAPIST),
         (_S.DOSED, _T.MONITOR): (_S.MONITORING, _THERAPIST),
         (_S.MONITORING, _T.MONITOR): (_S.MONITORING, _THERAPIST),
         # A check that no longer meets the gate takes the passed discharge back.
         (_S.DISCHARGE_READY, _T.MONITOR): (_S.MONITORING, _THERAPIST),
+        # Until help has come, and until the patient has gone, the therapist goes on looking and measuring.
+        (_S.EMERGENCY, _T.MONITOR): (_S.EMERGENCY, _THERAPIST),
+        (_S.ABORTED, _T.MONITOR): (_S.ABORTED, _THERAPIST),
         (_S.MONITORING, _T.PASS_DISCHARGE): (_S.DISCHARGE_READY, _THERAPIST),
         (_S.DISCHARGE_READY, _T.DISCHARGE): (_S.INTEGRATION_DUE, _THERAPIST),
+        (_S.INTEGRATION_DUE, _T.CHECK_IN): (_S.INTEGRATION_DUE, _THERAPIST),
+        (_S.ABORTED, _T.CHECK_IN): (_S.ABORTED, _THERAPIST),
+        (_S.EMERGENCY, _T.CHECK_IN): (_S.EMERGENCY, _THERAPIST),
+        (_S.CLOSED, _T.CHECK_IN): (_S.CLOSED, _THERAPIST),
         (_S.INTEGRATION_DUE, _T.INTEGRATE): (_S.CLOSED, _THERAPIST),
-        (_S.SCHEDULED, _T.CANCEL): (_S.CANCELLED, _THERAPIST | by(Role.SYSTEM)),
+        (_S.ABORTED, _T.INTEGRATE): (_S.CLOSED, _THERAPIST),
         (_S.READY, _T.CANCEL): (_S.CANCELLED, _THERAPIST),
         (_S.VITALS_PASSED, _T.CANCEL): (_S.CANCELLED, _THERAPIST),
-        # After a dose nothing is merely cancelled: the patient is watched until the discharge gate or an emergency.
+        # After a dose nothing is merely cancelled. Aborted: the patient did not stay until the discharge gate.
         (_S.DOSED, _T.ABORT): (_S.ABORTED, _THERAPIST),
         (_S.MONITORING, _T.ABORT): (_S.ABORTED, _THERAPIST),
-        **{(state, _T.DECLARE_EMERGENCY): (_S.EMERGENCY, _THERAPIST) for state in _WITH_PATIENT},
-        (_S.EMERGENCY, _T.CLOSE_EMERGENCY): (_S.INTEGRATION_DUE, by(Role.PRESCRIBER)),
-        (_S.ABORTED, _T.INTEGRATE): (_S.CLOSED, _THERAPIST),
+        (_S.DISCHARGE_READY, _T.ABORT): (_S.ABORTED, _THERAPIST),
+        **{(state, _T.DECLARE_EMERGENCY): (_S.EMERGENCY, _THERAPIST) for state in _EMERGENCY_FROM},
+        (_S.EMERGENCY, _T.CLOSE_EMERGENCY): (_S.INTEGRATION_DUE, _PRESCRIBER),
+        # Nothing was taken before it: there is nothing to integrate.
+        (_S.EMERGENCY, _T.CANCEL): (_S.CANCELLED, _PRESCRIBER),
     },
 )
 
-TALKING_TRANSITIONS: Final = Transitions(
-    "talking session",
-    {
-        (_S.SCHEDULED, _T.MOVE): (_S.SCHEDULED, _THERAPIST),
-        (_S.SCHEDULED, _T.HOLD): (_S.CLOSED, _THERAPIST),
-        (_S.SCHEDULED, _T.CANCEL): (_S.CANCELLED, _THERAPIST),
-    },
+TALKING_TRANSITIONS: Final = Transitions("talking session", {**_PLANNED, (_S.SCHEDULED, _T.HOLD): (_S.CLOSED, _THERAPIST)})
+
+TABLES: Final[Mapping[str, Transitions[SessionState, SessionStep]]] = {
+    SessionKind.PREPARATION: TALKING_TRANSITIONS,
+    SessionKind.DOSING: DOSING_TRANSITIONS,
+    SessionKind.INTEGRATION: TALKING_TRANSITIONS,
+}
+"""The transition table of each kind."""
+
+OVER: Final = frozenset({_S.CLOSED, _S.CANCELLED})
+"""Nothing of the session is still to come."""
+
+
+class AdverseEventState(StrEnum):
+    """Where an adverse event stands."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+class AdverseEventStep(StrEnum):
+    """What moves an adverse event."""
+
+    CLOSE = "close"
+
+
+ADVERSE_EVENT_TRANSITIONS: Final = Transitions(
+    "adverse event",
+    {(AdverseEventState.OPEN, AdverseEventStep.CLOSE): (AdverseEventState.CLOSED, _PRESCRIBER)},
 )
+
+
+def advanced(kind: str, state: str, step: SessionStep, role: Role) -> SessionState:
+    """The state of a session of ``kind`` after ``step``. Raises ``IllegalTransition`` and ``NotAllowed``."""
+    return TABLES[kind].advance(SessionState(state), step, role)

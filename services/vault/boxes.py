@@ -157,7 +157,7 @@ def add_data_key(session: Session, owner_id: UUID, purpose: Purpose) -> DataKey:
         created_at=clock.now(),
     )
     session.add(row)
-    session.flush([row])
+    session.flush()
     session.info["fresh_data_keys"] = True
     return row
 

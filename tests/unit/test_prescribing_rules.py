@@ -122,6 +122,13 @@ def test_a_review_begins_one_past_its_limit(rule: str, passing: Draft, failing: 
     assert finding.severity is Severity.REVIEW
 
 
+def test_five_refills_are_within_the_limit() -> None:
+    rules = [finding.rule for finding in draft_findings(a_draft(refills=5), programme())]
+    assert rules == ["prescribing.supply_with_refills_over_limit"]
+    strict = draft_findings(a_draft(refills=5), programme_with(refills_at_most=2))
+    assert "prescribing.refills_over_limit" in [finding.rule for finding in strict]
+
+
 def test_an_unknown_weight_is_said_and_stops_nothing() -> None:
     (finding,) = draft_findings(a_draft(weight_kg=None), programme())
     assert (finding.rule, finding.severity) == ("prescribing.weight_unknown", Severity.INFORM)

@@ -91,6 +91,7 @@ def test_more_refills_than_the_law_allows_are_never_counted() -> None:
         ([fill(8)], 8, True, []),
         ([fill(8)], 3, True, []),
         ([fill(8)], 9, True, ["prescribing.refill_over_quantity"]),
+        ([fill(8), fill(8, True)], 8, True, []),
         ([], 8, True, ["prescribing.refill_before_fill"]),
         ([fill(7)], 8, True, ["prescribing.fill_not_complete"]),
         ([fill(8), fill(8, True), fill(8, True)], 8, True, ["prescribing.no_refill_left"]),

@@ -59,6 +59,7 @@ def gate(*readings: Reading, limits: PatientLimits = NO_LIMITS) -> Gate:
         ({"oxygen_percent": 101}, "oxygen_percent"),
         ({"oxygen_percent": 0}, "oxygen_percent"),
         ({"red_flags": frozenset({"seizure", "chest_pain"})}, None),
+        ({"red_flags": programme().choices("vitals.emergency.symptoms")}, None),
         ({"red_flags": frozenset({"chest pain"})}, "red_flags"),
     ],
 )
@@ -238,6 +239,8 @@ def leaving(at_minute: float = 120, **changes: Any) -> list[str]:
         (10, {"last_dose_at": None}, []),
         (120, {"reading": None}, ["vitals.discharge_no_reading"]),
         (120, {"reading": reading(-1)}, ["vitals.discharge_no_reading"]),
+        (20, {"reading": reading(0)}, ["vitals.discharge_too_soon", "vitals.discharge_no_reading"]),
+        (20, {"reading": reading(0.1)}, ["vitals.discharge_too_soon"]),
         (120, {"reading": reading(90)}, []),
         (120, {"reading": reading(89.9)}, ["vitals.discharge_reading_old"]),
         (120, {"reading": reading(120, systolic=139, diastolic=89)}, []),

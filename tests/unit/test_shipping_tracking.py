@@ -95,6 +95,15 @@ def test_the_same_event_again_changes_nothing() -> None:
         assert apply(after(each), each) is None
 
 
+def test_a_repeat_changes_nothing_even_where_its_first_arrival_left_no_trace() -> None:
+    parcel = ParcelFacts(stage=Stage.IN_TRANSIT, last_scan_at=START)
+    assert apply(parcel, event(scan("in_transit", 0))) is None
+
+
+def test_a_repeat_of_the_last_scan_does_not_revive_a_parcel_lost_in_silence() -> None:
+    assert apply(ParcelFacts(stage=Stage.LOST, last_scan_at=START), event(scan("in_transit", 0))) is None
+
+
 def test_a_stale_event_changes_nothing() -> None:
     assert apply(after(event(scan("out_for_delivery", 2))), event(scan("in_transit", 1))) is None
 
@@ -138,6 +147,12 @@ def test_a_second_end_goes_to_a_person_once_and_changes_no_stage(status: str, de
 def test_a_return_that_reaches_the_sender_stays_a_return() -> None:
     way_back = event(scan("return_to_sender", 1), scan("delivered", 9), scan("delivered", 9))
     assert after(way_back).stage is Stage.RETURNED
+
+
+def test_a_history_with_two_ends_takes_the_earlier_and_goes_to_a_person() -> None:
+    found = change(ParcelFacts(), event(scan("delivered", 9), scan("return_to_sender", 1), scan("delivered", 9)))
+    assert found.after.stage is Stage.RETURNED
+    assert "shipping.end_contradicted" in rules(found)
 
 
 def test_a_lost_parcel_that_moves_again_goes_to_a_person() -> None:

@@ -1,0 +1,72 @@
+"""The baseline: the last score of each instrument before the first dose, which every outcome is held against."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from services.outcomes.models import OutcomeReport
+from services.screening.answer_sheets import INSTRUMENTS
+from services.screening.models import Screening
+from services.screening.screenings import sheet_of
+from services.sessions.models import Dose, TherapySession
+from services.vault.boxes import box
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineScore:
+    """A total and when its answers were given. Clinical data: ``repr`` shows nothing."""
+
+    total: int
+    answered_at: datetime
+
+    def __repr__(self) -> str:
+        return "<baseline score>"
+
+
+def baseline(session: Session, episode_id: UUID) -> Mapping[str, BaselineScore]:
+    """The last total of each instrument (by its id) before the first dose of an episode, or until now without one.
+
+    It may come from a screening or from an outcome report. The caller has settled who may know.
+    """
+    first_dose = first_dose_at(session, episode_id)
+    latest: dict[str, BaselineScore] = {}
+    for instrument, score in (*_screened(session, episode_id), *_reported(session, episode_id)):
+        if first_dose is not None and score.answered_at >= first_dose:
+            continue
+        known = latest.get(instrument)
+        if known is None or known.answered_at <= score.answered_at:
+            latest[instrument] = score
+    return latest
+
+
+def first_dose_at(session: Session, episode_id: UUID) -> datetime | None:
+    """When the first dose of an episode was taken; None before it."""
+    held = select(TherapySession.id).where(TherapySession.episode_id == episode_id)
+    return session.scalar(select(func.min(Dose.taken_at)).where(Dose.session_id.in_(held)))
+
+
+def _screened(session: Session, episode_id: UUID) -> Iterator[tuple[str, BaselineScore]]:
+    completed = select(Screening).where(Screening.episode_id == episode_id, Screening.completed_at.is_not(None))
+    for row in session.scalars(completed.order_by(Screening.round)).all():
+        scores = box(session, row.patient_id).open(row, "results").reveal()["scores"]
+        answered_at = sheet_of(session, row).answered_at
+        for part in INSTRUMENTS:
+            total: int | None = scores[part.value]["total"]
+            if total is not None:
+                yield part.value, BaselineScore(total, answered_at[part])
+
+
+def _reported(session: Session, episode_id: UUID) -> Iterator[tuple[str, BaselineScore]]:
+    reports = select(OutcomeReport).where(OutcomeReport.episode_id == episode_id, OutcomeReport.results.is_not(None))
+    for row in session.scalars(reports.order_by(OutcomeReport.reported_at, OutcomeReport.id)).all():
+        results: dict[str, Any] = box(session, row.patient_id).open(row, "results").reveal()
+        for instrument, score in results["scores"].items():
+            if score["total"] is not None:
+                yield instrument, BaselineScore(score["total"], row.answered_at)

@@ -1,0 +1,248 @@
+"""Outcome reports: scores, a summary, and how they compare with the time before the first dose (DOMAIN 2.1 and 2.2).
+
+Reports are ordinary record (DOMAIN 6): therapist and medical team read them, the pharmacy never does. What the answers
+say about suicide risk is acted on at once, whether the forms are complete or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import select, tuple_
+from sqlalchemy.orm import Session
+
+from services.audit.records import record
+from services.core import clock
+from services.core.actors import Actor
+from services.core.errors import InvalidInput, NotFound, RuleRefused
+from services.core.ids import new_id
+from services.core.personal import Personal
+from services.core.vocabulary import EventKind
+from services.messaging.outbox import Subject, emit
+from services.outcomes.baselines import baseline, first_dose_at
+from services.outcomes.models import OutcomeReport
+from services.people.access import Action, visible_episode
+from services.people.models import Episode
+from services.people.settings import settings
+from services.people.zones import read_zone
+from services.screening import instruments, risk
+from services.screening.instruments import RiskLevel
+from services.screening.rules import Triage, cssrs_instrument, cssrs_level, triage
+from services.screening.scoring import Answers, OutcomeClass, Score, outcome_class, score
+from services.sessions.models import TherapySession
+from services.vault.boxes import box
+
+PAGE_LIMIT = 100
+INVISIBLE = "There is no such record, or it is not yours to see."
+
+
+class Scale(StrEnum):
+    """The instruments of a report, by the ids of ``services/screening/instruments.toml``."""
+
+    PHQ9 = "phq9"
+    GAD7 = "gad7"
+    CSSRS = "cssrs_since_last_visit"
+
+
+_CLASSED: Final = (Scale.PHQ9, Scale.GAD7)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Report:
+    """What a therapist reports: the answers by scale, a summary, or both. Health data: ``repr`` shows nothing.
+
+    ``answered_at`` is when the patient gave the answers (aware, default now), ``session_id`` the session it belongs to.
+    """
+
+    answers: Mapping[Scale, Answers] = field(default_factory=dict)
+    summary: Personal[str] | None = None
+    session_id: UUID | None = None
+    answered_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ReadReport:
+    """A report with its sealed content opened.
+
+    ``results`` has ``scores`` (by scale: ``Score.as_dict()`` and ``answers``), ``cssrs_level``, ``baseline`` and
+    ``classes`` (by scale) and ``triage``; None for a report without answers.
+    """
+
+    report: OutcomeReport
+    results: Personal[dict[str, Any] | None]
+    summary: Personal[str | None]
+
+
+def report_outcome(session: Session, actor: Actor, episode_id: UUID, given: Report) -> ReadReport:
+    """Take a report down, tell the prescriber, and act at once on a suicide risk or a deterioration.
+
+    Forms that are not complete are kept: a scale without a result counts neither as taken nor as a baseline. Raises as
+    ``authorize`` does, ``InvalidInput`` naming the answer, ``RuleRefused`` naming the field.
+    """
+    episode = visible_episode(session, actor, Action.REPORT_OUTCOME, episode_id)
+    answered_at = _checked_time(given)
+    _check_session(session, episode, given.session_id)
+    answers = {scale: answers for scale, answers in given.answers.items() if answers}
+    summary = None if given.summary is None else given.summary.reveal().strip()
+    if not answers and not summary:
+        raise RuleRefused("Report answers, a summary, or both.", field="summary", rule="outcomes.report_not_empty")
+    scores = {scale: score(instruments.get(scale), answers[scale]) for scale in Scale if scale in answers}
+    level = _level(answers.get(Scale.CSSRS))
+    found = triage(phq9_item9=_item9(answers), level=level, programme=settings())
+    results = _results(session, episode, answers, scores, level, found, answered_at) if answers else None
+    row = OutcomeReport(
+        id=new_id(),
+        patient_id=episode.patient_id,
+        episode_id=episode.id,
+        session_id=given.session_id,
+        scales=[scale.value for scale in scores if _is_complete(scale, scores[scale], answers[scale])],
+        programme_version=settings().version,
+        answered_at=answered_at,
+        reported_by=actor.id,
+        reported_at=clock.now(),
+    )
+    own = box(session, episode.patient_id)
+    own.seal(row, "results", results)
+    own.seal(row, "summary", summary or None)
+    session.add(row)
+    session.flush()
+    record(session, actor, "outcome.report", "outcome", row.id, episode_id=episode.id, scales=row.scales)
+    _tell(session, row, results)
+    risk.act_on(session, actor, episode, found, source=risk.RiskSource.OUTCOME, subject_id=row.id)
+    return opened(session, row)
+
+
+def _checked_time(given: Report) -> datetime:
+    now = clock.now()
+    if given.answered_at is None:
+        return now
+    if given.answered_at > now:
+        raise RuleRefused(
+            "Answers cannot lie in the future.", field="answered_at", rule="outcomes.answered_in_the_future"
+        )
+    return given.answered_at
+
+
+def _check_session(session: Session, episode: Episode, session_id: UUID | None) -> None:
+    held = None if session_id is None else session.get(TherapySession, session_id)
+    if session_id is not None and (held is None or held.episode_id != episode.id):
+        rule = "outcomes.session_of_episode"
+        raise RuleRefused("A report names a session of the same episode.", field="session_id", rule=rule)
+
+
+def _level(answers: Answers | None) -> RiskLevel | None:
+    """The C-SSRS level; of a form left halfway what it says as soon as that asks for somebody, else None."""
+    if answers is None:
+        return None
+    try:
+        return cssrs_level(answers, since_last_visit=True)
+    except InvalidInput:
+        items = cssrs_instrument(since_last_visit=True).items
+        levels = [item.level_if_yes for item in items if item.level_if_yes and answers.get(item.id) is True]
+        highest = max(levels, key=lambda level: level.rank, default=RiskLevel.NONE)
+        return highest if highest.rank >= RiskLevel.MODERATE.rank else None
+
+
+def _item9(answers: Mapping[Scale, Answers]) -> int | None:
+    item = instruments.get(Scale.PHQ9).suicide_risk_item
+    answer = answers.get(Scale.PHQ9, {}).get(item) if item else None
+    return None if answer is None else int(answer)
+
+
+def _is_complete(scale: Scale, found: Score, answers: Answers) -> bool:
+    """Whether a scale gave its result: a total, or for the C-SSRS an answer to everything that had to be asked."""
+    if scale is not Scale.CSSRS:
+        return found.total is not None
+    try:
+        cssrs_level(answers, since_last_visit=True)
+    except InvalidInput:
+        return False
+    return True
+
+
+def _results(
+    session: Session,
+    episode: Episode,
+    answers: Mapping[Scale, Answers],
+    scores: Mapping[Scale, Score],
+    level: RiskLevel | None,
+    found: Triage,
+    answered_at: datetime,
+) -> dict[str, Any]:
+    first_dose = first_dose_at(session, episode.id)
+    before = baseline(session, episode.id) if first_dose is not None and answered_at > first_dose else {}
+    compared = {scale: before[scale] for scale in _CLASSED if scale in scores and scale in before}
+    classes = {
+        scale: outcome_class(
+            instruments.get(scale), baseline=start.total, current=scores[scale].total, programme=settings()
+        )
+        for scale, start in compared.items()
+    }
+    return {
+        "scores": {scale.value: {**each.as_dict(), "answers": answers[scale]} for scale, each in scores.items()},
+        "cssrs_level": None if level is None else level.value,
+        "baseline": {
+            scale.value: {"total": start.total, "answered_at": start.answered_at.isoformat()}
+            for scale, start in compared.items()
+        },
+        "classes": {scale.value: None if each is None else each.value for scale, each in classes.items()},
+        "triage": found.as_dict(),
+    }
+
+
+def _tell(session: Session, row: OutcomeReport, results: Mapping[str, Any] | None) -> None:
+    subject = Subject("outcome", row.id)
+    emit(session, EventKind.OUTCOME_REPORTED, subject=subject, episode_id=row.episode_id)
+    if results is not None and OutcomeClass.DETERIORATED in results["classes"].values():
+        emit(session, EventKind.OUTCOME_DETERIORATED, subject=subject, episode_id=row.episode_id)
+
+
+def opened(session: Session, row: OutcomeReport) -> ReadReport:
+    """A report with its content; the caller has settled who may see it."""
+    own = box(session, row.patient_id)
+    return ReadReport(row, own.open(row, "results"), own.open(row, "summary"))
+
+
+def read_report(session: Session, actor: Actor, report_id: UUID) -> ReadReport:
+    """One report; an audited read. Raises as ``authorize`` does."""
+    row = session.get(OutcomeReport, report_id)
+    if row is None:
+        raise NotFound(INVISIBLE)
+    episode = visible_episode(session, actor, Action.READ_OUTCOME, row.episode_id)
+    record(session, actor, "outcome.read", "outcome", row.id, episode_id=episode.id)
+    return opened(session, row)
+
+
+def list_reports(
+    session: Session, actor: Actor, episode_id: UUID, *, after: tuple[datetime, UUID] | None = None, limit: int = 20
+) -> list[ReadReport]:
+    """The reports of an episode, newest first, from behind the position ``after``; an audited read."""
+    episode = visible_episode(session, actor, Action.READ_OUTCOME, episode_id)
+    row = OutcomeReport
+    query = select(row).where(row.episode_id == episode.id)
+    if after is not None:
+        query = query.where(tuple_(row.reported_at, row.id) < tuple_(*after))
+    query = query.order_by(row.reported_at.desc(), row.id.desc()).limit(min(limit, PAGE_LIMIT + 1))
+    record(session, actor, "outcome.list", "episode", episode.id, episode_id=episode.id)
+    return [opened(session, each) for each in session.scalars(query)]
+
+
+def scales_taken_on(session: Session, episode_id: UUID, zone: str) -> Mapping[str, date | None]:
+    """The day, in a zone, on which each scale that a refill asks for last gave a result; None for never (DOMAIN 4).
+
+    The scales are those of ``outcomes.scales_for_refill``. The caller has settled who may know.
+    """
+    rows = session.execute(
+        select(OutcomeReport.scales, OutcomeReport.answered_at).where(OutcomeReport.episode_id == episode_id)
+    ).all()
+    latest: dict[str, datetime] = {}
+    for scales, answered_at in rows:
+        for scale in scales:
+            latest[scale] = max(answered_at, latest.get(scale, answered_at))
+    wanted = sorted(settings().choices("outcomes.scales_for_refill"))
+    return {scale: latest[scale].astimezone(read_zone(zone)).date() if scale in latest else None for scale in wanted}

@@ -42,6 +42,7 @@ class Work(StrEnum):
     READ_SMS_STATUS = "read_sms_status"
     END_PRESCRIPTION = "end_prescription"
     CHECK_SILENCE = "check_silence"
+    REMIND_OF_SESSION = "remind_of_session"
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,13 +200,16 @@ ROUTES: Final[Mapping[E, Mapping[Party, tuple[Effect, ...]]]] = {
     E.SESSION_BOOKED: {_PATIENT: (Sms(N.SESSION_BOOKED),)},
     E.SESSION_MOVED: {_PATIENT: (Sms(N.SESSION_MOVED),)},
     E.SESSION_CANCELLED: {_PATIENT: (Sms(N.SESSION_CANCELLED),)},
-    E.SESSION_REMINDER_DUE: {_PATIENT: (Sms(N.SESSION_REMINDER),)},
+    E.SESSION_REMINDER_DUE: {_PATIENT: (Call(Work.REMIND_OF_SESSION),)},  # a timer; the session may have moved since
     E.SESSION_CONFIRMED: {_THERAPIST: (Inform(Owner.THERAPIST),)},
     E.SESSION_RESCHEDULE_ASKED: {
         _THERAPIST: (Task(T.RESCHEDULE_SESSION, Owner.THERAPIST, "sla.next_day_hours"),)},
     E.SESSION_DISCHARGED: {
         _PATIENT: (Sms(N.AFTER_SESSION),),
         _THERAPIST: (Inform(Owner.THERAPIST),)},
+    E.SESSION_ABORTED: {  # the patient left before the discharge gate
+        _PATIENT: (Sms(N.AFTER_SESSION),),
+        _MEDICAL: (Task(T.CHECK_ON_PATIENT, Owner.PRESCRIBER, "sla.same_day_hours", _URGENT),)},
     E.VITALS_REFUSED: {
         _MEDICAL: (Task(T.REVIEW_VITALS, Owner.PRESCRIBER, "sla.same_day_hours", _URGENT),)},
     E.EMERGENCY_DECLARED: {

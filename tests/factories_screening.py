@@ -99,6 +99,7 @@ def agree_to_treatment(session: Session, episode: Episode) -> None:
         wording=Personal(text.wording),
         source=consents.ConsentSource.LINK,
     )
+    session.flush()
 
 
 def open_round(session: Session, episode: Episode) -> Screening:

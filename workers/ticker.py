@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import DBAPIError
 
 from services.audit.verification import sign_heads
+from services.core.answers import forget_expired_answers
 from services.core.config import config
 from services.core.database import transaction
 from services.core.programme import Programme
@@ -68,6 +69,12 @@ def sign_audit_heads(programme: Programme) -> None:
         sign_heads(session, config().audit_heads_file)
 
 
+def forget_answers(programme: Programme) -> None:
+    """Remove the stored answers that are past their time."""
+    with transaction() as session:
+        forget_expired_answers(session)
+
+
 def steps() -> Sequence[Step]:
     """What the ticker does, and how often."""
     return (
@@ -75,6 +82,7 @@ def steps() -> Sequence[Step]:
         Step("escalate_tasks", escalate_tasks, BEAT_SECONDS),
         Step("ask_for_errands", ask_for_errands, 1.0),
         Step("sign_audit_heads", sign_audit_heads, 60.0),
+        Step("forget_answers", forget_answers, 600.0),
     )
 
 

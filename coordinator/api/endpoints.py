@@ -98,10 +98,11 @@ def endpoint(
             inner = blueprint.alt_response(
                 code, schema=ProblemOut, content_type=PROBLEM_TYPE, description=ERRORS[code], success=False
             )(inner)
+        # Schemas are built once, here; a class would be built anew for every request.
         if body is not None:
-            inner = blueprint.arguments(body)(inner)
+            inner = blueprint.arguments(_instance(body))(inner)
         if query is not None:
-            inner = blueprint.arguments(query, location="query")(inner)
+            inner = blueprint.arguments(_instance(query), location="query")(inner)
         parameters = ([KEY_PARAMETER] if method == "POST" else []) + ([IF_MATCH] if method != "GET" else [])
         inner = blueprint.doc(
             parameters=parameters,
@@ -124,6 +125,10 @@ def endpoint(
         return view
 
     return declare
+
+
+def _instance(schema: type[Schema] | Schema) -> Schema:
+    return schema() if isinstance(schema, type) else schema
 
 
 ANONYMOUS = "anonymous"

@@ -9,7 +9,7 @@ from marshmallow import Schema, fields
 
 from coordinator.api import cursors
 from coordinator.api.endpoints import Call, endpoint, resource
-from coordinator.api.fields import Revealed, page_schema
+from coordinator.api.fields import Choice, Revealed, page_schema
 from services.core.vocabulary import NoticeKind
 from services.messaging import messages, notice_lists
 from services.messaging.caps import Purpose
@@ -31,8 +31,8 @@ class NoticeOut(Schema):
 
     id = fields.UUID(required=True, attribute="notice.id")
     kind = fields.String(required=True, attribute="notice.kind")
-    channel = fields.Enum(Channel, by_value=True, required=True, attribute="notice.channel")
-    state = fields.Enum(NoticeState, by_value=True, required=True, attribute="notice.state")
+    channel = Choice(Channel, required=True, attribute="notice.channel")
+    state = Choice(NoticeState, required=True, attribute="notice.state")
     episode_id = fields.UUID(allow_none=True, attribute="notice.episode_id")
     subject_kind = fields.String(allow_none=True, attribute="notice.subject_kind")
     subject_id = fields.UUID(allow_none=True, attribute="notice.subject_id")
@@ -47,9 +47,9 @@ class EpisodeNoticeOut(Schema):
     """What became of a text to the patient. ``reason`` is the id of the rule, or the code, that decided."""
 
     id = fields.UUID(required=True)
-    kind = fields.Enum(NoticeKind, by_value=True, required=True)
-    purpose = fields.Enum(Purpose, by_value=True, required=True)
-    state = fields.Enum(NoticeState, by_value=True, required=True)
+    kind = Choice(NoticeKind, required=True)
+    purpose = Choice(Purpose, required=True)
+    state = Choice(NoticeState, required=True)
     reason = fields.String(allow_none=True)
     subject_kind = fields.String(allow_none=True)
     subject_id = fields.UUID(allow_none=True)
@@ -65,7 +65,7 @@ class EpisodeNoticeOut(Schema):
 class NoticesIn(cursors.PageIn):
     """Filters of a list of notices."""
 
-    state = fields.List(fields.Enum(NoticeState, by_value=True))
+    state = fields.List(Choice(NoticeState))
 
 
 class NoticeStepIn(Schema):

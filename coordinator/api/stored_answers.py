@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from flask import Response, request
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import Connection, bindparam, select, text, update
 from sqlalchemy.orm import Session
 
 from services.core import clock
@@ -51,29 +51,49 @@ def answer_once(session: Session, principal: str, answer: Callable[[], Response]
             "Every POST needs an Idempotency-Key header: 8 to 100 letters, digits or '_.:-', new for each new request.",
             field="Idempotency-Key",
         )
-    place = f"{principal}|{request.method}|{request.path}|{key}".encode()
-    key_hash = hashlib.sha256(place).digest()
-    content = request.get_data()
-    request_hash = hmac.new(keyring().index_key, key_hash + content, hashlib.sha256).digest()
+    secret = f"{principal}|{request.method}|{request.path}|{key}|".encode() + request.get_data()
+    key_hash = hashlib.sha256(f"{principal}|{request.method}|{request.path}|{key}".encode()).digest()
+    request_hash = hmac.new(keyring().index_key, secret, hashlib.sha256).digest()
+    connection, now = session.connection(), clock.now()
     # Two at once with the same key: the second waits here until the first has committed, and then finds its answer.
-    session.execute(select(func.pg_advisory_xact_lock(int.from_bytes(key_hash[:8], "big", signed=True))))
-    stored = session.get(StoredAnswer, key_hash)
-    if stored is not None and stored.expires_at > clock.now():
-        if not hmac.compare_digest(stored.request_hash, request_hash):
-            raise IdempotencyMismatch(
-                "This Idempotency-Key was used for a different request. Use a new key.", field="Idempotency-Key"
-            )
-        return _unsealed(stored, key_hash + content)
-    if stored is not None:
-        session.execute(delete(StoredAnswer).where(StoredAnswer.key_hash == key_hash))
+    claim = {"key_hash": key_hash, "request_hash": request_hash, "expires_at": now + KEPT_FOR, "now": now}
+    if connection.execute(_CLAIM, claim).one_or_none() is None:
+        return _stored(connection, key_hash, request_hash, secret)
     response = answer()
-    session.execute(insert(StoredAnswer), [_sealed(response, key_hash, request_hash, key_hash + content)])
+    connection.execute(_KEEP, {"of": key_hash, **_sealed(response, key_hash, secret)})
     return response
 
 
-def forget_expired(session: Session) -> None:
-    """Remove answers past their time."""
-    session.execute(delete(StoredAnswer).where(StoredAnswer.expires_at <= clock.now()))
+# A claim is a row without an answer. It exists only inside the transaction that will fill it in; a row that is past its
+# time is claimed anew.
+_CLAIM: Final = text(
+    """
+    INSERT INTO stored_answers (key_hash, request_hash, status, headers, answer, expires_at)
+    VALUES (:key_hash, :request_hash, 0, '{}', '', :expires_at)
+    ON CONFLICT (key_hash) DO UPDATE SET request_hash = excluded.request_hash, expires_at = excluded.expires_at
+    WHERE stored_answers.expires_at <= :now
+    RETURNING key_hash
+    """
+)
+_KEEP: Final = (
+    update(StoredAnswer.__table__)
+    .where(StoredAnswer.key_hash == bindparam("of"))
+    .values(status=bindparam("with_status"), headers=bindparam("with_headers"), answer=bindparam("with_answer"))
+)
+
+
+def _stored(connection: Connection, key_hash: bytes, request_hash: bytes, secret: bytes) -> Response:
+    """The answer that an earlier request with this key was given."""
+    stored = connection.execute(select(StoredAnswer.__table__).where(StoredAnswer.key_hash == key_hash)).one()
+    if not hmac.compare_digest(stored.request_hash, request_hash):
+        raise IdempotencyMismatch(
+            "This Idempotency-Key was used for a different request. Use a new key.", field="Idempotency-Key"
+        )
+    body = _cipher(secret).decrypt(stored.answer[:12], bytes(stored.answer[12:]), key_hash)
+    response = Response(body, stored.status)
+    response.headers.update(stored.headers)
+    response.headers["Idempotent-Replayed"] = "true"
+    return response
 
 
 def _cipher(secret: bytes) -> AESGCM:
@@ -81,21 +101,10 @@ def _cipher(secret: bytes) -> AESGCM:
     return AESGCM(derived)
 
 
-def _sealed(response: Response, key_hash: bytes, request_hash: bytes, secret: bytes) -> dict[str, Any]:
+def _sealed(response: Response, key_hash: bytes, secret: bytes) -> dict[str, Any]:
     nonce = os.urandom(12)
     return {
-        "key_hash": key_hash,
-        "request_hash": request_hash,
-        "status": response.status_code,
-        "headers": {name: response.headers[name] for name in HEADERS_KEPT if name in response.headers},
-        "answer": nonce + _cipher(secret).encrypt(nonce, response.get_data(), key_hash),
-        "expires_at": clock.now() + KEPT_FOR,
+        "with_status": response.status_code,
+        "with_headers": {name: response.headers[name] for name in HEADERS_KEPT if name in response.headers},
+        "with_answer": nonce + _cipher(secret).encrypt(nonce, response.get_data(), key_hash),
     }
-
-
-def _unsealed(stored: StoredAnswer, secret: bytes) -> Response:
-    body = _cipher(secret).decrypt(stored.answer[:12], bytes(stored.answer[12:]), stored.key_hash)
-    response = Response(body, stored.status)
-    response.headers.update(stored.headers)
-    response.headers["Idempotent-Replayed"] = "true"
-    return response

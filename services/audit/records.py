@@ -12,11 +12,11 @@ import hmac
 import json
 from contextvars import ContextVar
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import event, insert, select, update
+from sqlalchemy import Connection, Table, bindparam, event, insert, select, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session, SessionTransaction
 
@@ -76,19 +76,16 @@ def _store_pending(session: Session) -> None:
     pending: list[dict[str, Any]] = session.info.pop("audit", [])
     if not pending:
         return
-    chain = _take_chain(session)
+    connection = session.connection()
+    chain = _take_chain(connection)
     sequence, mac = chain.sequence, chain.mac
     for values in pending:
         sequence += 1
         mac = chain_code(mac, chain.chain, sequence, values)
         values |= {"chain": chain.chain, "sequence": sequence, "mac": mac}
-    session.execute(insert(AuditRecord), pending)
-    session.execute(
-        update(AuditChain)
-        .where(AuditChain.chain == chain.chain)
-        .values(sequence=sequence, mac=mac, head_mac=head_code(chain.chain, sequence, mac)),
-        execution_options={"synchronize_session": False},
-    )
+    connection.execute(_APPEND, pending)
+    head = {"of_chain": chain.chain, "to_sequence": sequence, "to_mac": mac}
+    connection.execute(_MOVE_END, {**head, "to_head": head_code(chain.chain, sequence, mac)})
 
 
 @event.listens_for(Session, "after_transaction_create")
@@ -105,22 +102,33 @@ def _drop_pending(session: Session, rolled_back: SessionTransaction) -> None:
     del session.info.get("audit", [])[mark:]
 
 
-def _take_chain(session: Session) -> Any:
-    columns = select(AuditChain.chain, AuditChain.sequence, AuditChain.mac).order_by(AuditChain.chain).limit(1)
-    free = session.execute(columns.with_for_update(skip_locked=True)).one_or_none()
+# Prepared once and run on the bare connection: every transaction of the service passes here.
+_CHAINS = select(AuditChain.chain, AuditChain.sequence, AuditChain.mac).order_by(AuditChain.chain).limit(1)
+_FREE_CHAIN = _CHAINS.with_for_update(skip_locked=True)
+_ANY_CHAIN = _CHAINS.with_for_update()
+_APPEND = insert(cast(Table, AuditRecord.__table__))
+_MOVE_END = (
+    update(cast(Table, AuditChain.__table__))
+    .where(AuditChain.chain == bindparam("of_chain"))
+    .values(sequence=bindparam("to_sequence"), mac=bindparam("to_mac"), head_mac=bindparam("to_head"))
+)
+
+
+def _take_chain(connection: Connection) -> Any:
+    free = connection.execute(_FREE_CHAIN).one_or_none()
     if free is not None:
         return free
     # Either all chains are taken, because more than CHAINS transactions commit at once, or the database is new.
-    _create_chains(session)
-    return session.execute(columns.with_for_update()).one()
+    _create_chains(connection)
+    return connection.execute(_ANY_CHAIN).one()
 
 
-def _create_chains(session: Session) -> None:
+def _create_chains(connection: Connection) -> None:
     rows = []
     for chain in range(CHAINS):
         first = first_code(chain)
         rows.append({"chain": chain, "sequence": 0, "mac": first, "head_mac": head_code(chain, 0, first)})
-    session.execute(postgresql.insert(AuditChain).on_conflict_do_nothing(), rows)
+    connection.execute(postgresql.insert(AuditChain).on_conflict_do_nothing(), rows)
 
 
 def chain_code(previous: bytes, chain: int, sequence: int, values: dict[str, Any]) -> bytes:

@@ -57,6 +57,7 @@ class EventKind(StrEnum):
     SESSION_CONFIRMED = "session.confirmed"
     SESSION_RESCHEDULE_ASKED = "session.reschedule_asked"
     SESSION_DISCHARGED = "session.discharged"
+    SESSION_ABORTED = "session.aborted"
     VITALS_REFUSED = "vitals.refused"
     EMERGENCY_DECLARED = "emergency.declared"
     ADVERSE_EVENT_RECORDED = "adverse_event.recorded"

@@ -91,11 +91,12 @@ def decide(
     episode = visible_episode(session, actor, Action.DECIDE_ELIGIBILITY, episode_id)
     review = _held(session, episode.id, version)
     step, episode_step, event = _MOVES[verdict.decision]
-    review.state = REVIEW_TRANSITIONS.advance(ReviewState(review.state), step, actor.role)
+    state = REVIEW_TRANSITIONS.advance(ReviewState(review.state), step, actor.role)
     screening = session.get_one(Screening, review.screening_id)
     evaluation = evaluate_case(session, episode, screening)
     _check_licence(session, actor, evaluation)
     overrides = _checked_reasons(session, episode, verdict, evaluation)
+    review.state = state
     decision = _store(session, actor, review, verdict, evaluation, overrides)
     advance_episode(session, actor, episode, episode_step)
     # Whoever takes the case on is its prescriber; declining leaves the care team as it was.

@@ -32,7 +32,7 @@ _PRESCRIBER = by(Role.PRESCRIBER)
 _S, _T = ReviewState, ReviewStep
 
 REVIEW_TRANSITIONS: Final = Transitions(
-    "eligibility review",
+    "review",
     {
         (_S.REQUESTED, _T.APPROVE): (_S.APPROVED, _PRESCRIBER),
         (_S.REQUESTED, _T.DECLINE): (_S.DECLINED, _PRESCRIBER),

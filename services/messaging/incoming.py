@@ -155,13 +155,10 @@ class _Exchange:
             return self._ask_staff("several_episodes" if self.episodes else "no_open_episode", reading)
         episode = self.episodes[0]
         actor = Actor(episode.patient_id, Role.PATIENT, episode_id=episode.id)
-        # A savepoint that is rolled back makes the session forget what the whole transaction put on the audit trail.
-        audited = list(self.session.info.get("audit", ()))
         try:
             with self.session.begin_nested():
                 done = handler(self.session, actor, episode, reading)
         except _REFUSALS as error:
-            self.session.info["audit"] = audited
             log.info("command_refused", command=reading.command.value, error=error.code)
             done = False
         if not done:

@@ -15,7 +15,7 @@ from services.outcomes.models import OutcomeReport
 from services.screening.answer_sheets import INSTRUMENTS
 from services.screening.models import Screening
 from services.screening.screenings import sheet_of
-from services.sessions.models import Dose, TherapySession
+from services.sessions.models import TherapySession
 from services.vault.boxes import box
 
 
@@ -48,8 +48,7 @@ def baseline(session: Session, episode_id: UUID) -> Mapping[str, BaselineScore]:
 
 def first_dose_at(session: Session, episode_id: UUID) -> datetime | None:
     """When the first dose of an episode was taken; None before it."""
-    held = select(TherapySession.id).where(TherapySession.episode_id == episode_id)
-    return session.scalar(select(func.min(Dose.taken_at)).where(Dose.session_id.in_(held)))
+    return session.scalar(select(func.min(TherapySession.dosed_at)).where(TherapySession.episode_id == episode_id))
 
 
 def _screened(session: Session, episode_id: UUID) -> Iterator[tuple[str, BaselineScore]]:

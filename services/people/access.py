@@ -66,6 +66,10 @@ class Action(StrEnum):
     RUN_SESSION = "session.run"
     ANSWER_SESSION = "session.answer"
     READ_SESSION = "session.read"
+    CLOSE_EMERGENCY = "session.close_emergency"
+    EXTEND_ROUND = "round.extend"
+    RECORD_STOCK = "stock.record"
+    READ_STOCK = "stock.read"
     RECORD_VITALS = "vitals.record"
     READ_VITALS = "vitals.read"
     RECORD_ADVERSE_EVENT = "adverse_event.record"
@@ -142,6 +146,10 @@ POLICY: Final[Mapping[Action, Mapping[Role, Relationship]]] = {
     Action.RUN_SESSION: _THERAPIST,
     Action.ANSWER_SESSION: _PATIENT,
     Action.READ_SESSION: _THERAPIST | _MEDICAL | _PATIENT,
+    Action.CLOSE_EMERGENCY: _PRESCRIBER,
+    Action.EXTEND_ROUND: _PRESCRIBER,
+    Action.RECORD_STOCK: _THERAPIST | _PATIENT,
+    Action.READ_STOCK: _THERAPIST | _MEDICAL | _PATIENT,
     Action.RECORD_VITALS: _THERAPIST,
     Action.READ_VITALS: _THERAPIST | _MEDICAL,
     Action.RECORD_ADVERSE_EVENT: _THERAPIST | _MEDICAL,

@@ -58,11 +58,11 @@ def note_dose(
             session_id=session_id,
             prescription_id=prescription.id,
         )
-        session.add(row)
     elif row.prescription_id != prescription.id:
         raise Conflict("This session has already taken from another prescription.", rule="prescribing.one_prescription")
     row.taken_at = taken_at
     box(session, row.patient_id).seal(row, "amounts", asdict(amounts))
+    session.add(row)
     session.flush()
     return row
 
@@ -104,7 +104,7 @@ def _handed_out(session: Session, episode_id: UUID) -> list[tuple[Fill, Prescrip
         select(Fill, Prescription)
         .join(Prescription, Prescription.id == Fill.prescription_id)
         .where(Fill.episode_id == episode_id, Fill.undelivered_at.is_(None))
-        .order_by(Fill.id)
+        .order_by(Prescription.signed_at, Fill.fill_number)
     )
     return [(fill, prescription) for fill, prescription in rows]
 

@@ -255,7 +255,8 @@ def _facts(session: Session, own: Box, row: Prescription) -> tuple[PrescriptionF
         raise RuleRefused("Nothing is filled before it is signed.", rule="prescribing.not_signed")
     content = content_of(own, row)
     facts = PrescriptionFacts(quantity_units=content.quantity_units, refills=content.refills, issued_on=row.issued_on)
-    fills = session.scalars(select(Fill).where(Fill.prescription_id == row.id).order_by(Fill.id))
+    in_order = (Fill.fill_number, Fill.is_refill.desc(), Fill.id)
+    fills = session.scalars(select(Fill).where(Fill.prescription_id == row.id).order_by(*in_order))
     return facts, [
         FillFacts(
             quantity_units=own.open(fill, "quantity").reveal(), filled_on=fill.filled_on, is_refill=fill.is_refill

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
@@ -21,6 +21,7 @@ from services.core.errors import InvalidInput, RuleRefused
 from services.core.ids import new_id
 from services.people.access import Action, visible_episode
 from services.people.identifiers import state_code
+from services.people.settings import settings
 from services.people.zones import read_zone
 from services.prescribing.models import PdmpCheck
 from services.vault.boxes import box
@@ -63,7 +64,8 @@ def record_check(
 ) -> Check:
     """Put a check that the actor made on record; ``checked_at`` (aware) defaults to now.
 
-    Raises ``InvalidInput`` on ``states``, ``RuleRefused`` on ``checked_at`` for a coming time.
+    Raises ``InvalidInput`` on ``states``, ``RuleRefused`` on ``checked_at`` for a coming time, or one so long ago that
+    the check counts for nothing any more.
     """
     episode = visible_episode(session, actor, Action.RECORD_PDMP_CHECK, episode_id)
     if not states:
@@ -73,6 +75,9 @@ def record_check(
     made_at = now if checked_at is None else checked_at
     if made_at > now:
         raise RuleRefused("A check cannot lie in the future.", field="checked_at", rule="prescribing.pdmp_in_future")
+    setting = "prescribing.pdmp_valid_days"
+    if made_at < now - timedelta(days=settings().number(setting)):
+        raise RuleRefused("This check is too old to count.", field="checked_at", rule="prescribing.pdmp_too_old")
     row = PdmpCheck(
         id=new_id(),
         patient_id=episode.patient_id,

@@ -202,7 +202,8 @@ def _supersede(session: Session, actor: Actor, replaced_id: UUID, episode: Episo
         OPEN_TASK,
     )
     for kind, subject_id in session.execute(asked).all():
-        settle_tasks(session, actor, Subject(kind, subject_id), {TaskKind.DECIDE_REPLACEMENT})
+        if subject_id is not None:
+            settle_tasks(session, actor, Subject(kind, subject_id), {TaskKind.DECIDE_REPLACEMENT})
 
 
 def verify_signature(session: Session, row: Prescription) -> bool:

@@ -106,7 +106,7 @@ def save_answers(
     ``RuleRefused`` naming the answer, ``StaleVersion``, and ``IllegalTransition`` once the round is completed.
     """
     screening, episode = _held(session, actor, Action.ANSWER_SCREENING, screening_id, version)
-    _advance(screening, ScreeningStep.ANSWER, actor)
+    _after(screening, ScreeningStep.ANSWER, actor)
     sheet = _sheet(session, screening)
     for part, value in given.items():
         sheet = sheet.answered(part, value, clock.now(), settings())
@@ -129,11 +129,12 @@ def complete_screening(session: Session, actor: Actor, screening_id: UUID, *, ve
     ``eligibility.reviews.submit_screening``, which lets the eligibility rules speak in the same transaction.
     """
     screening, episode = _held(session, actor, Action.ANSWER_SCREENING, screening_id, version)
-    _advance(screening, ScreeningStep.COMPLETE, actor)
+    state = _after(screening, ScreeningStep.COMPLETE, actor)
     sheet = _sheet(session, screening)
     gaps = _gaps(session, screening, sheet)
     if gaps:
         raise RuleRefused("The screening is not complete yet; 'findings' names what is missing.", gaps)
+    screening.state = state
     box(session, screening.patient_id).seal(screening, "results", sheet.results(settings()))
     screening.programme_version = settings().version
     screening.completed_at = clock.now()
@@ -150,7 +151,7 @@ def supersede(
     session: Session, actor: Actor, screening: Screening, episode: Episode, request: Personal[str]
 ) -> Screening:
     """Put a completed round aside and open the next one, which tells the patient what is asked for."""
-    _advance(screening, ScreeningStep.SUPERSEDE, actor)
+    screening.state = _after(screening, ScreeningStep.SUPERSEDE, actor)
     session.flush()
     return open_screening(session, actor, episode, after=screening, request=request)
 
@@ -224,8 +225,9 @@ def _held(
     return screening, episode
 
 
-def _advance(screening: Screening, step: ScreeningStep, actor: Actor) -> None:
-    screening.state = SCREENING_TRANSITIONS.advance(ScreeningState(screening.state), step, actor.role)
+def _after(screening: Screening, step: ScreeningStep, actor: Actor) -> ScreeningState:
+    """The state after a step; raises as ``Transitions.advance`` does."""
+    return SCREENING_TRANSITIONS.advance(ScreeningState(screening.state), step, actor.role)
 
 
 def _sheet(session: Session, screening: Screening) -> AnswerSheet:

@@ -51,5 +51,5 @@ SCREENING_TRANSITIONS: Final = Transitions(
 )
 
 RISK_TRANSITIONS: Final = Transitions(
-    "risk flag", {(RiskState.RAISED, RiskStep.CLEAR): (RiskState.CLEARED, by(Role.PRESCRIBER))}
+    "flag", {(RiskState.RAISED, RiskStep.CLEAR): (RiskState.CLEARED, by(Role.PRESCRIBER))}
 )

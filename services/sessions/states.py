@@ -126,7 +126,9 @@ DOSING_TRANSITIONS: Final = Transitions(
     },
 )
 
-TALKING_TRANSITIONS: Final = Transitions("talking session", {**_PLANNED, (_S.SCHEDULED, _T.HOLD): (_S.CLOSED, _THERAPIST)})
+TALKING_TRANSITIONS: Final = Transitions(
+    "talking session", {**_PLANNED, (_S.SCHEDULED, _T.HOLD): (_S.CLOSED, _THERAPIST)}
+)
 
 TABLES: Final[Mapping[str, Transitions[SessionState, SessionStep]]] = {
     SessionKind.PREPARATION: TALKING_TRANSITIONS,

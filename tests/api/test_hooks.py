@@ -24,6 +24,7 @@ from tests.factories_messaging import emitted, inbound_form, twilio_signature
 
 INBOUND = "/hooks/twilio/inbound"
 EASYPOST = "/hooks/easypost"
+FORM = "application/x-www-form-urlencoded"
 EVENT = {"id": "evt_1", "object": "Event", "description": "tracker.updated", "result": {"id": "trk_1"}}
 
 
@@ -40,7 +41,7 @@ def post_form(
     """Post as Twilio does, signed for the public address of ``signed_for`` (default: the path itself)."""
     url = config().public_base_url + (signed_for or path)
     headers = {"X-Twilio-Signature": twilio_signature(url, form)}
-    return api.client.post(path, data=dict(form), headers=headers, **options)
+    return api.client.post(path, data=dict(form), content_type=FORM, headers=headers, **options)
 
 
 def post_event(api: Api, body: bytes, signature: str | None = None) -> TestResponse:
@@ -174,9 +175,7 @@ def test_a_signed_event_that_is_none_is_stored_and_answered(
 def test_an_oversized_body_is_refused(api: Api, session: Session, world: World) -> None:
     body = b"x" * (300 * 1024)
     assert post_event(api, body).status_code == 413
-    answer = api.client.post(
-        INBOUND, data=urlencode({"Body": "x" * len(body)}), content_type="application/x-www-form-urlencoded"
-    )
+    answer = api.client.post(INBOUND, data=urlencode({"Body": "x" * len(body)}), content_type=FORM)
     assert answer.status_code == 413
     assert stored(session) == []
 

@@ -1,4 +1,4 @@
-"""``make bench``: measures, prints a table against the targets, and writes JSON to ``OUT``. ``QUICK=1``: two minutes."""
+"""``make bench``: measures, prints a table with the targets, writes JSON to ``OUT``. ``QUICK=1``: two minutes."""
 
 from __future__ import annotations
 

@@ -34,4 +34,14 @@ def referral_body() -> dict[str, Any]:
 
 def draft_body(episode_id: UUID | str) -> dict[str, Any]:
     """A first prescription: two sessions' supply."""
-    return {"episode_id": str(episode_id)}
+    return {
+        "episode_id": str(episode_id),
+        "drug": "ketamine",
+        "strength_mg": 100,
+        "form": "lozenge",
+        "quantity_units": 4,
+        "sessions_supply": 2,
+        "dose_mg": 200,
+        "first_session_dose_mg": 100,
+        "directions": "Dissolve half under the tongue for 10 to 12 minutes, then spit; repeat with the second half.",
+    }

@@ -67,7 +67,7 @@ class Measured:
 
 
 def measure(clients: int, seconds: float, make_call: Callable[[int], Callable[[], None]]) -> Measured:
-    """Let ``clients`` threads call as fast as they can for ``seconds``; ``make_call(number)`` prepares each thread's call."""
+    """Let ``clients`` threads call as fast as they can for ``seconds``; ``make_call(n)`` prepares the call of each."""
     times: list[list[float]] = [[] for _ in range(clients)]
     calls = [make_call(number) for number in range(clients)]
     for call in calls:

@@ -1,4 +1,4 @@
-"""A plain RQ worker that empties one queue and ends: ``python -m tests.bench.plain_worker Worker|SimpleWorker QUEUE``."""
+"""A plain RQ worker that empties one queue and ends: ``python -m tests.bench.plain_worker CLASS QUEUE``."""
 
 import os
 import sys

@@ -79,7 +79,13 @@ def test_answers_are_kept_part_by_part(session: Session, patient: Actor, screeni
 def test_an_answer_can_be_taken_back_and_a_list_replaced(
     session: Session, patient: Actor, screening: Screening
 ) -> None:
-    save(session, patient, screening, medicines=["Sertraline", "Lithium"], history={"stroke": "present", "cystitis": "past"})
+    save(
+        session,
+        patient,
+        screening,
+        medicines=["Sertraline", "Lithium"],
+        history={"stroke": "present", "cystitis": "past"},
+    )
     save(session, patient, screening, medicines=[" Zinc  lozenge "], history={"stroke": None})
     assert values(session, screening) == {"medicines": ["Zinc lozenge"], "history": {"cystitis": "past"}}
 
@@ -215,7 +221,9 @@ def test_a_completed_screening_never_changes(session: Session, episode: Episode)
         submit_screening(session, patient, screening.id)
 
 
-def test_completing_tells_the_medical_team_and_ends_the_waiting(session: Session, episode: Episode, world: World) -> None:
+def test_completing_tells_the_medical_team_and_ends_the_waiting(
+    session: Session, episode: Episode, world: World
+) -> None:
     screening = open_round(session, episode)
     subject = Subject("screening", screening.id)
     asked = open_task(

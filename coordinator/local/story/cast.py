@@ -1,0 +1,201 @@
+"""Who plays a part: the organisations, and the people with their passwords and authenticators."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+import pyotp
+
+from coordinator.local.migrations import ROOT
+from coordinator.local.story.scripts import STATE, ZONE, Script
+from services.core import clock
+from services.core.errors import Unavailable
+from services.people.second_factors import STEP_SECONDS, step_of
+
+PASSWORD: Final = "saguaro lantern teapot"
+LONG_VALID: Final = "2099-12-31"
+
+_IN_TUCSON: Final = {"city": "Tucson", "state": STATE, "zone": ZONE}
+PRACTICE_ADDRESS: Final = {
+    "street": "1500 Speedway Boulevard",
+    "unit": "",
+    "city": "Tucson",
+    "state": STATE,
+    "postal_code": "85719",
+}
+ORGANISATIONS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "operations": {
+        "name": "Sonoran Coordination Desk",
+        "short_name": "Care Desk",
+        "phone": "+15205550100",
+        "street": "20 Stone Avenue",
+        "postal_code": "85701",
+        **_IN_TUCSON,
+    },
+    "medical_team": {
+        "name": "Meridian Remote Medical Group",
+        "short_name": "Meridian",
+        "phone": "+15205550101",
+        "street": "310 Congress Street",
+        "postal_code": "85701",
+        "states_of_operation": [STATE, "NM"],
+        **_IN_TUCSON,
+    },
+    "pharmacy": {
+        "name": "Catalina Compounding Pharmacy",
+        "short_name": "Catalina",
+        "phone": "+15205550102",
+        "street": "88 Oracle Road",
+        "postal_code": "85705",
+        **_IN_TUCSON,
+    },
+    "practice": {
+        "name": "Rincon Practice",
+        "short_name": "Rincon Practice",
+        "phone": "+15205550103",
+        "street": PRACTICE_ADDRESS["street"],
+        "postal_code": PRACTICE_ADDRESS["postal_code"],
+        **_IN_TUCSON,
+    },
+}
+
+
+@dataclass
+class Person:
+    """Somebody with an account. ``token`` is the bearer token of the last sign-in, valid until ``expires_at``."""
+
+    full_name: str
+    role: str
+    email: str
+    phone: str
+    on_call: bool = False
+    id: str = ""
+    organisation_id: str = ""
+    secret: str = field(default="", repr=False)
+    token: str | None = field(default=None, repr=False)
+    expires_at: datetime | None = None
+    last_step: int = 0
+
+    @property
+    def title(self) -> str:
+        """How the story names them."""
+        return f"{self.full_name} ({self.role.replace('_', ' ')})"
+
+    def enrol(self, address: str) -> None:
+        """Keep what the authenticator reads from its ``otpauth://`` address."""
+        parsed = pyotp.parse_uri(address)
+        self.secret = parsed.secret
+
+    @property
+    def has_fresh_code(self) -> bool:
+        """Whether the authenticator shows a code that was not used yet."""
+        return step_of(clock.now()) > self.last_step
+
+    def code(self) -> str:
+        """The code that the authenticator shows now."""
+        self.last_step = step_of(clock.now())
+        return pyotp.TOTP(self.secret).at(clock.now())
+
+
+@dataclass
+class Patient:
+    """A patient as the story follows them. ``token`` comes from a link or a one-time code."""
+
+    name: str
+    mobile: str
+    id: str = ""
+    episode_id: str = ""
+    screening_id: str = ""
+    token: str | None = field(default=None, repr=False)
+    expires_at: datetime | None = None
+
+    @property
+    def title(self) -> str:
+        """How the story names them."""
+        return f"{self.name} (patient)"
+
+
+@dataclass
+class Cast:
+    """Everybody. ``staff`` is in the order in which sign-ins are shown."""
+
+    therapist: Person
+    prescriber: Person
+    colleague: Person
+    assistant: Person
+    pharmacist: Person
+    operator: Person
+    organisations: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def staff(self) -> list[Person]:
+        """All with an account."""
+        return [self.therapist, self.prescriber, self.colleague, self.assistant, self.pharmacist, self.operator]
+
+
+def cast_of(script: Script) -> Cast:
+    """The people, before they have accounts."""
+
+    def person(full_name: str, role: str, phone: str, *, on_call: bool = False) -> Person:
+        first, last = full_name.lower().split()
+        local = script.say(f"{first}.email", f"{first}.{last}")
+        name = script.say(f"{first}.full_name", full_name)
+        return Person(name, role, f"{local}@example.org", f"+1{phone}", on_call)
+
+    return Cast(
+        therapist=person("Thea Terrell", "therapist", "5205550111"),
+        prescriber=person("Paula Prescott", "prescriber", "5205550112", on_call=True),
+        colleague=person("Nadia Okafor", "prescriber", "5205550113"),
+        assistant=person("Sam Staffer", "medical_staff", "5205550114"),
+        pharmacist=person("Farah Marsh", "pharmacist", "5205550115"),
+        operator=person("Odell Overton", "operations", "5205550116", on_call=True),
+    )
+
+
+def found(cast: Cast, environment: Mapping[str, str]) -> None:
+    """Create the organisations and the operator's account, in a process of their own; raises ``Unavailable``."""
+    operator = cast.operator
+    plan = {
+        "organisations": ORGANISATIONS,
+        "operator": {
+            "email": operator.email,
+            "full_name": operator.full_name,
+            "phone": operator.phone,
+            "password": PASSWORD,
+        },
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "coordinator.local.story.founding"],
+        cwd=ROOT,
+        env=dict(environment),
+        input=json.dumps(plan),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        failure = Unavailable("The organisations of the story could not be created; is the database a fresh one?")
+        failure.add_note(done.stderr)
+        raise failure
+    made = json.loads(done.stdout)
+    cast.organisations = made["organisations"]
+    operator.id = made["operator"]["id"]
+    operator.enrol(made["operator"]["enrolment"])
+
+
+WORKPLACES: Final = {
+    "therapist": "practice",
+    "prescriber": "medical_team",
+    "medical_staff": "medical_team",
+    "pharmacist": "pharmacy",
+    "operations": "operations",
+}
+
+
+__all__ = ["LONG_VALID", "PASSWORD", "PRACTICE_ADDRESS", "STEP_SECONDS", "Cast", "Patient", "Person", "cast_of", "found"]

@@ -1,0 +1,104 @@
+"""Contacts of a prescriber with the patient: recorded by whoever held them, counted by the refill gate (DOMAIN 4)."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import func, select, tuple_
+from sqlalchemy.orm import Session
+
+from services.audit.records import record
+from services.core import clock
+from services.core.actors import Actor
+from services.core.errors import NotFound, RuleRefused
+from services.core.ids import new_id
+from services.core.personal import Personal
+from services.eligibility.decisions import approval_of
+from services.people.access import Action, visible_episode
+from services.people.zones import read_zone
+from services.prescribing.cases import Case
+from services.refills.models import PrescriberContact
+from services.vault.boxes import box
+
+PAGE_LIMIT = 100
+
+
+class Manner(StrEnum):
+    """How prescriber and patient spoke."""
+
+    VIDEO = "video"
+    PHONE = "phone"
+    IN_PERSON = "in_person"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ReadContact:
+    """A contact with its note opened."""
+
+    contact: PrescriberContact
+    note: Personal[str | None]
+
+
+def record_contact(
+    session: Session,
+    actor: Actor,
+    episode_id: UUID,
+    manner: Manner,
+    *,
+    held_at: datetime | None = None,
+    note: Personal[str] | None = None,
+) -> ReadContact:
+    """Put a contact on record that the actor, a prescriber of the team, had with the patient; ``held_at`` default now.
+
+    Raises as ``authorize`` does, ``RuleRefused`` on ``held_at`` for a coming time.
+    """
+    episode = visible_episode(session, actor, Action.RECORD_CONTACT, episode_id)
+    now = clock.now()
+    if held_at is not None and held_at > now:
+        raise RuleRefused("A contact cannot lie in the future.", field="held_at", rule="refills.contact_in_the_future")
+    row = PrescriberContact(
+        id=new_id(),
+        patient_id=episode.patient_id,
+        episode_id=episode.id,
+        prescriber_id=actor.id,
+        manner=manner,
+        held_at=held_at or now,
+        recorded_at=now,
+    )
+    box(session, row.patient_id).seal(row, "note", note)
+    session.add(row)
+    session.flush()
+    record(session, actor, "prescriber_contact.record", "prescriber_contact", row.id, episode_id=episode.id)
+    return _opened(session, row)
+
+
+def list_contacts(
+    session: Session, actor: Actor, episode_id: UUID, *, after: tuple[datetime, UUID] | None = None, limit: int = 20
+) -> list[ReadContact]:
+    """The contacts of an episode, newest first, from behind the position ``after``; an audited read."""
+    episode = visible_episode(session, actor, Action.READ_REFILL, episode_id)
+    row = PrescriberContact
+    query = select(row).where(row.episode_id == episode.id)
+    if after is not None:
+        query = query.where(tuple_(row.held_at, row.id) < tuple_(*after))
+    query = query.order_by(row.held_at.desc(), row.id.desc()).limit(min(limit, PAGE_LIMIT + 1))
+    record(session, actor, "prescriber_contact.list", "episode", episode.id, episode_id=episode.id)
+    return [_opened(session, each) for each in session.scalars(query)]
+
+
+def last_contact_on(session: Session, case: Case) -> date | None:
+    """The day, where the patient is, of the last contact; deciding that they are eligible counts as one."""
+    query = select(func.max(PrescriberContact.held_at)).where(PrescriberContact.episode_id == case.episode.id)
+    moments = [session.scalar(query)]
+    with suppress(NotFound):  # no approval stands; what was said since may still count
+        moments.append(approval_of(session, case.episode.id).decided_at)
+    latest = max((moment for moment in moments if moment is not None), default=None)
+    return None if latest is None else latest.astimezone(read_zone(case.zone)).date()
+
+
+def _opened(session: Session, row: PrescriberContact) -> ReadContact:
+    return ReadContact(row, box(session, row.patient_id).open(row, "note"))

@@ -1,0 +1,226 @@
+"""Refill requests: the therapist counts, asks, and answers what the prescriber wants to know (DOMAIN 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select, tuple_
+from sqlalchemy.orm import Session
+
+from services.audit.records import record
+from services.core import clock
+from services.core.actors import Actor
+from services.core.errors import Conflict, NotFound, RuleRefused, StaleVersion
+from services.core.findings import Finding
+from services.core.ids import new_id
+from services.core.personal import Personal
+from services.core.vocabulary import EventKind, TaskKind
+from services.messaging.outbox import Subject, emit
+from services.messaging.tasks import settle_tasks
+from services.people.access import Action, visible_episode
+from services.prescribing.cases import Case, visible_case
+from services.refills.gate import Gate, evaluate_gate, findings_from
+from services.refills.models import RefillAct, RefillRequest
+from services.refills.states import OPEN_STATES, REFILL_TRANSITIONS, RefillState, RefillStep
+from services.vault.boxes import box
+
+PAGE_LIMIT = 100
+INVISIBLE = "There is no such record, or it is not yours to see."
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ReadAct:
+    """One act on a request with its reason, question or answer opened."""
+
+    act: RefillAct
+    reason: Personal[str | None]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ReadRequest:
+    """A request with its sealed content opened.
+
+    ``content`` holds ``remaining_units`` and ``comment``; ``facts`` and ``findings`` are those it was made on.
+    """
+
+    request: RefillRequest
+    content: Personal[dict[str, Any]]
+    facts: Personal[dict[str, Any]]
+    findings: tuple[Finding, ...]
+    acts: tuple[ReadAct, ...]
+
+
+def request_refill(
+    session: Session,
+    actor: Actor,
+    episode_id: UUID,
+    *,
+    remaining_units: Personal[float],
+    comment: Personal[str] | None = None,
+) -> ReadRequest:
+    """Ask the prescriber for the next supply. ``remaining_units`` is what the patient still has, counted, not reckoned.
+
+    Raises as ``authorize`` does, ``Conflict`` while another request of the episode is undecided, and ``RuleRefused``
+    with a finding for each condition that is not met and the earliest day.
+    """
+    case = visible_case(session, actor, Action.REQUEST_REFILL, episode_id)
+    _check_none_open(session, case)
+    gate = evaluate_gate(
+        session, case, prescriber_id=case.episode.prescriber_id, remaining_units=remaining_units.reveal()
+    )
+    gate.refuse_unmet("A refill cannot be asked for yet.")
+    row = RefillRequest(
+        id=new_id(),
+        patient_id=case.episode.patient_id,
+        episode_id=case.episode.id,
+        state=RefillState.REQUESTED,
+        requested_by=actor.id,
+        requested_at=clock.now(),
+        prescription_id=gate.prescription_id,
+    )
+    text = None if comment is None else comment.reveal().strip()
+    case.box.seal(row, "content", {"remaining_units": remaining_units.reveal(), "comment": text or None})
+    gate.seal_into(case.box, row)
+    session.add(row)
+    session.flush()
+    record(
+        session,
+        actor,
+        "refill_request.create",
+        "refill_request",
+        row.id,
+        episode_id=row.episode_id,
+        programme=row.programme_version,
+    )
+    emit(session, EventKind.REFILL_REQUESTED, subject=subject_of(row), episode_id=row.episode_id)
+    return opened(session, row)
+
+
+def _check_none_open(session: Session, case: Case) -> None:
+    row = RefillRequest
+    query = select(row.id).where(row.episode_id == case.episode.id, row.state.in_(sorted(OPEN_STATES)))
+    if session.scalar(query.limit(1)) is not None:
+        raise Conflict("A refill request of this episode is still undecided.", rule="refills.request_open")
+
+
+def answer_request(
+    session: Session, actor: Actor, request_id: UUID, answer: Personal[str], *, version: int | None = None
+) -> ReadRequest:
+    """Answer what the prescriber asked; the request lies with the one who asked again.
+
+    Raises ``RuleRefused`` on ``answer`` when it is blank, ``IllegalTransition``, ``StaleVersion``.
+    """
+    row, _ = held_request(session, actor, Action.ANSWER_REFILL, request_id, version)
+    after = REFILL_TRANSITIONS.advance(RefillState(row.state), RefillStep.ANSWER, actor.role)
+    text = needed_text(answer, "answer")
+    row.state = after
+    note_act(session, actor, row, RefillStep.ANSWER, text)
+    settle_tasks(session, actor, subject_of(row), {TaskKind.ANSWER_REFILL})
+    emit(
+        session,
+        EventKind.REFILL_ANSWERED,
+        subject=subject_of(row),
+        episode_id=row.episode_id,
+        owner=str(row.owner_id),
+    )
+    return opened(session, row)
+
+
+def read_request(session: Session, actor: Actor, request_id: UUID) -> ReadRequest:
+    """One request with its acts; an audited read. Raises as ``authorize`` does."""
+    row = session.get(RefillRequest, request_id)
+    if row is None:
+        raise NotFound(INVISIBLE)
+    episode = visible_episode(session, actor, Action.READ_REFILL, row.episode_id)
+    record(session, actor, "refill_request.read", "refill_request", row.id, episode_id=episode.id)
+    return opened(session, row)
+
+
+def list_requests(
+    session: Session, actor: Actor, episode_id: UUID, *, after: tuple[datetime, UUID] | None = None, limit: int = 20
+) -> Sequence[RefillRequest]:
+    """The requests of an episode, newest first, without their content, from behind the position ``after``."""
+    episode = visible_episode(session, actor, Action.READ_REFILL, episode_id)
+    row = RefillRequest
+    query = select(row).where(row.episode_id == episode.id)
+    if after is not None:
+        query = query.where(tuple_(row.requested_at, row.id) < tuple_(*after))
+    newest_first = query.order_by(row.requested_at.desc(), row.id.desc())
+    return session.scalars(newest_first.limit(min(limit, PAGE_LIMIT + 1))).all()
+
+
+def held_request(
+    session: Session, actor: Actor, action: Action, request_id: UUID, version: int | None
+) -> tuple[RefillRequest, Case]:
+    """The request, locked against others until the commit, and its case, if ``actor`` may do ``action``.
+
+    Raises as ``authorize`` does, and ``StaleVersion``.
+    """
+    known = session.get(RefillRequest, request_id)
+    if known is None:
+        raise NotFound(INVISIBLE)
+    case = visible_case(session, actor, action, known.episode_id)
+    row = session.get_one(RefillRequest, request_id, with_for_update=True, populate_existing=True)
+    if version is not None and row.version != version:
+        raise StaleVersion("Somebody else changed this request since you read it.", field="version")
+    return row, case
+
+
+def note_act(
+    session: Session,
+    actor: Actor,
+    row: RefillRequest,
+    step: RefillStep,
+    reason: str | None = None,
+    *,
+    to: UUID | None = None,
+    gate: Gate | None = None,
+) -> None:
+    """Keep what was done to a request, sealed, and audit it; the request itself has been changed already."""
+    act = RefillAct(
+        id=new_id(),
+        request_id=row.id,
+        patient_id=row.patient_id,
+        episode_id=row.episode_id,
+        step=step,
+        acted_by=actor.id,
+        acted_at=clock.now(),
+        to_id=to,
+    )
+    own = box(session, row.patient_id)
+    own.seal(act, "reason", reason)
+    if gate is not None:
+        gate.seal_into(own, act)
+    session.add(act)
+    session.flush()
+    record(session, actor, f"refill_request.{step}", "refill_request", row.id, episode_id=row.episode_id, to=to)
+
+
+def needed_text(text: Personal[str], field: str) -> str:
+    """A text that may not be blank, trimmed. Raises ``RuleRefused`` on ``field``."""
+    shown = text.reveal().strip()
+    if not shown:
+        raise RuleRefused("A text is needed here.", field=field, rule="refills.text_needed")
+    return shown
+
+
+def opened(session: Session, row: RefillRequest) -> ReadRequest:
+    """A request with its content; the caller has settled who may see it."""
+    own = box(session, row.patient_id)
+    acts = session.scalars(select(RefillAct).where(RefillAct.request_id == row.id).order_by(RefillAct.id)).all()
+    return ReadRequest(
+        request=row,
+        content=own.open(row, "content"),
+        facts=own.open(row, "facts"),
+        findings=findings_from(own.open(row, "findings").reveal()),
+        acts=tuple(ReadAct(act, own.open(act, "reason")) for act in acts),
+    )
+
+
+def subject_of(row: RefillRequest) -> Subject:
+    """What tasks and events about a request name."""
+    return Subject("refill_request", row.id)

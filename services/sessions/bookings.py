@@ -1,0 +1,311 @@
+"""Booking, moving and cancelling sessions. The patient hears of each, and is reminded of what still stands.
+
+A dosing session may be booked before its parcel has come; it cannot begin before (``readiness.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from services.audit.records import record
+from services.core import clock
+from services.core.actors import Actor
+from services.core.errors import RuleRefused
+from services.core.findings import Finding, Severity, of_severity
+from services.core.ids import new_id
+from services.core.personal import Personal
+from services.core.vocabulary import EventKind, TaskKind
+from services.eligibility.decisions import eligibility_current
+from services.messaging.outbox import emit
+from services.messaging.tasks import settle_tasks
+from services.messaging.timers import cancel_timers
+from services.people.access import Action, visible_episode
+from services.people.models import Account, Episode
+from services.people.settings import settings
+from services.people.states import EpisodeState
+from services.prescribing.cases import case_of
+from services.sessions.lookups import locked_session, refuse_stops, stop, subject_of, take
+from services.sessions.models import TherapySession
+from services.sessions.orders import limits_in_force, no_prescription
+from services.sessions.reminders import reset_reminder
+from services.sessions.rounds import booking_cadence
+from services.sessions.rules import integration_booking_findings
+from services.sessions.states import SessionKind, SessionState, SessionStep
+from services.vault.boxes import box
+
+SHORTEST_MINUTES: Final = 15
+LONGEST_MINUTES: Final = 480
+
+# In these the therapist is, or will be, with the patient.
+BUSY: Final = frozenset(SessionState) - {
+    SessionState.CLOSED,
+    SessionState.CANCELLED,
+    SessionState.ABORTED,
+    SessionState.INTEGRATION_DUE,
+}
+
+# Refusals that another time can mend.
+ABOUT_TIME: Final = frozenset({"sessions.therapist_overlap", "sessions.interval_too_short", "sessions.week_full"})
+
+
+class Site(StrEnum):
+    """Where the patient is."""
+
+    OFFICE = "office"
+    HOME = "home"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a session is held. ``remote``: the therapist is not in the room, which only works from home.
+
+    ``address`` where it is neither the practice's nor the patient's own.
+    """
+
+    site: Site
+    remote: bool = False
+    address: Personal[str] | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The place as plain JSON types, for sealing."""
+        address = None if self.address is None else self.address.reveal().strip()
+        return {"site": self.site.value, "remote": self.remote, "address": address}
+
+    @classmethod
+    def from_dict(cls, document: dict[str, Any]) -> Place:
+        """The place that ``as_dict`` wrote."""
+        address = document["address"]
+        return cls(
+            site=Site(document["site"]),
+            remote=document["remote"],
+            address=None if address is None else Personal(address),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Booking:
+    """What is booked. Without ``minutes`` it is as long as the programme says for the kind and the site.
+
+    An integration session names the dosing session it follows.
+    """
+
+    kind: SessionKind
+    starts_at: datetime
+    place: Place
+    minutes: int | None = None
+    integrates_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """What changes of a planned session; None leaves it as it is."""
+
+    starts_at: datetime | None = None
+    minutes: int | None = None
+    place: Place | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Booked:
+    """A planned session, and what is good to know about its time."""
+
+    row: TherapySession
+    findings: Sequence[Finding] = ()
+
+
+def book_session(session: Session, actor: Actor, episode_id: UUID, booking: Booking) -> Booked:
+    """Book a session in an episode, under the therapist who books.
+
+    Raises ``RuleRefused`` with what stands in the way: a time that has passed or is taken, and for a dosing session the
+    cadence, no signed prescription, no current eligibility.
+    """
+    episode = visible_episode(session, actor, Action.BOOK_SESSION, episode_id)
+    _check_open(episode)
+    _check_place(booking.place)
+    dosing = _integrated(session, episode, booking)
+    _check_start(booking.starts_at)
+    row = TherapySession(
+        id=new_id(),
+        episode_id=episode.id,
+        patient_id=episode.patient_id,
+        therapist_id=actor.id,
+        kind=booking.kind,
+        state=SessionState.SCHEDULED,
+        starts_at=booking.starts_at,
+        ends_at=booking.starts_at + _length(booking),
+        integrates_id=None if dosing is None else dosing.id,
+        created_at=clock.now(),
+    )
+    box(session, row.patient_id).seal(row, "place", booking.place.as_dict())
+    findings = _time_findings(session, actor, episode, row, dosing)
+    session.add(row)
+    session.flush()
+    record(session, actor, "session.book", "session", row.id, episode_id=episode.id, kind=row.kind)
+    _tell_patient(session, EventKind.SESSION_BOOKED, row)
+    reset_reminder(session, episode, row)
+    return Booked(row, findings)
+
+
+def move_session(session: Session, actor: Actor, session_id: UUID, move: Move, *, version: int | None = None) -> Booked:
+    """Give a planned session another time or place; the patient hears of a new time and is asked anew.
+
+    Raises as ``book_session`` does, ``IllegalTransition`` once it has begun or ended, ``StaleVersion``.
+    """
+    row, episode = locked_session(session, actor, Action.CHANGE_SESSION, session_id, version)
+    take(row, SessionStep.MOVE, actor)
+    _check_open(episode)
+    own = box(session, row.patient_id)
+    place = move.place or Place.from_dict(own.open(row, "place").reveal())
+    _check_place(place)
+    length = row.ends_at - row.starts_at if move.minutes is None else timedelta(minutes=move.minutes)
+    starts_at = move.starts_at or row.starts_at
+    has_moved = starts_at != row.starts_at
+    _check_start(starts_at)
+    # Whoever is the therapist of record now keeps the appointment.
+    row.starts_at, row.ends_at, row.therapist_id = starts_at, starts_at + length, actor.id
+    own.seal(row, "place", place.as_dict())
+    dosing = None if row.integrates_id is None else session.get_one(TherapySession, row.integrates_id)
+    findings = _time_findings(session, actor, episode, row, dosing)
+    if has_moved:
+        row.confirmed_at = row.reschedule_asked_at = None
+        settle_tasks(session, actor, subject_of(row), {TaskKind.RESCHEDULE_SESSION})
+        _tell_patient(session, EventKind.SESSION_MOVED, row)
+        reset_reminder(session, episode, row)
+    session.flush()
+    record(session, actor, "session.move", "session", row.id, episode_id=episode.id, new_time=has_moved)
+    return Booked(row, findings)
+
+
+def cancel_session(
+    session: Session, actor: Actor, session_id: UUID, reason: Personal[str], *, version: int | None = None
+) -> TherapySession:
+    """Cancel a session in which nothing was taken yet. Raises ``IllegalTransition``, ``StaleVersion``."""
+    row, episode = locked_session(session, actor, Action.CHANGE_SESSION, session_id, version)
+    is_awaited = row.state == SessionState.SCHEDULED and row.starts_at > clock.now()
+    take(row, SessionStep.CANCEL, actor)
+    end_planned(session, actor, row, reason.reveal().strip())
+    record(session, actor, "session.cancel", "session", row.id, episode_id=episode.id)
+    if is_awaited:
+        _tell_patient(session, EventKind.SESSION_CANCELLED, row)
+    return row
+
+
+def end_planned(session: Session, actor: Actor, row: TherapySession, reason: str | None) -> None:
+    """A session that will not take place: its timers stop and nobody needs to find another time for it."""
+    row.ended_at = clock.now()
+    if reason is not None:
+        box(session, row.patient_id).seal(row, "reason", {"red_flags": [], "texts": [reason]})
+    session.flush()
+    cancel_timers(session, subject_of(row))
+    settle_tasks(session, actor, subject_of(row), {TaskKind.RESCHEDULE_SESSION})
+
+
+def _check_open(episode: Episode) -> None:
+    if episode.state == EpisodeState.CLOSED:
+        raise RuleRefused("In a closed episode nothing is booked.", rule="sessions.episode_closed")
+
+
+def _check_place(place: Place) -> None:
+    if place.remote and place.site is Site.OFFICE:
+        sentence = "In a remote session the patient is at home."
+        raise RuleRefused(sentence, field="remote", rule="sessions.remote_from_home")
+
+
+def _check_start(starts_at: datetime) -> None:
+    """Before anything is reckoned with a time, it must lie between now and the furthest that is booked."""
+    ahead = settings().whole("sessions.book_ahead_days")
+    now = clock.now()
+    if starts_at < now:
+        raise RuleRefused("This time has passed.", field="starts_at", rule="sessions.in_the_past")
+    if starts_at - now > timedelta(days=ahead):
+        sentence = f"Sessions are booked {ahead} days ahead at most."
+        raise RuleRefused(sentence, field="starts_at", rule="sessions.too_far_ahead")
+
+
+def _length(booking: Booking) -> timedelta:
+    if booking.minutes is not None:
+        return timedelta(minutes=booking.minutes)
+    name = booking.place.site.value if booking.kind is SessionKind.DOSING else "talking"
+    return timedelta(minutes=settings().number(f"sessions.book_{name}_minutes"))
+
+
+def _integrated(session: Session, episode: Episode, booking: Booking) -> TherapySession | None:
+    """The dosing session that an integration session follows. Others follow none."""
+    if booking.kind is not SessionKind.INTEGRATION:
+        if booking.integrates_id is not None:
+            sentence = "Only an integration session follows a dosing session."
+            raise RuleRefused(sentence, field="integrates_id", rule="sessions.integrates_nothing")
+        return None
+    dosing = None if booking.integrates_id is None else session.get(TherapySession, booking.integrates_id)
+    if dosing is None or dosing.episode_id != episode.id or dosing.kind != SessionKind.DOSING:
+        sentence = "An integration session names a dosing session of the same episode."
+        raise RuleRefused(sentence, field="integrates_id", rule="sessions.integrates_missing")
+    if dosing.state == SessionState.CANCELLED:
+        sentence = "That dosing session was cancelled; there is nothing to integrate."
+        raise RuleRefused(sentence, field="integrates_id", rule="sessions.integrates_cancelled")
+    return dosing
+
+
+def _time_findings(
+    session: Session, actor: Actor, episode: Episode, row: TherapySession, dosing: TherapySession | None
+) -> list[Finding]:
+    """What is good to know about the time of a planned session. Raises ``RuleRefused`` with what stops it."""
+    findings = _overlap_findings(session, row)
+    if row.kind == SessionKind.DOSING:
+        findings += _dosing_findings(session, actor, episode, row)
+    if dosing is not None:
+        dosing_ended_at = dosing.ended_at or dosing.ends_at
+        findings += integration_booking_findings(row.starts_at, dosing_ended_at, settings())
+    stops = of_severity(findings, Severity.STOP)
+    field = "starts_at" if stops and stops[0].rule in ABOUT_TIME else None
+    refuse_stops(stops, "This session cannot be booked so.", field=field)
+    return [replace(finding, inputs={}) for finding in findings]
+
+
+def _overlap_findings(session: Session, row: TherapySession) -> list[Finding]:
+    # Two bookings of one therapist at the same instant must see each other. This lock lets rows that merely point at
+    # the account be written meanwhile.
+    session.get(Account, row.therapist_id, with_for_update={"key_share": True}, populate_existing=True)
+    taken = select(TherapySession.id).where(
+        TherapySession.therapist_id == row.therapist_id,
+        TherapySession.id != row.id,
+        TherapySession.state.in_(sorted(BUSY)),
+        TherapySession.starts_at < row.ends_at,
+        TherapySession.ends_at > row.starts_at,
+    )
+    with session.no_autoflush:
+        if session.scalar(taken.limit(1)) is None:
+            return []
+    sentence = "You have another session at that time."
+    return [stop("sessions.therapist_overlap", "DOMAIN 1", sentence)]
+
+
+def _dosing_findings(session: Session, actor: Actor, episode: Episode, row: TherapySession) -> list[Finding]:
+    case, programme = case_of(session, episode), settings()
+    findings = []
+    if not eligibility_current(session, episode.id, case.today):
+        sentence = "The episode has no current approval by a prescriber."
+        findings.append(stop("sessions.eligibility_not_current", "DOMAIN 3", sentence))
+    setting = "vitals.discharge.after_last_dose_minutes"
+    if row.ends_at - row.starts_at < timedelta(minutes=programme.number(setting)):
+        sentence = (
+            f"A dosing session lasts {programme.whole(setting)} minutes at least: so long the patient is observed."
+        )
+        value = programme.value(setting)
+        findings.append(Finding("sessions.too_short", Severity.STOP, "DOMAIN 4", sentence, setting, value))
+    limits = limits_in_force(session, actor, episode)
+    if limits is None:
+        return [*findings, no_prescription()]
+    return findings + booking_cadence(session, case, row.starts_at, limits, row.id)
+
+
+def _tell_patient(session: Session, kind: EventKind, row: TherapySession) -> None:
+    emit(session, kind, subject=subject_of(row), episode_id=row.episode_id, at=row.starts_at.isoformat())

@@ -1,0 +1,180 @@
+"""Sessions as people look back on them: one session as a role may see it, those of an episode, those that were held."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import select, tuple_
+from sqlalchemy.orm import Session
+
+from services.audit.records import record
+from services.core.actors import Actor, Role
+from services.core.personal import Personal
+from services.people.access import Action, visible_episode
+from services.people.models import Episode
+from services.people.settings import settings
+from services.sessions.bookings import Place
+from services.sessions.departures import drives_from
+from services.sessions.discharge_rules import blood_pressure_due_at, discharge_from, next_check_at
+from services.sessions.emergencies import Advice, emergency_advice
+from services.sessions.ledgers import Taken, taken_in
+from services.sessions.lookups import visible_session
+from services.sessions.models import Check, Dose, TherapySession, VitalsReading
+from services.sessions.readiness import Readiness
+from services.sessions.states import SessionKind, SessionState
+from services.vault.boxes import Box, box
+
+PAGE_LIMIT: Final = 101
+UNDER_WATCH: Final = frozenset({SessionState.DOSED, SessionState.MONITORING, SessionState.DISCHARGE_READY})
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """When to look at and to measure a patient who took something, and when the patient may go home."""
+
+    next_check_at: datetime
+    blood_pressure_due_at: datetime
+    discharge_from: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LookedAt:
+    """A recorded look at the patient, or a call the day after, with its content."""
+
+    check: Check
+    content: Personal[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionView:
+    """A session as one role sees it. What the role may not see is ``None``; so is what does not apply.
+
+    ``drives_from`` is in the patient's zone. ``reason`` holds ``red_flags`` and ``texts``.
+    """
+
+    row: TherapySession
+    place: Place
+    drives_from: datetime | None = None
+    watch: Watch | None = None
+    advice: Advice | None = None
+    readiness: Personal[Readiness] | None = None
+    reason: Personal[Mapping[str, Any]] | None = None
+    doses: Personal[Sequence[Taken]] | None = None
+    checks: Sequence[LookedAt] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A dosing session in which something was taken. ``vitals_recorded``: both before and after it."""
+
+    session_id: UUID
+    held_at: datetime
+    vitals_recorded: bool
+    integration_done: bool
+
+
+def read_session(session: Session, actor: Actor, session_id: UUID) -> SessionView:
+    """One session as the actor's role sees it; an audited read."""
+    row, episode = visible_session(session, actor, Action.READ_SESSION, session_id)
+    record(session, actor, "session.read", "session", row.id, episode_id=episode.id)
+    return view_of(session, actor, row, episode)
+
+
+def view_of(session: Session, actor: Actor, row: TherapySession, episode: Episode | None = None) -> SessionView:
+    """A session as the actor's role sees it. The caller has authorized and audits.
+
+    The patient sees when and where, and from when driving is allowed; what was found is for those who treat.
+    """
+    episode = episode or session.get_one(Episode, row.episode_id)
+    own = box(session, row.patient_id)
+    place = Place.from_dict(own.open(row, "place").reveal())
+    driving = drives_from(session, row, episode)
+    if actor.role is Role.PATIENT:
+        return SessionView(row, place, driving)
+    readiness: Personal[dict[str, Any] | None] = own.open(row, "readiness")
+    reason: Personal[Mapping[str, Any] | None] = own.open(row, "reason")
+    known, why = readiness.reveal(), reason.reveal()
+    is_emergency = row.state == SessionState.EMERGENCY
+    checks = _checks(session, own, row)
+    return SessionView(
+        row,
+        place,
+        driving,
+        watch=_watch(row, checks),
+        advice=emergency_advice(settings()) if is_emergency else None,
+        readiness=None if known is None else Personal(Readiness.from_dict(known)),
+        reason=None if why is None else Personal(why),
+        doses=Personal(_doses(session, own, row)),
+        checks=checks,
+    )
+
+
+def _doses(session: Session, own: Box, row: TherapySession) -> list[Taken]:
+    query = select(Dose).where(Dose.session_id == row.id).order_by(Dose.taken_at, Dose.id)
+    return [taken_in(own, dose) for dose in session.scalars(query)]
+
+
+def _checks(session: Session, own: Box, row: TherapySession) -> list[LookedAt]:
+    query = select(Check).where(Check.session_id == row.id).order_by(Check.checked_at, Check.id)
+    return [LookedAt(check, own.open(check, "content")) for check in session.scalars(query)]
+
+
+def _watch(row: TherapySession, checks: Sequence[LookedAt]) -> Watch | None:
+    if row.state not in UNDER_WATCH or row.dosed_at is None or row.last_dose_at is None:
+        return None
+    programme = settings()
+    last_look = max([row.dosed_at, *(each.check.checked_at for each in checks)])
+    return Watch(
+        next_check_at=next_check_at(last_look, programme),
+        blood_pressure_due_at=blood_pressure_due_at(row.dosed_at, programme),
+        discharge_from=discharge_from(row.last_dose_at, programme),
+    )
+
+
+def list_sessions(
+    session: Session,
+    actor: Actor,
+    episode_id: UUID,
+    *,
+    kind: SessionKind | None = None,
+    state: SessionState | None = None,
+    after: tuple[datetime, UUID] | None = None,
+    limit: int = 20,
+) -> Sequence[TherapySession]:
+    """The sessions of an episode by their time, from behind the position ``after``: kinds, states and times only."""
+    episode = visible_episode(session, actor, Action.READ_SESSION, episode_id)
+    query = select(TherapySession).where(TherapySession.episode_id == episode.id)
+    if kind is not None:
+        query = query.where(TherapySession.kind == kind)
+    if state is not None:
+        query = query.where(TherapySession.state == state)
+    if after is not None:
+        query = query.where(tuple_(TherapySession.starts_at, TherapySession.id) > tuple_(*after))
+    record(session, actor, "session.list", "episode", episode.id, episode_id=episode.id)
+    return session.scalars(
+        query.order_by(TherapySession.starts_at, TherapySession.id).limit(min(limit, PAGE_LIMIT))
+    ).all()
+
+
+def held_dosing_sessions(session: Session, episode_id: UUID) -> list[Held]:
+    """The dosing sessions of an episode in which something was taken, oldest first. The caller settled who may know."""
+    query = select(TherapySession).where(TherapySession.episode_id == episode_id, TherapySession.dosed_at.is_not(None))
+    rows = session.scalars(query.order_by(TherapySession.dosed_at, TherapySession.id)).all()
+    measured: dict[UUID, list[datetime]] = {row.id: [] for row in rows}
+    readings = select(VitalsReading.session_id, VitalsReading.taken_at).where(VitalsReading.session_id.in_(measured))
+    for session_id, taken_at in session.execute(readings):
+        measured[session_id].append(taken_at)
+    return [
+        _held(row, row.dosed_at, row.last_dose_at, measured[row.id])
+        for row in rows
+        if row.dosed_at is not None and row.last_dose_at is not None
+    ]
+
+
+def _held(row: TherapySession, first: datetime, last: datetime, measured: Sequence[datetime]) -> Held:
+    both = any(at <= first for at in measured) and any(at > last for at in measured)
+    return Held(row.id, first, both, row.state == SessionState.CLOSED)

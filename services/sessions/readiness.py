@@ -1,0 +1,201 @@
+"""Is everything there for a dosing session to begin: chaperone, fasting, consent, receipt, prescription (DOMAIN 4).
+
+What the therapist finds is recorded once; what the service knows itself is looked at again before every dose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from services.audit.records import record
+from services.core import clock
+from services.core.actors import Actor
+from services.core.errors import RuleRefused
+from services.core.findings import Finding, Severity
+from services.core.personal import Personal
+from services.eligibility.decisions import eligibility_current
+from services.people.access import Action
+from services.people.consents import ConsentKind, has_consent
+from services.people.models import Episode
+from services.people.phones import e164
+from services.people.practitioners import is_kap_trained
+from services.people.settings import settings
+from services.prescribing.cases import case_of
+from services.prescribing.views import DosingOrder, dosing_order
+from services.screening import risk
+from services.sessions.bookings import Place
+from services.sessions.lookups import locked_session, refuse_stops, stop, take
+from services.sessions.models import TherapySession
+from services.sessions.orders import no_prescription
+from services.sessions.reminders import stop_reminder
+from services.sessions.rounds import starting_cadence
+from services.sessions.rules import ChaperoneFacts, ReadinessFacts, RemoteFacts, readiness_findings
+from services.sessions.states import SessionStep
+from services.shipping.receipts import receipt_confirmed
+from services.vault.boxes import box
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chaperone:
+    """The adult who stays with the patient. ``phone`` is None while it was not exchanged."""
+
+    name: Personal[str]
+    age_years: int
+    phone: Personal[str] | None
+    present: bool
+    sober_attested: bool
+
+    def facts(self) -> ChaperoneFacts:
+        """What the rules look at."""
+        return ChaperoneFacts(
+            named=bool(self.name.reveal().strip()),
+            age_years=self.age_years,
+            phone_exchanged=self.phone is not None,
+            present=self.present,
+            sober_attested=self.sober_attested,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readiness:
+    """What the therapist finds before the start. Times are aware, None when they could not be told.
+
+    ``chaperone`` is None while there is none; ``remote`` is needed when the therapist is not in the room.
+    """
+
+    chaperone: Chaperone | None
+    last_food_at: datetime | None
+    last_water_at: datetime | None
+    remote: RemoteFacts | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The readiness as plain JSON types, for sealing."""
+        by = self.chaperone
+        chaperone = by and {
+            "name": by.name.reveal().strip(),
+            "age_years": by.age_years,
+            "phone": None if by.phone is None else e164(by.phone, field="phone").reveal(),
+            "present": by.present,
+            "sober_attested": by.sober_attested,
+        }
+        return {
+            "chaperone": chaperone,
+            "last_food_at": _text(self.last_food_at),
+            "last_water_at": _text(self.last_water_at),
+            "remote": None if self.remote is None else asdict(self.remote),
+        }
+
+    @classmethod
+    def from_dict(cls, document: dict[str, Any]) -> Readiness:
+        """The readiness that ``as_dict`` wrote."""
+        by, remote = document["chaperone"], document["remote"]
+        return cls(
+            chaperone=by
+            and Chaperone(
+                name=Personal(by["name"]),
+                age_years=by["age_years"],
+                phone=None if by["phone"] is None else Personal(by["phone"]),
+                present=by["present"],
+                sober_attested=by["sober_attested"],
+            ),
+            last_food_at=_moment(document["last_food_at"]),
+            last_water_at=_moment(document["last_water_at"]),
+            remote=None if remote is None else RemoteFacts(**remote),
+        )
+
+
+def _text(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()
+
+
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def record_readiness(
+    session: Session, actor: Actor, session_id: UUID, readiness: Readiness, *, version: int | None = None
+) -> TherapySession:
+    """Record what is there; the session is ready for vitals when nothing is missing.
+
+    Raises ``RuleRefused`` naming each condition that is not met (nothing is kept then), ``IllegalTransition``,
+    ``StaleVersion``, ``InvalidInput`` on the chaperone's ``phone``.
+    """
+    row, episode = locked_session(session, actor, Action.RUN_SESSION, session_id, version)
+    take(row, SessionStep.READY, actor)
+    document = readiness.as_dict()
+    order = dosing_order(session, actor, episode)
+    found = starting_findings(session, actor, row, episode, readiness, order, clock.now())
+    findings = [*_window_findings(row), *found]
+    refuse_stops(findings, "The session cannot begin yet.")
+    box(session, row.patient_id).seal(row, "readiness", document)
+    row.ready_at, row.therapist_id = clock.now(), actor.id
+    session.flush()
+    record(session, actor, "session.ready", "session", row.id, episode_id=episode.id)
+    stop_reminder(session, row)
+    return row
+
+
+def starting_findings(
+    session: Session,
+    actor: Actor,
+    row: TherapySession,
+    episode: Episode,
+    readiness: Readiness,
+    order: DosingOrder | None,
+    at: datetime,
+) -> list[Finding]:
+    """Every condition for taking something at ``at`` that is not met, by what was recorded and what is known now."""
+    case = case_of(session, episode)
+    remote = readiness.remote
+    if remote is None and Place.from_dict(box(session, row.patient_id).open(row, "place").reveal()).remote:
+        remote = RemoteFacts(
+            therapist_on_video=False,
+            blood_pressure_cuff=False,
+            emergency_address_confirmed=False,
+            emergency_phone_confirmed=False,
+        )
+    facts = ReadinessFacts(
+        at=at,
+        receipt_confirmed=receipt_confirmed(session, episode.id),
+        treatment_consent=has_consent(session, row.patient_id, ConsentKind.TREATMENT),
+        chaperone=None if readiness.chaperone is None else readiness.chaperone.facts(),
+        last_food_at=readiness.last_food_at,
+        last_water_at=readiness.last_water_at,
+        remote=remote,
+        risk_blocked=risk.blocking(session, episode.id).blocks_treatment,
+        therapist_trained=is_kap_trained(session, actor.id, case.today),
+    )
+    findings = readiness_findings(facts, settings())
+    if not eligibility_current(session, episode.id, case.today):
+        sentence = "The episode has no current approval by a prescriber."
+        findings.append(stop("sessions.eligibility_not_current", "DOMAIN 3", sentence))
+    if order is None:
+        return [*findings, no_prescription()]
+    return findings + starting_cadence(session, case, row, order.limits)
+
+
+def _window_findings(row: TherapySession) -> Sequence[Finding]:
+    """A session begins about when it was booked: its cadence, its reminder and its chaperone were arranged for then."""
+    setting = "sessions.start_window_hours"
+    if abs(clock.now() - row.starts_at) <= timedelta(hours=settings().number(setting)):
+        return ()
+    sentence = "The session is booked for another time; move it first."
+    return [Finding("sessions.not_its_time", Severity.STOP, "DOMAIN 4", sentence, setting, settings().value(setting))]
+
+
+def readiness_of(session: Session, row: TherapySession) -> Readiness:
+    """What was recorded. Raises ``RuleRefused`` when that is missing or too long ago for a start."""
+    setting = "sessions.readiness_valid_hours"
+    valid = timedelta(hours=settings().number(setting))
+    if row.ready_at is None or clock.now() - row.ready_at > valid:
+        sentence = "Readiness was recorded too long ago; record it anew."
+        value = settings().value(setting)
+        finding = Finding("sessions.readiness_old", Severity.STOP, "DOMAIN 4", sentence, setting, value)
+        raise RuleRefused(sentence, [finding])
+    return Readiness.from_dict(box(session, row.patient_id).open(row, "readiness").reveal())

@@ -1,0 +1,100 @@
+"""Rounds and cadence: how close dosing sessions may follow each other, and how many a round has (DOMAIN 4)."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from services.audit.records import record
+from services.core import clock
+from services.core.actors import Actor
+from services.core.errors import RuleRefused
+from services.core.findings import Finding
+from services.core.ids import new_id
+from services.core.personal import Personal
+from services.people.access import Action, visible_episode
+from services.people.settings import settings
+from services.people.states import EpisodeState
+from services.people.zones import read_zone
+from services.prescribing.cases import Case
+from services.prescribing.limits import PatientLimits
+from services.sessions.models import RoundExtension, TherapySession
+from services.sessions.rules import cadence_findings
+from services.sessions.states import SessionKind, SessionState
+from services.vault.boxes import box
+
+# Booked or about to begin. Of the others only those count in which something was taken.
+PLANNED = (SessionState.SCHEDULED, SessionState.READY, SessionState.VITALS_PASSED)
+
+
+def booking_cadence(
+    session: Session, case: Case, starts_at: datetime, limits: PatientLimits, except_id: UUID | None = None
+) -> list[Finding]:
+    """Why a dosing session may not be booked for ``starts_at``, next to all others of the patient, held or booked."""
+    others = _dosing_sessions(session, case, except_id)
+    return _findings(session, case, others, starts_at, limits)
+
+
+def starting_cadence(session: Session, case: Case, row: TherapySession, limits: PatientLimits) -> list[Finding]:
+    """Why a dosing session may not begin today, next to those that were held."""
+    held = [other for other in _dosing_sessions(session, case, row.id) if other.dosed_at is not None]
+    return _findings(session, case, held, clock.now(), limits)
+
+
+def _findings(
+    session: Session, case: Case, others: list[TherapySession], at: datetime, limits: PatientLimits
+) -> list[Finding]:
+    days = [_day(other.dosed_at or other.starts_at, case.zone) for other in others]
+    in_round = 0
+    # In maintenance there are no rounds: single sessions, one or two months apart.
+    if case.episode.state != EpisodeState.IN_MAINTENANCE:
+        in_round = sum(other.episode_id == case.episode.id for other in others)
+    extended_to = _extended_to(session, case)
+    return cadence_findings(_day(at, case.zone), days, limits, in_round + 1, extended_to, settings())
+
+
+def _dosing_sessions(session: Session, case: Case, except_id: UUID | None) -> list[TherapySession]:
+    query = select(TherapySession).where(
+        TherapySession.patient_id == case.patient.id, TherapySession.kind == SessionKind.DOSING
+    )
+    rows = session.scalars(query.order_by(TherapySession.starts_at))
+    return [row for row in rows if row.id != except_id and (row.dosed_at is not None or row.state in PLANNED)]
+
+
+def _day(moment: datetime, zone: str) -> date:
+    return moment.astimezone(read_zone(zone)).date()
+
+
+def _extended_to(session: Session, case: Case) -> int | None:
+    query = select(RoundExtension).where(RoundExtension.episode_id == case.episode.id)
+    latest = session.scalar(query.order_by(RoundExtension.id.desc()).limit(1))
+    return None if latest is None else int(case.box.open(latest, "content").reveal()["sessions"])
+
+
+def extend_round(
+    session: Session, actor: Actor, episode_id: UUID, sessions: int, reason: Personal[str]
+) -> RoundExtension:
+    """The prescriber lets a round have ``sessions`` dosing sessions in all. Raises ``RuleRefused`` on too few."""
+    episode = visible_episode(session, actor, Action.EXTEND_ROUND, episode_id)
+    usual = settings().whole("sessions.round_sessions")
+    if sessions <= usual:
+        raise RuleRefused(
+            f"A round has {usual} dosing sessions anyway.", field="sessions", rule="sessions.extension_too_small"
+        )
+    row = RoundExtension(
+        id=new_id(),
+        episode_id=episode.id,
+        patient_id=episode.patient_id,
+        extended_by=actor.id,
+        extended_at=clock.now(),
+    )
+    content: dict[str, Any] = {"sessions": sessions, "reason": reason.reveal().strip()}
+    box(session, episode.patient_id).seal(row, "content", content)
+    session.add(row)
+    session.flush()
+    record(session, actor, "round.extend", "round_extension", row.id, episode_id=episode.id)
+    return row

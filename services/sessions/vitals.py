@@ -1,0 +1,251 @@
+"""Vital signs of a dosing session: recorded before, during and after, each with the gate's answer (DOMAIN 4).
+
+What a reading does to its session is kept whatever it is: a session may be cancelled by it, or become an emergency.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import select, tuple_
+from sqlalchemy.orm import Session
+
+from services.audit.records import record
+from services.core import clock
+from services.core.actors import Actor
+from services.core.errors import RuleRefused
+from services.core.findings import Finding, Severity
+from services.core.ids import new_id
+from services.core.personal import Personal
+from services.core.vocabulary import EventKind
+from services.messaging.outbox import emit
+from services.people.access import Action
+from services.people.models import Episode
+from services.people.settings import settings
+from services.prescribing.limits import NO_LIMITS
+from services.prescribing.views import dosing_order
+from services.sessions.bookings import end_planned
+from services.sessions.emergencies import Advice, begin_emergency, emergency_advice
+from services.sessions.lookups import locked_session, subject_of, take, visible_session
+from services.sessions.models import TherapySession, VitalsReading
+from services.sessions.states import SessionState, SessionStep
+from services.sessions.vitals_rules import (
+    Gate,
+    GateOutcome,
+    Reading,
+    check_reading,
+    emergency_findings,
+    out_of_range_findings,
+    start_gate,
+    start_limits,
+)
+from services.vault.boxes import Box, box
+
+PAGE_LIMIT: Final = 101
+
+
+class Phase(StrEnum):
+    """When something was measured. Only what is measured before asks the start gate."""
+
+    BEFORE = "before"
+    DURING = "during"
+    AFTER = "after"
+
+
+class Outcome(StrEnum):
+    """What a reading led to. ``noted``: measured after the start, and no emergency."""
+
+    PASS = "pass"  # noqa: S105 - a gate is passed, this is no password
+    REST_AND_REPEAT = "rest_and_repeat"
+    CANCEL = "cancel"
+    EMERGENCY = "emergency"
+    NOTED = "noted"
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A recorded reading, opened, with what came of it. ``repeat_at`` is the earliest next one when resting."""
+
+    vitals: VitalsReading
+    reading: Personal[Reading]
+    outcome: Outcome
+    findings: Sequence[Finding]
+    state: SessionState
+    repeat_at: datetime | None = None
+    readings_left: int | None = None
+
+    @property
+    def advice(self) -> Advice | None:
+        """What to show at once, in an emergency."""
+        return emergency_advice(settings()) if self.outcome is Outcome.EMERGENCY else None
+
+
+def record_vitals(
+    session: Session, actor: Actor, session_id: UUID, phase: Phase, reading: Reading, *, version: int | None = None
+) -> Measured:
+    """Record a reading and let the gate decide: go on, rest and repeat, cancel, emergency.
+
+    A cancelled session asks the prescriber to look the same day, an emergency pages the medical team. Raises
+    ``InvalidInput`` naming the field for what no living patient's cuff shows, ``RuleRefused`` on ``taken_at``,
+    ``IllegalTransition``, ``StaleVersion``.
+    """
+    row, episode = locked_session(session, actor, Action.RECORD_VITALS, session_id, version)
+    state_before = row.state
+    take(row, SessionStep.TAKE_VITALS if phase is Phase.BEFORE else SessionStep.MONITOR, actor)
+    check_reading(reading, settings())
+    _check_time(row, phase, reading.taken_at)
+    if phase is Phase.BEFORE:
+        gate = _start_gate(session, actor, row, episode, reading)
+        outcome = Outcome(gate.outcome)
+    else:
+        gate, outcome = _look(session, actor, row, episode, reading)
+        if state_before == SessionState.DISCHARGE_READY and not gate.findings:
+            row.state = state_before
+    vitals = _keep(session, actor, row, phase, reading, outcome, gate)
+    _follow(session, actor, row, episode, reading, outcome)
+    session.flush()
+    left = gate.readings_left if outcome is Outcome.REST_AND_REPEAT else None
+    state = SessionState(row.state)
+    return Measured(vitals, Personal(reading), outcome, gate.findings, state, gate.repeat_at, left)
+
+
+def _check_time(row: TherapySession, phase: Phase, taken_at: datetime) -> None:
+    now = clock.now()
+    if taken_at > now:
+        raise RuleRefused("This lies in the future.", field="taken_at", rule="sessions.in_the_future")
+    if phase is Phase.BEFORE:
+        setting = "vitals.start.reading_valid_minutes"
+        if now - taken_at > timedelta(minutes=settings().number(setting)):
+            sentence = f"A reading older than {settings().whole(setting)} minutes opens no session; measure again."
+            finding = Finding(
+                "sessions.reading_old", Severity.STOP, "DOMAIN 4", sentence, setting, settings().value(setting)
+            )
+            raise RuleRefused(sentence, [finding], field="taken_at")
+    elif taken_at < (row.dosed_at or row.created_at):
+        sentence = "This was measured before the first dose."
+        raise RuleRefused(sentence, field="taken_at", rule="sessions.before_the_dose")
+
+
+def _start_gate(session: Session, actor: Actor, row: TherapySession, episode: Episode, reading: Reading) -> Gate:
+    # A reading is recorded even when the prescription has just been cancelled; the dose is refused then.
+    order = dosing_order(session, actor, episode)
+    earlier = [opened for _, opened in _readings(session, row, Phase.BEFORE)]
+    return start_gate([*earlier, reading], NO_LIMITS if order is None else order.limits, settings())
+
+
+def _look(
+    session: Session, actor: Actor, row: TherapySession, episode: Episode, reading: Reading
+) -> tuple[Gate, Outcome]:
+    """After the start there is no gate: an emergency is one, all else is good to know."""
+    emergencies = emergency_findings(reading, settings())
+    if emergencies:
+        return Gate(GateOutcome.EMERGENCY, tuple(emergencies)), Outcome.EMERGENCY
+    order = dosing_order(session, actor, episode)
+    limits = start_limits(NO_LIMITS if order is None else order.limits, settings())
+    outside = out_of_range_findings(reading, limits, settings())
+    return Gate(GateOutcome.PASS, tuple(replace(each, severity=Severity.INFORM) for each in outside)), Outcome.NOTED
+
+
+def _keep(
+    session: Session, actor: Actor, row: TherapySession, phase: Phase, reading: Reading, outcome: Outcome, gate: Gate
+) -> VitalsReading:
+    vitals = VitalsReading(
+        id=new_id(),
+        session_id=row.id,
+        patient_id=row.patient_id,
+        phase=phase,
+        taken_at=reading.taken_at,
+        recorded_by=actor.id,
+        recorded_at=clock.now(),
+    )
+    own = box(session, row.patient_id)
+    content = {
+        "systolic": reading.systolic,
+        "diastolic": reading.diastolic,
+        "heart_rate": reading.heart_rate,
+        "oxygen_percent": reading.oxygen_percent,
+        "red_flags": sorted(reading.red_flags),
+    }
+    own.seal(vitals, "reading", content)
+    findings = [finding.as_dict() for finding in gate.findings]
+    own.seal(vitals, "gate", {"outcome": outcome.value, "findings": findings, "programme": settings().version})
+    session.add(vitals)
+    session.flush()
+    record(
+        session,
+        actor,
+        "vitals.record",
+        "vitals",
+        vitals.id,
+        episode_id=row.episode_id,
+        therapy_session=row.id,
+        phase=phase.value,
+    )
+    return vitals
+
+
+def _follow(
+    session: Session, actor: Actor, row: TherapySession, episode: Episode, reading: Reading, outcome: Outcome
+) -> None:
+    """What a reading does to its session."""
+    match outcome:
+        case Outcome.PASS:
+            take(row, SessionStep.PASS_VITALS, actor)
+        case Outcome.CANCEL:
+            take(row, SessionStep.CANCEL, actor)
+            end_planned(session, actor, row, None)
+            record(session, actor, "session.cancel", "session", row.id, episode_id=episode.id, code="vitals_refused")
+            emit(session, EventKind.VITALS_REFUSED, subject=subject_of(row), episode_id=episode.id)
+        case Outcome.EMERGENCY:
+            begin_emergency(session, actor, row, episode, reading.red_flags, None)
+
+
+def _readings(session: Session, row: TherapySession, *phases: Phase) -> list[tuple[VitalsReading, Reading]]:
+    query = select(VitalsReading).where(VitalsReading.session_id == row.id)
+    if phases:
+        query = query.where(VitalsReading.phase.in_(phases))
+    own = box(session, row.patient_id)
+    rows = session.scalars(query.order_by(VitalsReading.taken_at, VitalsReading.id))
+    return [(vitals, _opened(own, vitals)) for vitals in rows]
+
+
+def _opened(own: Box, vitals: VitalsReading) -> Reading:
+    content: dict[str, Any] = own.open(vitals, "reading").reveal()
+    return Reading(**{**content, "red_flags": frozenset(content["red_flags"])}, taken_at=vitals.taken_at)
+
+
+def latest_reading(session: Session, row: TherapySession, *phases: Phase) -> Reading | None:
+    """The newest reading of a session, of the given phases or of any; the caller has settled who may know."""
+    found = _readings(session, row, *phases)
+    return found[-1][1] if found else None
+
+
+def list_vitals(
+    session: Session,
+    actor: Actor,
+    session_id: UUID,
+    *,
+    after: tuple[datetime, UUID] | None = None,
+    limit: int = 20,
+) -> list[Measured]:
+    """The readings of a session, oldest first, from behind the position ``after``; an audited read."""
+    row, episode = visible_session(session, actor, Action.READ_VITALS, session_id)
+    query = select(VitalsReading).where(VitalsReading.session_id == row.id)
+    if after is not None:
+        query = query.where(tuple_(VitalsReading.taken_at, VitalsReading.id) > tuple_(*after))
+    query = query.order_by(VitalsReading.taken_at, VitalsReading.id).limit(min(limit, PAGE_LIMIT))
+    record(session, actor, "vitals.read", "session", row.id, episode_id=episode.id)
+    own = box(session, row.patient_id)
+    return [_measured(own, row, vitals) for vitals in session.scalars(query)]
+
+
+def _measured(own: Box, row: TherapySession, vitals: VitalsReading) -> Measured:
+    gate = own.open(vitals, "gate").reveal()
+    findings = [Finding(**{**each, "severity": Severity(each["severity"])}) for each in gate["findings"]]
+    reading = Personal(_opened(own, vitals))
+    return Measured(vitals, reading, Outcome(gate["outcome"]), findings, SessionState(row.state))

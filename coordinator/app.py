@@ -8,10 +8,10 @@ from uuid import uuid4
 
 import structlog
 from flask import Flask, Response, g, request
-from flask_smorest import Api
 
 from coordinator import health, problems
 from coordinator.api import RESOURCES
+from coordinator.api.documents import DocumentedApi
 from coordinator.hooks import HOOKS
 from coordinator.security import headers, rate_limits
 from services.audit.records import request_id
@@ -30,7 +30,9 @@ def create_app() -> Flask:
     """Build the application from the environment. Raises ``InvalidConfiguration`` when that is not complete."""
     configure_logs()
     settings = config()
-    app = Flask(__name__)
+    app = Flask(__name__, static_folder=None)
+    # An address with an empty part in it is no other address written badly: there is nothing there.
+    app.url_map.merge_slashes = False
     app.config.update(
         API_TITLE="KAP Coordinator",
         API_VERSION="v1",
@@ -47,7 +49,7 @@ def create_app() -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the provider in use has it; the base class does not
     app.before_request(_name_request)
     app.after_request(_log_request)
-    api = Api(app)
+    api = DocumentedApi(app)
     for blueprint in RESOURCES:
         api.register_blueprint(blueprint)
     for hook in HOOKS:

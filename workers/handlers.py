@@ -69,11 +69,11 @@ def _handle_one_by_one(party: Party, bag: Sequence[Envelope], settings: Programm
         try:
             _handle(party, [envelope], settings)
         except UnreadableSeal:
-            log.warning("envelope_unreadable", event=str(envelope.id), party=party.value)
+            log.warning("envelope_unreadable", event_id=str(envelope.id), party=party.value)
             with transaction() as session:
                 bury_unreadable(session, envelope.id, party, envelope.kind, envelope.key_name, envelope.sealed)
         except Exception as error:  # noqa: BLE001 - recorded in PostgreSQL by name, retried, and finally buried
-            log.warning("event_failed", event=str(envelope.id), kind=envelope.kind, error=type(error).__name__)
+            log.warning("event_failed", event_id=str(envelope.id), kind=envelope.kind, error=type(error).__name__)
             with transaction() as session:
                 put_back(session, envelope.id, type(error).__name__, settings)
 
@@ -88,5 +88,5 @@ def _opened(party: Party, envelope: Envelope, stored_digest: bytes) -> OpenedEve
 
 def _bury_strangers(session: Session, party: Party, strangers: Sequence[Envelope]) -> None:
     for envelope in strangers:
-        log.warning("envelope_unknown", event=str(envelope.id), party=party.value)
+        log.warning("envelope_unknown", event_id=str(envelope.id), party=party.value)
         bury_envelope(session, envelope.id, party, envelope.kind, envelope.key_name, envelope.sealed, "no_such_event")

@@ -10,7 +10,7 @@ from marshmallow import Schema, fields, validate
 
 from coordinator.api import cursors
 from coordinator.api.endpoints import Call, endpoint, resource
-from coordinator.api.fields import Choice, Flag, PersonalText, SecretText, page_schema
+from coordinator.api.fields import Choice, Flag, Id, PersonalText, SecretText, page_schema
 from coordinator.api.patients import EMAIL, PHONE
 from coordinator.api.tasks import StepIn
 from services.core.actors import Role
@@ -29,7 +29,7 @@ class AccountIn(Schema):
     """A new account. ``phone`` is where its holder is paged when on call."""
 
     role = fields.String(required=True, validate=validate.OneOf(STAFF))
-    organisation_id = fields.UUID(required=True)
+    organisation_id = Id(required=True)
     email = PersonalText(254, pattern=EMAIL, required=True)
     full_name = PersonalText(120, required=True)
     phone = PersonalText(32, pattern=PHONE, required=True, allow_none=True)
@@ -60,7 +60,7 @@ class EnrolmentOut(Schema):
 class AccountsIn(cursors.PageIn):
     """Filter of the list."""
 
-    organisation_id = fields.UUID()
+    organisation_id = Id()
 
 
 class OnCallIn(Schema):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema, fields
 
 from coordinator.api import cursors
 from coordinator.api.endpoints import Call, endpoint, resource
-from coordinator.api.fields import Choice, page_schema
+from coordinator.api.fields import Choice, Id, Moment, Text, page_schema
 from services.audit import readings
 from services.audit.models import AuditRecord
 from services.audit.readings import TrailFilter
@@ -41,11 +41,11 @@ class AuditRecordOut(Schema):
 class TrailIn(cursors.PageIn):
     """Which acts to show: ``since`` counts, ``until`` does not."""
 
-    episode_id = fields.UUID()
-    actor_id = fields.UUID()
-    action = fields.String(validate=validate.Regexp(ACTION))
-    since = fields.AwareDateTime()
-    until = fields.AwareDateTime()
+    episode_id = Id()
+    actor_id = Id()
+    action = Text(81, pattern=ACTION)
+    since = Moment()
+    until = Moment()
 
 
 @endpoint(

@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema
 
+from coordinator.api.fields import Text, WholeText
 from services.core.errors import InvalidInput
 
 Item = TypeVar("Item")
@@ -20,11 +21,13 @@ Position = tuple[datetime, UUID]
 class PageIn(Schema):
     """Query of every list."""
 
-    cursor = fields.String(
-        validate=validate.Regexp(r"^[A-Za-z0-9_-]{32}$"),
+    cursor = Text(
+        32,
+        shortest=32,
+        pattern=r"^[A-Za-z0-9_-]{32}$",
         metadata={"description": "`next` of the page before; leave out for the first page."},
     )
-    limit = fields.Integer(load_default=20, validate=validate.Range(1, 100))
+    limit = WholeText(1, 100, load_default=20)
 
 
 def encode(position: Position) -> str:

@@ -8,21 +8,22 @@ request is one database transaction; an error rolls all of it back.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 from uuid import UUID
 
-from flask import Response, g, request
+from flask import Request, Response, g, json, request
 from flask_smorest import Blueprint
 from marshmallow import RAISE, Schema
 from sqlalchemy.orm import Session
 from webargs.flaskparser import FlaskParser
-from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
-from coordinator.api.problem_schemas import ERRORS, ProblemOut
-from coordinator.api.stored_answers import KEY_PARAMETER, answer_once
+from coordinator.api.problem_schemas import ERROR_HEADERS, ERRORS, ProblemOut
+from coordinator.api.stored_answers import KEY_PARAMETER, CountedRefusal, answer_once
 from coordinator.problems import PROBLEM_TYPE
 from coordinator.security.bearer import authenticate
 from services.core.actors import NOBODY, Actor
@@ -48,9 +49,21 @@ class Call:
 
 
 class StrictParser(FlaskParser):
-    """Unknown fields are refused in the query as well, not only in the body."""
+    """Unknown fields are refused in the query as well, not only in the body; a body is JSON as RFC 8259 has it."""
 
     DEFAULT_UNKNOWN_BY_LOCATION = {"json": RAISE, "query": RAISE, "headers": None, "path": None}  # noqa: RUF012
+
+    def load_json(self, req: Request, schema: Schema) -> Any:
+        """The body. Raises ``BadRequest`` when it is no JSON, or nested or numbered beyond what can be read."""
+        try:
+            return json.loads(req.get_data().decode("utf-8"), parse_constant=_refuse_constant)
+        except (ValueError, RecursionError):
+            raise BadRequest from None
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    """NaN and Infinity are Python's, not JSON's."""
+    raise ValueError(name)
 
 
 class Resource(Blueprint):
@@ -58,18 +71,28 @@ class Resource(Blueprint):
 
     ARGUMENTS_PARSER = StrictParser()
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._prepare_doc_cbks.append(_document_headers)
+
+
+def _document_headers(document: dict[str, Any], collected: Mapping[str, Any], **_: Any) -> dict[str, Any]:
+    """Add the request headers of an operation to the parameters that its query gave it."""
+    return {**document, "parameters": [*document.get("parameters", ()), *collected.get("headers", ())]}
+
 
 def resource(name: str, description: str) -> Resource:
     """The blueprint of one resource; ``description`` heads its section in the OpenAPI document."""
     return Resource(name, name, url_prefix="/api/v1", description=description)
 
 
-IF_MATCH = {
+ETAG: Final = {"type": "string", "pattern": '^"[0-9]{1,9}"$'}
+IF_MATCH: Final = {
     "in": "header",
     "name": "If-Match",
     "description": "The ETag you read. The change is refused with 412 when the record has moved on since.",
     "required": False,
-    "schema": {"type": "string", "pattern": '^"[0-9]{1,9}"$'},
+    "schema": ETAG,
 }
 
 
@@ -86,38 +109,44 @@ def endpoint(
 ) -> Callable[[View], View]:
     """Declare a route. ``action`` None means that anybody may call it (sign-in and link exchange only).
 
-    Conventions: the view's docstring becomes the description; POST takes an ``Idempotency-Key``; an answer with a
+    Conventions: the view's docstring becomes the summary; POST takes an ``Idempotency-Key``; an answer with a
     ``version`` carries it as ETag; on PATCH and on steps ``If-Match`` is honoured.
     """
     errors = {code for code in ERRORS if _may_answer(code, method, path, action, body, query)}
 
     def declare(view: View) -> View:
         inner = _called(view, method)
-        inner = blueprint.response(status, answer)(inner)
+        inner = blueprint.response(status, answer, headers=_answer_headers(_instance(answer)))(inner)
         for code in sorted(errors):
             inner = blueprint.alt_response(
-                code, schema=ProblemOut, content_type=PROBLEM_TYPE, description=ERRORS[code], success=False
+                code,
+                schema=ProblemOut,
+                content_type=PROBLEM_TYPE,
+                description=ERRORS[code],
+                headers=ERROR_HEADERS.get(code),
             )(inner)
         # Schemas are built once, here; a class would be built anew for every request.
         if body is not None:
             inner = blueprint.arguments(_instance(body))(inner)
         if query is not None:
             inner = blueprint.arguments(_instance(query), location="query")(inner)
-        parameters = ([KEY_PARAMETER] if method == "POST" else []) + ([IF_MATCH] if method != "GET" else [])
         inner = blueprint.doc(
-            parameters=parameters,
+            operationId=f"{blueprint.name}_{view.__name__}".replace("-", "_"),
             security=[{"bearer": []}] if action is not None else [],
             **{"x-action": None if action is None else action.value},
         )(inner)
+        inner._apidoc["headers"] = ([KEY_PARAMETER] if method == "POST" else []) + (
+            [IF_MATCH] if method != "GET" else []
+        )
 
         @wraps(inner)
         def handle(**path_values: Any) -> Any:
-            if body is not None and not request.is_json:
+            if body is not None and request.mimetype != "application/json":
                 raise UnsupportedMediaType
             with transaction() as session:
                 try:
                     return _answer(session, inner, action, method, path_values)
-                except _CountedRefusal as counted:
+                except CountedRefusal as counted:
                     refused = counted.refused
             raise refused.error
 
@@ -134,14 +163,6 @@ def _instance(schema: type[Schema] | Schema) -> Schema:
 ANONYMOUS = "anonymous"
 
 
-class _CountedRefusal(Exception):
-    """A view returned ``Refused``: a failed sign-in or signing, whose count must stay though the request is refused."""
-
-    def __init__(self, refused: Refused) -> None:
-        super().__init__()
-        self.refused = refused
-
-
 def _called(view: View, method: str) -> Callable[..., Any]:
     """The view, called with the request's ``Call``; what it refuses is made fit to be answered."""
 
@@ -155,7 +176,9 @@ def _called(view: View, method: str) -> Callable[..., Any]:
             # What the document can express was checked before the view; the rest is a rule that refuses.
             raise RuleRefused(error.message, field=error.field, rule=error.rule or "input.acceptable") from None
         if isinstance(result, Refused):
-            raise _CountedRefusal(result)
+            raise CountedRefusal(result)
+        # Before the answer is written: only now do changed rows have the version that the answer names.
+        g.call.session.flush()
         return result
 
     return call_view
@@ -170,7 +193,7 @@ def _answer(
 ) -> Response:
     """Everything between opening and committing the request's transaction."""
     actor, principal = _enter(session, action, method)
-    g.call = Call(session, actor, _version(), g.get("token_id"))
+    g.call = Call(session, actor, None if method == "GET" else _version(), g.get("token_id"))
 
     def answer_now() -> Response:
         response = inner(**path_values)
@@ -195,10 +218,15 @@ def _version() -> int | None:
     given = request.headers.get("If-Match")
     if given is None:
         return None
-    text = given.strip().strip('"')
-    if not text.isdigit() or len(text) > 9:
+    if not re.fullmatch(ETAG["pattern"], given):
         raise InvalidInput('If-Match takes the ETag of the record as you read it, like "3".', field="If-Match")
-    return int(text)
+    return int(given.strip('"'))
+
+
+def _answer_headers(answer: Schema) -> dict[str, Any] | None:
+    if "version" not in answer.fields:
+        return None
+    return {"ETag": {"description": "The version of this answer, for `If-Match`.", "required": True, "schema": ETAG}}
 
 
 def _with_etag(response: Response) -> Response:

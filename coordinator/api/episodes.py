@@ -10,7 +10,7 @@ from marshmallow import Schema, fields
 
 from coordinator.api import cursors
 from coordinator.api.endpoints import Call, endpoint, resource
-from coordinator.api.fields import Choice, Text, page_schema
+from coordinator.api.fields import Choice, Id, Text, page_schema
 from services.eligibility.overviews import Overview, read_overview
 from services.eligibility.states import ReviewState
 from services.people import consents, episodes
@@ -65,8 +65,8 @@ class EpisodesIn(cursors.PageIn):
 class CareTeamIn(Schema):
     """The new prescriber or therapist; what is left out stays. ``therapist_id`` null: there is none at present."""
 
-    prescriber_id = fields.UUID()
-    therapist_id = fields.UUID(allow_none=True)
+    prescriber_id = Id()
+    therapist_id = Id(allow_none=True)
 
 
 class ConsentIn(Schema):

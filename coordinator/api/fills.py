@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema, fields
 
 from coordinator.api import cursors
 from coordinator.api.endpoints import Call, endpoint, resource
-from coordinator.api.fields import Flag, page_schema
+from coordinator.api.fields import Flag, Whole, page_schema
 from services.people.access import Action
 from services.people.attempts import Refused
 from services.prescribing import fills
@@ -21,7 +21,7 @@ blueprint = resource("fills", "Fills: what the pharmacy hands out on a signed pr
 class FillIn(Schema):
     """What is handed out now, whole or part. ``is_refill`` starts the next refill; the rest of a fill does not."""
 
-    quantity = fields.Integer(strict=True, required=True, validate=validate.Range(1, 1000))
+    quantity = Whole(1, 1000, required=True)
     is_refill = Flag(required=True)
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from marshmallow import Schema, fields
 
 from coordinator.api.endpoints import Call, endpoint, resource
-from coordinator.api.fields import PersonalText, SecretText
+from coordinator.api.fields import Day, PersonalText, SecretText
 from coordinator.api.patients import PHONE
 from coordinator.api.sign_in import IssuedTokenOut, shown_token
 from coordinator.api.tasks import StepIn
@@ -46,7 +46,7 @@ class CodeExchangeIn(Schema):
 
     mobile = PersonalText(32, pattern=PHONE, required=True)
     code = SecretText(6, shortest=6, pattern=r"^[0-9]{6}$", required=True)
-    birth_date = fields.Date(load_default=None, allow_none=True)
+    birth_date = Day(load_default=None, allow_none=True)
 
 
 class LinkOut(Schema):

@@ -9,7 +9,7 @@ from marshmallow import Schema, fields
 
 from coordinator.api import cursors
 from coordinator.api.endpoints import Call, endpoint, resource
-from coordinator.api.fields import PersonalText, page_schema
+from coordinator.api.fields import Id, PersonalText, page_schema
 from services.outcomes import psychotherapy_notes
 from services.outcomes.models import PsychotherapyNote
 from services.outcomes.psychotherapy_notes import ReadNote
@@ -24,7 +24,7 @@ class NoteIn(Schema):
     """A note, perhaps about one session of the episode."""
 
     text = PersonalText(LONGEST, required=True)
-    session_id = fields.UUID(load_default=None, allow_none=True)
+    session_id = Id(load_default=None, allow_none=True)
 
 
 class NoteChangeIn(Schema):

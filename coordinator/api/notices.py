@@ -9,7 +9,7 @@ from marshmallow import Schema, fields
 
 from coordinator.api import cursors
 from coordinator.api.endpoints import Call, endpoint, resource
-from coordinator.api.fields import Choice, Revealed, page_schema
+from coordinator.api.fields import Choice, Choices, Revealed, page_schema
 from services.core.vocabulary import NoticeKind
 from services.messaging import messages, notice_lists
 from services.messaging.caps import Purpose
@@ -65,7 +65,7 @@ class EpisodeNoticeOut(Schema):
 class NoticesIn(cursors.PageIn):
     """Filters of a list of notices."""
 
-    state = fields.List(Choice(NoticeState))
+    state = Choices(NoticeState)
 
 
 class NoticeStepIn(Schema):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any, Final
 from uuid import UUID
 
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema, fields
 
 from coordinator.api import cursors
 from coordinator.api.endpoints import Call, endpoint, resource
-from coordinator.api.fields import Choice, Flag, PersonalText, page_schema
+from coordinator.api.fields import Choice, Flag, Id, Moment, PersonalText, Whole, page_schema
 from coordinator.api.screenings import CrisisResourceOut
 from services.outcomes import reports
 from services.outcomes.reports import ReadReport, Report, Scale
@@ -19,9 +19,7 @@ from services.screening.instruments import Instrument, Kind, RiskLevel, get
 from services.screening.rules import crisis_resources
 from services.screening.scoring import OutcomeClass
 
-blueprint = resource(
-    "outcomes", "Outcomes: scores and summaries, held against the time before the first dose."
-)
+blueprint = resource("outcomes", "Outcomes: scores and summaries, held against the time before the first dose.")
 
 LONGEST_SUMMARY = 10_000
 
@@ -33,8 +31,7 @@ def _form(instrument: Instrument) -> type[Schema]:
         if item.kind is Kind.YES_NO:
             items[item.id] = Flag(allow_none=True)
         else:
-            scale = validate.Range(item.low, item.high)
-            items[item.id] = fields.Integer(strict=True, validate=scale, allow_none=True)
+            items[item.id] = Whole(item.low, item.high, allow_none=True)
     return Schema.from_dict(dict(items), name=f"Reported{instrument.id.title().replace('_', '')}In")
 
 
@@ -47,8 +44,8 @@ class OutcomeIn(Schema):
 
     answers = fields.Nested(ReportedAnswersIn, load_default=dict)
     summary = PersonalText(LONGEST_SUMMARY, load_default=None, allow_none=True)
-    session_id = fields.UUID(load_default=None, allow_none=True)
-    answered_at = fields.AwareDateTime(load_default=None, allow_none=True)
+    session_id = Id(load_default=None, allow_none=True)
+    answered_at = Moment(load_default=None, allow_none=True)
 
 
 class ScaleOut(Schema):

@@ -121,7 +121,8 @@ def read_contact(call: Call, patient_id: UUID) -> Contact:
 def change_patient(call: Call, body: dict[str, Any], patient_id: UUID) -> dict[str, Any]:
     """Change how a patient is reached. ``If-Match`` is needed: an address decides where a parcel goes."""
     if call.version is None:
-        raise RuleRefused("Send If-Match with the ETag of the patient as you read it.", field="If-Match")
+        sentence = "Send If-Match with the ETag of the patient as you read it."
+        raise RuleRefused(sentence, field="If-Match", rule="patient.version_needed")
     episode = episode_of_patient(call.session, call.actor, Action.CHANGE_PATIENT, patient_id)
     patients.change_patient(call.session, call.actor, episode.id, PatientChanges(**body), version=call.version)
     return _shown(call, episode.id)

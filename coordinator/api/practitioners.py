@@ -8,7 +8,7 @@ from uuid import UUID
 from marshmallow import Schema, fields, validate
 
 from coordinator.api.endpoints import Call, endpoint, resource
-from coordinator.api.fields import PersonalText, Text
+from coordinator.api.fields import Day, PersonalText, Text
 from coordinator.api.problem_schemas import FindingOut
 from coordinator.api.tasks import StepIn
 from services.people import practitioners
@@ -22,7 +22,7 @@ blueprint = resource("practitioners", "Papers of practitioners: KAP training, NP
 class TrainingIn(Schema):
     """When a therapist completed the KAP training."""
 
-    trained_on = fields.Date(required=True)
+    trained_on = Day(required=True)
 
 
 class NpiIn(Schema):
@@ -42,7 +42,7 @@ class LicenceIn(Schema):
 
     state = fields.String(required=True, validate=validate.OneOf(sorted(STATES)))
     number = Text(40, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ./-]*$", required=True)
-    expires_on = fields.Date(required=True)
+    expires_on = Day(required=True)
 
 
 class LicenceOut(Schema):
@@ -61,7 +61,7 @@ class DeaRegistrationIn(Schema):
 
     state = fields.String(required=True, validate=validate.OneOf(sorted(STATES)))
     number = PersonalText(9, shortest=9, pattern=r"^[A-Z][A-Z9][0-9]{7}$", required=True)
-    expires_on = fields.Date(required=True)
+    expires_on = Day(required=True)
 
 
 class DeaRegistrationOut(Schema):

@@ -10,7 +10,19 @@ from marshmallow import Schema, fields, validate
 from coordinator.api import cursors
 from coordinator.api.eligibility import FindingReasonIn
 from coordinator.api.endpoints import Call, endpoint, resource
-from coordinator.api.fields import Choice, PersonalText, Revealed, SecretText, Text, page_schema
+from coordinator.api.fields import (
+    Choice,
+    Day,
+    Id,
+    Measure,
+    Moment,
+    PersonalText,
+    Revealed,
+    SecretText,
+    Text,
+    Whole,
+    page_schema,
+)
 from coordinator.api.problem_schemas import FindingOut
 from coordinator.api.tasks import StepIn
 from services.core.errors import RuleRefused
@@ -28,53 +40,47 @@ from services.prescribing.views import PrescriptionView
 blueprint = resource("prescriptions", "Prescriptions: drafted, marked ready, signed with two factors, cancelled.")
 
 
-def _whole(low: int, high: int, **options: Any) -> fields.Integer:
-    return fields.Integer(strict=True, validate=validate.Range(low, high), **options)
-
-
 class PatientLimitsIn(Schema):
     """One patient's own limits; null or left out keeps the programme's. mmHg, beats per minute, per cent, days."""
 
-    systolic_below = _whole(60, 260, allow_none=True)
-    diastolic_below = _whole(30, 160, allow_none=True)
-    heart_rate_least = _whole(25, 220, allow_none=True)
-    heart_rate_most = _whole(25, 220, allow_none=True)
-    oxygen_least_percent = _whole(50, 100, allow_none=True)
-    interval_days = _whole(1, 90, allow_none=True)
+    systolic_below = Whole(60, 260, allow_none=True)
+    diastolic_below = Whole(30, 160, allow_none=True)
+    heart_rate_least = Whole(25, 220, allow_none=True)
+    heart_rate_most = Whole(25, 220, allow_none=True)
+    oxygen_least_percent = Whole(50, 100, allow_none=True)
+    interval_days = Whole(1, 90, allow_none=True)
 
 
 def _content_fields(*, required: bool) -> dict[str, Any]:
     return {
         "drug": Text(80, required=required),
-        "strength_mg": _whole(1, 1000, required=required),
+        "strength_mg": Whole(1, 1000, required=required),
         "form": Text(40, required=required),
-        "quantity_units": _whole(1, 1000, required=required),
-        "sessions_supply": _whole(1, 60, required=required),
-        "dose_mg": _whole(1, 5000, required=required),
-        "booster_mg": _whole(0, 5000),
-        "first_session_dose_mg": _whole(1, 5000, allow_none=True),
+        "quantity_units": Whole(1, 1000, required=required),
+        "sessions_supply": Whole(1, 60, required=required),
+        "dose_mg": Whole(1, 5000, required=required),
+        "booster_mg": Whole(0, 5000),
+        "first_session_dose_mg": Whole(1, 5000, allow_none=True),
         "directions": Text(LONGEST_DIRECTIONS, required=required),
-        "refills": _whole(0, 99),
+        "refills": Whole(0, 99),
         "limits": fields.Nested(PatientLimitsIn),
-        "weight_kg": fields.Float(validate=validate.Range(20, 500), allow_none=True),
-        "in_person_evaluated_on": fields.Date(allow_none=True),
+        "weight_kg": Measure(20, 500, allow_none=True),
+        "in_person_evaluated_on": Day(allow_none=True),
         "telemedicine_exception": Text(60, pattern=r"^[a-z_]+$", allow_none=True),
     }
 
 
 DraftIn = Schema.from_dict(
     {
-        "episode_id": fields.UUID(required=True),
-        "prescriber_id": fields.UUID(),
-        "replaces_id": fields.UUID(),
-        "refill_request_id": fields.UUID(),
+        "episode_id": Id(required=True),
+        "prescriber_id": Id(),
+        "replaces_id": Id(),
+        "refill_request_id": Id(),
         **_content_fields(required=True),
     },
     name="PrescriptionDraftIn",
 )
-ChangesIn = Schema.from_dict(
-    {"prescriber_id": fields.UUID(), **_content_fields(required=False)}, name="PrescriptionChangesIn"
-)
+ChangesIn = Schema.from_dict({"prescriber_id": Id(), **_content_fields(required=False)}, name="PrescriptionChangesIn")
 
 
 class PatientLimitsOut(Schema):
@@ -208,9 +214,7 @@ class SigningDisplayOut(Schema):
 class SignIn(Schema):
     """Both factors at this moment: your password and a fresh code of your authenticator; for one patient only."""
 
-    prescription_ids = fields.List(
-        fields.UUID(), required=True, validate=validate.Length(min=1, max=signing.AT_ONCE_AT_MOST)
-    )
+    prescription_ids = fields.List(Id(), required=True, validate=validate.Length(min=1, max=signing.AT_ONCE_AT_MOST))
     password = SecretText(256, required=True)
     code = SecretText(6, shortest=6, pattern=r"^[0-9]{6}$", required=True)
 
@@ -230,7 +234,7 @@ class PdmpCheckIn(Schema):
         validate=validate.Length(min=1, max=len(STATES)),
     )
     finding = Choice(PdmpFinding, required=True)
-    checked_at = fields.AwareDateTime()
+    checked_at = Moment()
 
 
 class PdmpCheckOut(Schema):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from marshmallow import Schema, fields
 
@@ -19,6 +19,16 @@ ERRORS: Final[Mapping[int, str]] = {
     422: "The input does not fit this document, or an idempotency key was reused for another request.",
     429: "Too many attempts; `Retry-After` says when to come back.",
     503: "A part of the service does not answer right now; nothing was changed.",
+}
+
+
+_RETRY_AFTER: Final = {
+    "Retry-After": {"description": "Seconds to wait.", "required": True, "schema": {"type": "integer", "minimum": 0}}
+}
+ERROR_HEADERS: Final[Mapping[int, Mapping[str, Any]]] = {
+    401: {"WWW-Authenticate": {"description": "How to sign in.", "required": True, "schema": {"type": "string"}}},
+    429: _RETRY_AFTER,
+    503: _RETRY_AFTER,
 }
 
 

@@ -9,7 +9,7 @@ from marshmallow import Schema, fields
 
 from coordinator.api import cursors
 from coordinator.api.endpoints import Call, endpoint, resource
-from coordinator.api.fields import Choice, PersonalText, Text, page_schema
+from coordinator.api.fields import Choice, Day, Id, Moment, PersonalText, Text, page_schema
 from coordinator.api.links import address_of
 from coordinator.api.patients import EMAIL, PHONE, ZONE, AddressIn
 from services.core.personal import Personal
@@ -27,7 +27,7 @@ class ReferredPatientIn(Schema):
     """The client. Without a ``zone`` texts keep to the quiet hours of every zone of the state."""
 
     full_name = PersonalText(120, required=True)
-    birth_date = fields.Date(required=True)
+    birth_date = Day(required=True)
     address = fields.Nested(AddressIn, required=True)
     mobile = PersonalText(32, pattern=PHONE, required=True)
     email = PersonalText(254, pattern=EMAIL, required=True, allow_none=True)
@@ -37,8 +37,8 @@ class ReferredPatientIn(Schema):
 class SmsAgreementIn(Schema):
     """The client's agreement to be texted: who took it (default: you), when, and in which words."""
 
-    taken_by = fields.UUID(load_default=None, allow_none=True)
-    taken_at = fields.AwareDateTime(required=True)
+    taken_by = Id(load_default=None, allow_none=True)
+    taken_at = Moment(required=True)
     text_version = Text(40, load_default="as_worded")
     wording = PersonalText(2000, required=True)
 

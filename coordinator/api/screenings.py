@@ -9,7 +9,7 @@ from uuid import UUID
 from marshmallow import Schema, fields, validate
 
 from coordinator.api.endpoints import Call, endpoint, resource
-from coordinator.api.fields import Choice, Flag, PersonalText, Revealed, Text
+from coordinator.api.fields import Choice, Flag, Moment, PersonalText, Revealed, Text, Whole
 from coordinator.api.tasks import StepIn
 from services.eligibility import reviews
 from services.people.access import Action
@@ -34,8 +34,7 @@ def _answers_schema(instrument: Instrument) -> type[Schema]:
         if item.kind is Kind.YES_NO:
             items[item.id] = Flag(allow_none=True)
         else:
-            scale = validate.Range(item.low, item.high)
-            items[item.id] = fields.Integer(strict=True, validate=scale, allow_none=True)
+            items[item.id] = Whole(item.low, item.high, allow_none=True)
     return Schema.from_dict(dict(items), name=f"{instrument.id.capitalize()}AnswersIn")
 
 
@@ -53,16 +52,16 @@ def _history_schema() -> type[Schema]:
 class StatementsIn(Schema):
     """What some answers in the history ask for: full months in remission, effective contraception is used."""
 
-    remission_months = fields.Integer(strict=True, validate=validate.Range(0, 1200), allow_none=True)
+    remission_months = Whole(0, 1200, allow_none=True)
     contraception_stated = Flag(allow_none=True)
 
 
 class PressureIn(Schema):
     """A blood-pressure reading in mmHg."""
 
-    systolic = fields.Integer(strict=True, required=True, validate=validate.Range(1, 400))
-    diastolic = fields.Integer(strict=True, required=True, validate=validate.Range(1, 400))
-    taken_at = fields.AwareDateTime(required=True)
+    systolic = Whole(1, 400, required=True)
+    diastolic = Whole(1, 400, required=True)
+    taken_at = Moment(required=True)
 
 
 _PARTS: Final[dict[str, fields.Field[Any]]] = {

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any, Final
 from uuid import UUID
 
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema, fields
 
 from coordinator.api import cursors
 from coordinator.api.endpoints import Call, endpoint, resource
-from coordinator.api.fields import Choice, Flag, PersonalText, Revealed, Text, page_schema
+from coordinator.api.fields import Choice, Flag, PersonalText, Revealed, Text, Whole, page_schema
 from coordinator.api.patients import AddressIn, AddressOut
 from coordinator.api.problem_schemas import FindingOut
 from services.people.access import Action
@@ -71,14 +71,14 @@ class ReceiptIn(Schema):
     """What came: units counted and whether the seal was intact. Not ``received``: the other two do not count."""
 
     received = Flag(required=True)
-    count = fields.Integer(strict=True, required=True, validate=validate.Range(0, 1000))
+    count = Whole(0, 1000, required=True)
     seal_intact = Flag(required=True)
 
 
 class ResolutionIn(Schema):
     """The right answer, found out with the patient, and why the first one was wrong."""
 
-    count = fields.Integer(strict=True, required=True, validate=validate.Range(0, 1000))
+    count = Whole(0, 1000, required=True)
     seal_intact = Flag(required=True)
     reason = PersonalText(1000, required=True)
 

@@ -10,7 +10,7 @@ from uuid import UUID
 from marshmallow import Schema, fields, validate
 
 from coordinator.api.endpoints import Call, endpoint, resource
-from coordinator.api.fields import Choice, PersonalText, SecretText, Text
+from coordinator.api.fields import Choice, PersonalText, SecretText, Text, Whole
 from coordinator.api.tasks import StepIn
 from services.core.actors import Role
 from services.people import sign_in, tokens
@@ -49,7 +49,7 @@ class TokenIn(Schema):
 
     scopes = fields.List(Choice(Scope), required=True, validate=validate.Length(1, 2))
     label = Text(60, required=True)
-    days = fields.Integer(strict=True, required=True, validate=validate.Range(1, 365))
+    days = Whole(1, 365, required=True)
 
 
 class TokenOut(Schema):

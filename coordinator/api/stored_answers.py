@@ -18,12 +18,13 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from flask import Response, request
-from sqlalchemy import Connection, bindparam, select, text, update
+from sqlalchemy import Connection, bindparam, delete, select, text, update
 from sqlalchemy.orm import Session
 
 from services.core import clock
 from services.core.errors import IdempotencyMismatch, InvalidInput
 from services.core.models import StoredAnswer
+from services.people.attempts import Refused
 from services.vault.keyring import keyring
 
 KEPT_FOR = timedelta(hours=24)
@@ -37,6 +38,14 @@ KEY_PARAMETER: Final[dict[str, Any]] = {
     "required": True,
     "schema": {"type": "string", "minLength": 8, "maxLength": 100, "pattern": "^[A-Za-z0-9_.:-]{8,100}$"},
 }
+
+
+class CountedRefusal(Exception):
+    """A view returned ``Refused``: a failed sign-in or signing, whose count must stay though the request is refused."""
+
+    def __init__(self, refused: Refused) -> None:
+        super().__init__()
+        self.refused = refused
 
 
 def answer_once(session: Session, principal: str, answer: Callable[[], Response]) -> Response:
@@ -59,7 +68,12 @@ def answer_once(session: Session, principal: str, answer: Callable[[], Response]
     claim = {"key_hash": key_hash, "request_hash": request_hash, "expires_at": now + KEPT_FOR, "now": now}
     if connection.execute(_CLAIM, claim).one_or_none() is None:
         return _stored(connection, key_hash, request_hash, secret)
-    response = answer()
+    try:
+        response = answer()
+    except CountedRefusal:
+        # What was counted is committed; a claim left behind would answer the next try with nothing.
+        connection.execute(_RELEASE, {"of": key_hash})
+        raise
     connection.execute(_KEEP, {"of": key_hash, **_sealed(response, key_hash, secret)})
     return response
 
@@ -75,6 +89,7 @@ _CLAIM: Final = text(
     RETURNING key_hash
     """
 )
+_RELEASE: Final = delete(StoredAnswer.__table__).where(StoredAnswer.key_hash == bindparam("of"))
 _KEEP: Final = (
     update(StoredAnswer.__table__)
     .where(StoredAnswer.key_hash == bindparam("of"))

@@ -9,7 +9,7 @@ from marshmallow import Schema, fields
 
 from coordinator.api import cursors
 from coordinator.api.endpoints import Call, endpoint, resource
-from coordinator.api.fields import Choice, PersonalText, page_schema
+from coordinator.api.fields import Choice, Choices, Id, Moment, PersonalText, page_schema
 from services.core.vocabulary import Priority, TaskKind
 from services.messaging import tasks
 from services.messaging.models import Task
@@ -41,10 +41,10 @@ class TaskOut(Schema):
 class InboxIn(cursors.PageIn):
     """Filters of an inbox. Without ``state`` it shows what is open."""
 
-    state = fields.List(Choice(TaskState))
-    kind = fields.List(Choice(TaskKind))
-    due_before = fields.AwareDateTime()
-    due_after = fields.AwareDateTime()
+    state = Choices(TaskState)
+    kind = Choices(TaskKind)
+    due_before = Moment()
+    due_after = Moment()
 
 
 class StepIn(Schema):
@@ -60,7 +60,7 @@ class RejectIn(Schema):
 class ForwardIn(Schema):
     """To whom, an active colleague of your organisation, and why."""
 
-    to = fields.UUID(required=True)
+    to = Id(required=True)
     reason = PersonalText(500, required=True)
 
 

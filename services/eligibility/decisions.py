@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from services.audit.records import record
@@ -39,13 +39,14 @@ from services.messaging.outbox import Subject, emit
 from services.messaging.tasks import settle_tasks
 from services.people.access import Action, visible_episode
 from services.people.consents import may_be_texted
-from services.people.episodes import advance_episode
+from services.people.episodes import advance_episode, assign_prescriber
 from services.people.identifiers import licence_findings
 from services.people.links import LinkKind, issue_link, path_of
 from services.people.models import Episode
 from services.people.practitioners import licence_facts
 from services.people.settings import settings
 from services.people.states import EpisodeStep
+from services.routing import parties_of
 from services.screening import risk
 from services.screening.models import Screening
 from services.screening.screenings import supersede
@@ -101,7 +102,7 @@ def decide(
     advance_episode(session, actor, episode, episode_step)
     # Whoever takes the case on is its prescriber; declining leaves the care team as it was.
     if verdict.decision is Decision.APPROVE or (verdict.decision is Decision.ASK and episode.prescriber_id is None):
-        episode.prescriber_id = actor.id
+        assign_prescriber(session, actor, episode.id, actor.id)
     session.flush()
     record(
         session,
@@ -215,7 +216,9 @@ def _ask(session: Session, actor: Actor, episode: Episode, screening: Screening,
     if may_be_texted(session, episode.patient_id):
         data["link"] = path_of(issue_link(session, actor, episode, LinkKind.FORMS))
     kind = EventKind.INFORMATION_REQUESTED
-    emit(session, kind, subject=subject, episode_id=episode.id, to=[Party.THERAPIST])
+    # The link is for the patient's queue alone.
+    others = [party for party in parties_of(kind) if party is not Party.PATIENT]
+    emit(session, kind, subject=subject, episode_id=episode.id, to=others)
     emit(session, kind, subject=subject, episode_id=episode.id, to=[Party.PATIENT], **data)
     return session.get_one(Screening, subject.id)
 
@@ -252,13 +255,17 @@ def approval_of(session: Session, episode_id: UUID) -> EligibilityDecision:
 
 def eligibility_current(session: Session, episode_id: UUID, on: date) -> bool:
     """Whether an approval stands and still counts on a day of the patient's calendar (refill gate, DOMAIN 4)."""
-    query = (
-        select(EligibilityDecision.id)
-        .join(EligibilityReview, EligibilityReview.id == EligibilityDecision.review_id)
-        .where(
-            EligibilityReview.episode_id == episode_id,
-            EligibilityReview.state == ReviewState.APPROVED,
-            EligibilityDecision.valid_until >= on,
-        )
+    return session.scalar(_CURRENT, {"episode": episode_id, "day": on}) is not None
+
+
+# Prepared once: every draft, signature, session and refill asks.
+_CURRENT = (
+    select(EligibilityDecision.id)
+    .join(EligibilityReview, EligibilityReview.id == EligibilityDecision.review_id)
+    .where(
+        EligibilityReview.episode_id == bindparam("episode"),
+        EligibilityReview.state == ReviewState.APPROVED.value,
+        EligibilityDecision.valid_until >= bindparam("day"),
     )
-    return session.scalar(query.limit(1)) is not None
+    .limit(1)
+)

@@ -32,6 +32,7 @@ from services.people.phones import e164
 from services.people.practitioners import is_kap_trained
 from services.people.settings import settings
 from services.people.states import EpisodeState
+from services.routing import parties_of
 from services.screening.screenings import open_screening
 from services.vault.boxes import box
 
@@ -187,7 +188,8 @@ def _record_agreement(session: Session, actor: Actor, episode: Episode, agreemen
 def _tell(session: Session, referral: Referral, link: Secret[str] | None) -> None:
     """The medical team hears of every referral; the link travels only in the envelope for the patient's queue."""
     subject, episode_id = Subject("referral", referral.id), referral.episode_id
-    emit(session, EventKind.REFERRAL_CREATED, subject=subject, episode_id=episode_id, to=[Party.MEDICAL_TEAM])
+    others = [party for party in parties_of(EventKind.REFERRAL_CREATED) if party is not Party.PATIENT]
+    emit(session, EventKind.REFERRAL_CREATED, subject=subject, episode_id=episode_id, to=others)
     if link is not None:
         data = {"link": path_of(link)}
         emit(session, EventKind.REFERRAL_CREATED, subject=subject, episode_id=episode_id, to=[Party.PATIENT], **data)

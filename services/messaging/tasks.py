@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import bindparam, select, tuple_
 from sqlalchemy.orm import Session
 
 from services.audit.records import record
@@ -163,11 +163,15 @@ def settle_tasks(
 ) -> int:
     """End the open tasks of ``kinds`` about ``subject``: it was done, or fell away. Gives how many."""
     session.flush()
-    open_tasks = session.scalars(
-        select(Task).where(Task.subject_id == subject.id, Task.kind.in_(kinds), Task.state.in_(sorted(OPEN_STATES)))
-    ).all()
+    open_tasks = session.scalars(_OPEN_ABOUT, {"subject": subject.id, "kinds": sorted(kinds)}).all()
     for task in open_tasks:
         task.state = TASK_TRANSITIONS.advance(TaskState(task.state), step, actor.role)
         task.ended_at = clock.now()
         record(session, actor, f"task.{step}", "task", task.id, episode_id=task.episode_id, kind=task.kind)
     return len(open_tasks)
+
+
+# Prepared once: nearly every use case settles what asked for it.
+_OPEN_ABOUT = select(Task).where(
+    Task.subject_id == bindparam("subject"), Task.kind.in_(bindparam("kinds", expanding=True)), OPEN_TASK
+)

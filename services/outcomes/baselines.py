@@ -8,14 +8,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from services.outcomes.models import OutcomeReport
 from services.screening.answer_sheets import INSTRUMENTS
 from services.screening.models import Screening
 from services.screening.screenings import sheet_of
-from services.sessions.models import TherapySession
+from services.sessions.histories import held_dosing_sessions
 from services.vault.boxes import box
 
 
@@ -48,7 +48,8 @@ def baseline(session: Session, episode_id: UUID) -> Mapping[str, BaselineScore]:
 
 def first_dose_at(session: Session, episode_id: UUID) -> datetime | None:
     """When the first dose of an episode was taken; None before it."""
-    return session.scalar(select(func.min(TherapySession.dosed_at)).where(TherapySession.episode_id == episode_id))
+    held = held_dosing_sessions(session, episode_id)
+    return held[0].held_at if held else None
 
 
 def _screened(session: Session, episode_id: UUID) -> Iterator[tuple[str, BaselineScore]]:

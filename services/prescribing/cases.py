@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from services.core import clock
@@ -42,12 +42,14 @@ class Case:
         return clock.now().astimezone(read_zone(self.zone)).date()
 
 
-_BOTH = select(Episode, Patient).join(Patient, Patient.id == Episode.patient_id)
+_CASE = (
+    select(Episode, Patient).join(Patient, Patient.id == Episode.patient_id).where(Episode.id == bindparam("episode"))
+)
 
 
 def visible_case(session: Session, actor: Actor, action: Action, episode_id: UUID) -> Case:
     """The case of an episode, in one query, if ``actor`` may do ``action`` on it; raises as ``authorize`` does."""
-    row = session.execute(_BOTH.where(Episode.id == episode_id)).one_or_none()
+    row = session.execute(_CASE, {"episode": episode_id}).one_or_none()
     if row is None:
         raise NotFound("There is no such record, or it is not yours to see.")
     episode, patient = row

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from services.core.errors import Conflict
@@ -100,13 +100,16 @@ def history_of(session: Session, episode_id: UUID, own: Box) -> History:
 
 
 def _handed_out(session: Session, episode_id: UUID) -> list[tuple[Fill, Prescription]]:
-    rows = session.execute(
-        select(Fill, Prescription)
-        .join(Prescription, Prescription.id == Fill.prescription_id)
-        .where(Fill.episode_id == episode_id, Fill.undelivered_at.is_(None))
-        .order_by(Prescription.signed_at, Fill.fill_number)
-    )
-    return [(fill, prescription) for fill, prescription in rows]
+    return [(fill, prescription) for fill, prescription in session.execute(_HANDED_OUT, {"episode": episode_id})]
+
+
+# Prepared once: every draft asks.
+_HANDED_OUT = (
+    select(Fill, Prescription)
+    .join(Prescription, Prescription.id == Fill.prescription_id)
+    .where(Fill.episode_id == bindparam("episode"), Fill.undelivered_at.is_(None))
+    .order_by(Prescription.signed_at, Fill.fill_number)
+)
 
 
 def _amounts(own: Box, row: DoseTaken) -> Amounts:

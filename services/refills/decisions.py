@@ -51,7 +51,7 @@ def approve(
     """
     row, case = held_request(session, actor, Action.DECIDE_REFILL, request_id, version)
     after = REFILL_TRANSITIONS.advance(RefillState(row.state), RefillStep.APPROVE, actor.role)
-    gate = evaluate_gate(session, case, prescriber_id=actor.id)
+    gate = evaluate_gate(session, case, prescriber_id=actor.id, recount_needed=False)
     gate.refuse_unmet("This request cannot be approved now.")
     way = decide_supply(gate.prescription, gate.fills, case.today, settings(), changed=changed)
     if way.supply is Supply.NEXT_FILL and way.is_refill and gate.prescription_id is not None:

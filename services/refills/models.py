@@ -20,9 +20,9 @@ OPEN_REQUEST = text("state IN ('requested', 'returned')")
 class RefillRequest(Base):
     """A therapist's request for the next supply, with the gate as it stood when it passed.
 
-    ``content`` is the therapist's count and comment, ``facts`` what the rules read, ``inputs_hash`` ties facts and
-    findings; the programme is named, so that the evaluation can be replayed. ``owner_id`` is the prescriber it lies
-    with, after it was forwarded or a question was asked. ``supply`` says how an approved one is supplied.
+    ``facts`` is what the rules read, the therapist's count among it; ``inputs_hash`` ties facts and findings, and the
+    programme is named, so that the evaluation can be replayed. ``owner_id`` is the prescriber it lies with, once it was
+    forwarded or a question asked. ``supply`` says how an approved one is supplied.
     """
 
     __tablename__ = "refill_requests"
@@ -39,7 +39,7 @@ class RefillRequest(Base):
     requested_by: Mapped[UUID] = mapped_column(ForeignKey("accounts.id"))
     requested_at: Mapped[datetime]
     owner_id: Mapped[UUID | None] = mapped_column(ForeignKey("accounts.id"))
-    content: Mapped[bytes | None] = sealed_column(owner="patient_id", nullable=False)
+    comment: Mapped[bytes | None] = sealed_column(owner="patient_id")
     facts: Mapped[bytes | None] = sealed_column(owner="patient_id", nullable=False)
     inputs_hash: Mapped[bytes | None] = sealed_column(owner="patient_id", nullable=False)
     findings: Mapped[bytes | None] = sealed_column(owner="patient_id", nullable=False)

@@ -26,6 +26,7 @@ from services.prescribing.cases import Case, visible_case
 from services.refills.gate import Gate, evaluate_gate, findings_from
 from services.refills.models import RefillAct, RefillRequest
 from services.refills.states import OPEN_STATES, REFILL_TRANSITIONS, RefillState, RefillStep
+from services.sessions.ledgers import record_count
 from services.vault.boxes import box
 
 PAGE_LIMIT = 100
@@ -44,11 +45,11 @@ class ReadAct:
 class ReadRequest:
     """A request with its sealed content opened.
 
-    ``content`` holds ``remaining_units`` and ``comment``; ``facts`` and ``findings`` are those it was made on.
+    ``facts`` (``rules.RefillFacts`` as plain JSON types) and ``findings`` are those it was made on.
     """
 
     request: RefillRequest
-    content: Personal[dict[str, Any]]
+    comment: Personal[str | None]
     facts: Personal[dict[str, Any]]
     findings: tuple[Finding, ...]
     acts: tuple[ReadAct, ...]
@@ -59,19 +60,20 @@ def request_refill(
     actor: Actor,
     episode_id: UUID,
     *,
-    remaining_units: Personal[float],
+    remaining_units: Personal[float] | None = None,
     comment: Personal[str] | None = None,
 ) -> ReadRequest:
-    """Ask the prescriber for the next supply. ``remaining_units`` is what the patient still has, counted, not reckoned.
+    """Ask the prescriber for the next supply.
 
-    Raises as ``authorize`` does, ``Conflict`` while another request of the episode is undecided, and ``RuleRefused``
-    with a finding for each condition that is not met and the earliest day.
+    ``remaining_units`` is what was counted at the patient's home, and goes on record; without it the last count does,
+    if nothing was taken since. Raises as ``authorize`` does, ``Conflict`` while another request of the episode is
+    undecided, and ``RuleRefused`` with a finding for each condition that is not met and the earliest day.
     """
     case = visible_case(session, actor, Action.REQUEST_REFILL, episode_id)
     _check_none_open(session, case)
-    gate = evaluate_gate(
-        session, case, prescriber_id=case.episode.prescriber_id, remaining_units=remaining_units.reveal()
-    )
+    if remaining_units is not None:
+        record_count(session, actor, case.episode.id, remaining_units.reveal())
+    gate = evaluate_gate(session, case, prescriber_id=case.episode.prescriber_id)
     gate.refuse_unmet("A refill cannot be asked for yet.")
     row = RefillRequest(
         id=new_id(),
@@ -83,7 +85,7 @@ def request_refill(
         prescription_id=gate.prescription_id,
     )
     text = None if comment is None else comment.reveal().strip()
-    case.box.seal(row, "content", {"remaining_units": remaining_units.reveal(), "comment": text or None})
+    case.box.seal(row, "comment", text or None)
     gate.seal_into(case.box, row)
     session.add(row)
     session.flush()
@@ -160,11 +162,10 @@ def held_request(
 
     Raises as ``authorize`` does, and ``StaleVersion``.
     """
-    known = session.get(RefillRequest, request_id)
-    if known is None:
+    row = session.get(RefillRequest, request_id, with_for_update=True, populate_existing=True)
+    if row is None:
         raise NotFound(INVISIBLE)
-    case = visible_case(session, actor, action, known.episode_id)
-    row = session.get_one(RefillRequest, request_id, with_for_update=True, populate_existing=True)
+    case = visible_case(session, actor, action, row.episode_id)
     if version is not None and row.version != version:
         raise StaleVersion("Somebody else changed this request since you read it.", field="version")
     return row, case
@@ -214,7 +215,7 @@ def opened(session: Session, row: RefillRequest) -> ReadRequest:
     acts = session.scalars(select(RefillAct).where(RefillAct.request_id == row.id).order_by(RefillAct.id)).all()
     return ReadRequest(
         request=row,
-        content=own.open(row, "content"),
+        comment=own.open(row, "comment"),
         facts=own.open(row, "facts"),
         findings=findings_from(own.open(row, "findings").reveal()),
         acts=tuple(ReadAct(act, own.open(act, "reason")) for act in acts),

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from services.audit.records import record
@@ -107,8 +107,15 @@ def _weight(triage: Mapping[str, Any]) -> int:
 
 def _standing(session: Session, episode_id: UUID) -> Sequence[RiskFlag]:
     session.flush()
-    query = select(RiskFlag).where(RiskFlag.episode_id == episode_id, RiskFlag.state == RiskState.RAISED)
-    return session.scalars(query.order_by(RiskFlag.raised_at, RiskFlag.id)).all()
+    return session.scalars(_STANDING, {"episode": episode_id}).all()
+
+
+# Prepared once: prescribing, shipping, sessions and refills all ask.
+_STANDING = (
+    select(RiskFlag)
+    .where(RiskFlag.episode_id == bindparam("episode"), RiskFlag.state == RiskState.RAISED.value)
+    .order_by(RiskFlag.raised_at, RiskFlag.id)
+)
 
 
 def _triage(session: Session, flag: RiskFlag) -> dict[str, Any]:

@@ -92,7 +92,7 @@ def _integrate(session: Session, actor: Actor, dosing_id: UUID) -> None:
 
 def record_check_in(
     session: Session, actor: Actor, session_id: UUID, concern: bool, note: Personal[str] | None = None
-) -> Check:
+) -> TherapySession:
     """The therapist spoke with the patient after a dosing session; ``concern``: not all is well.
 
     What is not well is reported as an adverse event. Raises ``IllegalTransition`` while the patient has not left.
@@ -116,4 +116,4 @@ def record_check_in(
     cancel_timers(session, subject_of(row), {CHECK_IN})
     settle_tasks(session, actor, subject_of(row), {TaskKind.CHECK_IN})
     record(session, actor, "session.check_in", "session", row.id, episode_id=episode.id)
-    return check
+    return row

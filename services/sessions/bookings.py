@@ -94,14 +94,21 @@ class Place:
 class Booking:
     """What is booked. Without ``minutes`` it is as long as the programme says for the kind and the site.
 
-    An integration session names the dosing session it follows.
+    Place as in ``Place``. An integration session names the dosing session it follows.
     """
 
     kind: SessionKind
     starts_at: datetime
-    place: Place
+    site: Site
+    remote: bool = False
+    address: Personal[str] | None = None
     minutes: int | None = None
     integrates_id: UUID | None = None
+
+    @property
+    def place(self) -> Place:
+        """Where it is held."""
+        return Place(site=self.site, remote=self.remote, address=self.address)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +117,17 @@ class Move:
 
     starts_at: datetime | None = None
     minutes: int | None = None
-    place: Place | None = None
+    site: Site | None = None
+    remote: bool | None = None
+    address: Personal[str] | None = None
+
+    def place_after(self, before: Place) -> Place:
+        """Where it is held from now on."""
+        return Place(
+            site=before.site if self.site is None else self.site,
+            remote=before.remote if self.remote is None else self.remote,
+            address=before.address if self.address is None else self.address,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +180,7 @@ def move_session(session: Session, actor: Actor, session_id: UUID, move: Move, *
     take(row, SessionStep.MOVE, actor)
     _check_open(episode)
     own = box(session, row.patient_id)
-    place = move.place or Place.from_dict(own.open(row, "place").reveal())
+    place = move.place_after(Place.from_dict(own.open(row, "place").reveal()))
     _check_place(place)
     length = row.ends_at - row.starts_at if move.minutes is None else timedelta(minutes=move.minutes)
     starts_at = move.starts_at or row.starts_at
@@ -233,7 +250,7 @@ def _check_start(starts_at: datetime) -> None:
 def _length(booking: Booking) -> timedelta:
     if booking.minutes is not None:
         return timedelta(minutes=booking.minutes)
-    name = booking.place.site.value if booking.kind is SessionKind.DOSING else "talking"
+    name = booking.site.value if booking.kind is SessionKind.DOSING else "talking"
     return timedelta(minutes=settings().number(f"sessions.book_{name}_minutes"))
 
 

@@ -68,15 +68,18 @@ def record_dose(
 ) -> TherapySession:
     """Record a dose, one of its halves, or the booster. The patient's first dose begins the treatment.
 
-    ``at`` (aware) defaults to now. Raises ``RuleRefused`` with each finding that speaks against it, ``InvalidInput`` on
-    ``mg`` or ``at``, ``IllegalTransition``, ``StaleVersion``.
+    ``at`` (aware) defaults to now. Raises ``RuleRefused`` with each finding that speaks against it or on ``taken_at``,
+    ``InvalidInput`` on ``mg``, ``IllegalTransition``, ``StaleVersion``.
     """
     row, episode = locked_session(session, actor, Action.RUN_SESSION, session_id, version)
     take(row, SessionStep.DOSE, actor)
     now = clock.now()
     at = now if at is None else at
     if at > now:
-        raise RuleRefused("This lies in the future.", field="at", rule="sessions.in_the_future")
+        raise RuleRefused("This lies in the future.", field="taken_at", rule="sessions.in_the_future")
+    if row.last_dose_at is not None and at < row.last_dose_at:
+        sentence = "This lies before a dose already recorded."
+        raise RuleRefused(sentence, field="taken_at", rule="sessions.dose_out_of_order")
     hold_stock(session, episode)
     order = order_in_force(session, actor, episode)
     new = DoseTaken(mg=mg, at=at, is_booster=is_booster)
@@ -186,7 +189,8 @@ def record_check(
 ) -> TherapySession:
     """Record a look at the patient. A red flag is an emergency; a concern takes a passed discharge gate back.
 
-    Raises ``InvalidInput`` on ``red_flags``, ``RuleRefused`` on ``at``, ``IllegalTransition``, ``StaleVersion``.
+    Raises ``InvalidInput`` on ``red_flags``, ``RuleRefused`` on ``checked_at``, ``IllegalTransition``,
+    ``StaleVersion``.
     """
     check_red_flags(look.red_flags)
     row, episode = locked_session(session, actor, Action.RUN_SESSION, session_id, version)
@@ -196,7 +200,7 @@ def record_check(
     at = look.at or now
     if at > now or at < (row.dosed_at or row.created_at):
         sentence = "A check lies between the first dose and now."
-        raise RuleRefused(sentence, field="at", rule="sessions.check_out_of_time")
+        raise RuleRefused(sentence, field="checked_at", rule="sessions.check_out_of_time")
     check = Check(
         id=new_id(),
         session_id=row.id,

@@ -80,7 +80,7 @@ class Readiness:
         chaperone = by and {
             "name": by.name.reveal().strip(),
             "age_years": by.age_years,
-            "phone": None if by.phone is None else e164(by.phone, field="phone").reveal(),
+            "phone": None if by.phone is None else e164(by.phone, field="chaperone.phone").reveal(),
             "present": by.present,
             "sober_attested": by.sober_attested,
         }
@@ -124,7 +124,7 @@ def record_readiness(
     """Record what is there; the session is ready for vitals when nothing is missing.
 
     Raises ``RuleRefused`` naming each condition that is not met (nothing is kept then), ``IllegalTransition``,
-    ``StaleVersion``, ``InvalidInput`` on the chaperone's ``phone``.
+    ``StaleVersion``, ``InvalidInput`` on ``chaperone.phone``.
     """
     row, episode = locked_session(session, actor, Action.RUN_SESSION, session_id, version)
     take(row, SessionStep.READY, actor)

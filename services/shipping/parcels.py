@@ -66,12 +66,12 @@ def follow(
     shipment.seen = sorted(stage.value for stage in after.seen)
     shipment.signed, shipment.damage_reported = after.signed, after.damage_reported
     shipment.contradicted = after.contradicted
-    session.flush([shipment])
+    session.flush()
     for kind in change.events:
         tell_once(session, shipment, kind, programme)
     if step is not None:
         _enter(session, shipment, episode, after.stage, programme)
-    session.flush([shipment])
+    session.flush()
 
 
 def tell_once(session: Session, shipment: Shipment, kind: EventKind, programme: Programme, cause: str = "") -> None:

@@ -134,7 +134,7 @@ def create_shipment(session: Session, actor: Actor, fill_id: UUID, parcel: Parce
     own.seal(row, "quantity", opened_fill(session, fill).quantity)
     own.seal(row, "address_reason", parcel.address_reason)
     session.add(row)
-    session.flush([row])
+    session.flush()
     record(session, actor, "shipment.create", "shipment", row.id, episode_id=row.episode_id, fill=fill.id)
     tell_once(session, row, EventKind.SHIPMENT_CREATED, settings())
     settle_tasks(session, actor, Subject("fill", fill.id), {TaskKind.SHIP_FILL})

@@ -148,9 +148,7 @@ def test_papers_are_recorded_renewed_and_revoked(session: Session, desk: Caller,
     assert desk.post(f"{path}/licences", given).json["id"] == licence.json["id"]
     assert desk.post(f"/licences/{licence.json['id']}/revoke").json["revoked_on"] is not None
     number = make_dea_number(account, "FX")
-    registration = desk.post(
-        f"{path}/dea-registrations", {"state": "CA", "number": number, "expires_on": expires_on}
-    )
+    registration = desk.post(f"{path}/dea-registrations", {"state": "CA", "number": number, "expires_on": expires_on})
     assert registration.status_code == 201, registration.json
     assert number not in registration.text
     assert [finding["rule"] for finding in registration.json["findings"]] == ["people.dea_number_other_initial"]

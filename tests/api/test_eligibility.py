@@ -28,7 +28,9 @@ def test_the_team_reads_the_findings_by_weight(api: Api, session: Session, world
     (stop,) = answer.json["findings"]["stop"]
     assert (stop["rule"], stop["source"], stop["inputs"]) == ("eligibility.stroke", "DOMAIN 3.1", {"stroke": "present"})
     benzodiazepines = [
-        each for each in answer.json["findings"]["review"] + answer.json["findings"]["inform"] if "medicine" in each["rule"]
+        each
+        for each in answer.json["findings"]["review"] + answer.json["findings"]["inform"]
+        if "medicine" in each["rule"]
     ]
     assert benzodiazepines[0]["setting"] == "eligibility.medicines.benzodiazepine_hold_hours"
     assert benzodiazepines[0]["value"] == 24

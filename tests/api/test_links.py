@@ -30,9 +30,7 @@ def episode(session: Session, world: World) -> Episode:
 
 def texted_codes(session: Session) -> list[str]:
     rows = session.scalars(select(Event).where(Event.kind == EventKind.SIGN_IN_CODE_ASKED).order_by(Event.id))
-    return [
-        open_envelope(Party.PATIENT, row.kind, row.id, row.key_name, row.envelope)["data"]["code"] for row in rows
-    ]
+    return [open_envelope(Party.PATIENT, row.kind, row.id, row.key_name, row.envelope)["data"]["code"] for row in rows]
 
 
 def test_a_link_handed_over_opens_one_episode_once(api: Api, world: World, episode: Episode) -> None:

@@ -110,7 +110,7 @@ def test_a_positive_item_9_brings_the_crisis_resources_at_once(
     [
         ("phq9", {"q1": 4}, 422, "phq9.q1"),
         ("phq9", {"q1": "2"}, 422, "phq9.q1"),
-        ("phq9", {"q1": 1.0}, 422, "phq9.q1"),
+        ("phq9", {"q1": 1.5}, 422, "phq9.q1"),
         ("phq9", {"q10": 1}, 422, "phq9.q10"),
         ("cssrs", {"q1": "yes"}, 422, "cssrs.q1"),
         ("cssrs", {"q1": 1}, 422, "cssrs.q1"),

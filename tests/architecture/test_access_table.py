@@ -134,6 +134,7 @@ def test_operations_sees_no_clinical_content() -> None:
         Action.MANAGE_ACCOUNTS,
         Action.READ_OWN_ACCOUNT,
         Action.MANAGE_OWN_TOKENS,
+        Action.SIGN_OUT,
         Action.HANDLE_DEAD_LETTER,
         *(action for action in Action if action.value in {"message.read", "incoming_message.read"}),
     }

@@ -26,6 +26,7 @@ POLL_SECONDS: Final = 0.015
 # A token is renewed a little early, so that it does not run out between two calls.
 MARGIN: Final = timedelta(minutes=2)
 LINK: Final = re.compile(r"https?://\S+/l/([A-Za-z0-9_-]+)")
+ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}")
 CODE: Final = re.compile(r"\b([0-9]{6})\b")
 
 Actor = Person | Patient
@@ -99,6 +100,11 @@ class Stage:
         now = self.clock.now()
         self.narrator.heading(f"Step {number}: {title}   (day {self.clock.day}, {now:%a %d %b %H:%M})")
 
+    def meanwhile(self, title: str) -> None:
+        """Something else happens in between."""
+        now = self.clock.now()
+        self.narrator.heading(f"Meanwhile: {title}   (day {self.clock.day}, {now:%a %d %b %H:%M})")
+
     def end_step(self) -> None:
         """The step being told is done."""
         if self.record.steps:
@@ -120,7 +126,13 @@ class Stage:
         """Let somebody do something that must succeed, say so, and give the answer's body."""
         answer = self._call(actor, method, path, body, version=version, key=key)
         self._must_succeed(actor, method, path, answer)
-        self.narrator.act(self.clock.now(), actor.title, f"{method} {API}{path} → {answer.status}", doing)
+        self.narrator.act(self.clock.now(), actor.title, _shown(method, path, answer), doing)
+        return answer.body
+
+    def quietly(self, actor: Actor, method: str, path: str, body: Any = None) -> Any:
+        """Let somebody do something that must succeed, without a word; gives the answer's body."""
+        answer = self._call(actor, method, path, body)
+        self._must_succeed(actor, method, path, answer)
         return answer.body
 
     def read(self, actor: Actor, path: str, **query: Any) -> Any:
@@ -144,7 +156,7 @@ class Stage:
     ) -> Answer:
         """Let somebody try what must be refused with ``status``, naming each of ``rules``; gives the answer."""
         answer = self._call(actor, method, path, body, version=version, key=key)
-        call = f"{method} {API}{path} → {answer.status}"
+        call = _shown(method, path, answer)
         if answer.status != status:
             raise Unmet(f"{actor.title} should have been refused with {status} when {doing}: {call} {answer.sentence}")
         missing = set(rules) - set(answer.rules)
@@ -394,20 +406,11 @@ class Stage:
 
     def carrier_scans(self, tracking_code: str, status: str, says: str, **more: Any) -> None:
         """The carrier scans a parcel; EasyPost posts the event."""
-        path = f"/sandbox/trackers/{tracking_code.replace(' ', '%20')}/advance"
-        answer = self.sandbox.call("POST", path, {"status": status, **more})
+        answer = self.sandbox.call("POST", f"/sandbox/trackers/{tracking_code}/advance", {"status": status, **more})
         if answer.status != 200:
             raise Unmet(f"The carrier does not know the parcel: {answer.status}.")
         self._since = answer.at
         self.narrator.act(self.clock.now(), "The carrier", f"webhook /hooks/easypost: {status}", says)
-
-    def await_tracker(self, tracking_code: str) -> None:
-        """Wait until the tracker of a parcel is registered at EasyPost."""
-        path = f"/v2/trackers/{tracking_code}"
-        self._wait_for(lambda: self._tracker(path), "a registered tracker")
-
-    def _tracker(self, path: str) -> Any:
-        return None if self.sandbox.call("POST", f"/sandbox{path[3:]}/peek").status != 200 else True
 
     def come_to_rest(self) -> None:
         """Wait until everything that was set in motion has been carried out."""
@@ -440,6 +443,11 @@ class Stage:
     def day(self, day: int, at: str, because: str) -> None:
         """Let time pass until ``at`` on a day of the story."""
         self.pass_time(self.clock.on_day(day, at), because)
+
+
+def _shown(method: str, path: str, answer: Answer) -> str:
+    """A call and its answer, with ids cut short."""
+    return f"{method} {API}{ID.sub(lambda id_: '…' + id_.group()[-4:], path)} → {answer.status}"
 
 
 def _words(gap: timedelta) -> str:

@@ -1,0 +1,243 @@
+"""The facts behind a refill request, gathered from the whole record, and what the gate makes of them (DOMAIN 4).
+
+The rules are in ``rules.py``; what stands here only looks things up.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from services.audit.records import record
+from services.core.actors import Actor
+from services.core.errors import RuleRefused
+from services.core.findings import Finding, Severity
+from services.eligibility.decisions import eligibility_current
+from services.eligibility.reviews import without_inputs
+from services.outcomes.reports import scales_taken_on
+from services.people.access import Action
+from services.people.identifiers import valid_on
+from services.people.practitioners import dea_facts, licence_facts
+from services.people.settings import settings
+from services.people.states import EpisodeState
+from services.people.zones import read_zone
+from services.prescribing.cases import Case, visible_case
+from services.prescribing.contents import Content
+from services.prescribing.fill_rules import FillFacts, PrescriptionFacts
+from services.prescribing.fills import opened_fill, supply_of
+from services.prescribing.models import Fill, Prescription
+from services.prescribing.pdmp_checks import latest_check
+from services.prescribing.prescriptions import content_of
+from services.prescribing.states import VALID, PrescriptionState
+from services.refills.contacts import last_contact_on
+from services.refills.models import RefillAct, RefillRequest
+from services.refills.rules import RefillFacts, SessionRecord, earliest_date, evaluate
+from services.screening import risk
+from services.sessions.adverse_events import open_high_adverse_events
+from services.sessions.histories import held_dosing_sessions
+from services.sessions.ledgers import Ledger, ledger
+from services.sessions.rules import interval_days
+from services.vault.boxes import Box
+
+IN_CARE = frozenset({EpisodeState.ELIGIBLE, EpisodeState.IN_TREATMENT, EpisodeState.IN_MAINTENANCE})
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Gate:
+    """What the gate says at one moment, with all that is needed to replay it. Clinical data: ``repr`` shows nothing.
+
+    ``facts`` is None while nothing was ever handed out. ``findings`` names each unmet condition, ``earliest_on`` the
+    first day without them (None while nobody can say). ``prescription`` and ``fills`` are those that a next fill would
+    be handed out on, as ``rules.decide_supply`` reads them; ``prescription_id`` is its id.
+    """
+
+    facts: RefillFacts | None
+    findings: tuple[Finding, ...]
+    earliest_on: date | None
+    programme_version: str
+    prescription_id: UUID | None
+    prescription: PrescriptionFacts | None
+    fills: Sequence[FillFacts]
+
+    @property
+    def is_met(self) -> bool:
+        """Whether nothing stands in the way."""
+        return not self.findings
+
+    def refuse_unmet(self, sentence: str) -> None:
+        """Raise ``RuleRefused`` with every unmet condition and the earliest day, if there is one."""
+        if self.is_met:
+            return
+        when = "Nobody can say yet when it can pass."
+        findings = list(without_inputs(self.findings))
+        if self.earliest_on is not None:
+            day = self.earliest_on.isoformat()
+            when = f"It can pass on {day} at the earliest, if what is missing is done by then."
+            findings.append(Finding("refills.earliest_date", Severity.INFORM, "DOMAIN 4", when, value=day))
+        raise RuleRefused(f"{sentence} 'findings' names each condition that is not met. {when}", findings)
+
+    def seal_into(self, own: Box, row: RefillRequest | RefillAct) -> None:
+        """Keep the evaluation in ``row``, its clinical parts sealed."""
+        facts = {} if self.facts is None else json.loads(json.dumps(asdict(self.facts), default=str))
+        own.seal(row, "facts", facts)
+        own.seal(row, "inputs_hash", hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest())
+        own.seal(row, "findings", [finding.as_dict() for finding in self.findings])
+        row.programme_version = self.programme_version
+
+
+def findings_from(stored: Iterable[Mapping[str, Any]]) -> tuple[Finding, ...]:
+    """The findings that ``Gate.seal_into`` kept."""
+    return tuple(Finding(**{**each, "severity": Severity(each["severity"])}) for each in stored)
+
+
+def read_gate(session: Session, actor: Actor, episode_id: UUID) -> Gate:
+    """The gate as it stands now, without asking, for therapist and medical team; an audited read."""
+    case = visible_case(session, actor, Action.READ_REFILL, episode_id)
+    record(session, actor, "refill_gate.read", "episode", case.episode.id, episode_id=case.episode.id)
+    return evaluate_gate(session, case, prescriber_id=case.episode.prescriber_id)
+
+
+def evaluate_gate(session: Session, case: Case, *, prescriber_id: UUID | None, recount_needed: bool = True) -> Gate:
+    """Let today's rules speak over today's facts. The caller has settled who may know.
+
+    ``prescriber_id`` is whose papers count: the episode's prescriber for asking, the one who decides for approving. A
+    count from before the last dose does when ``recount_needed`` is False: then what was taken since is reckoned off.
+    """
+    programme = settings()
+    stock = ledger(session, case.episode.id)
+    supply = _supply(session, case)
+    if supply.content is None or stock.dispensed <= 0:
+        finding = _stop("nothing_handed_out", "Nothing was handed out yet; a refill follows a first supply.")
+        return Gate(None, (finding,), None, programme.version, None, None, ())
+    facts = _facts(session, case, prescriber_id, supply.content, stock)
+    findings = [*evaluate(facts, programme), *_supply_findings(supply)]
+    if recount_needed and stock.remaining_reported is None:
+        findings.append(_stop("count_missing", "Nobody has counted what is left since the last dose; count it."))
+    return Gate(
+        facts=facts,
+        findings=tuple(findings),
+        earliest_on=earliest_date(facts, programme),
+        programme_version=programme.version,
+        prescription_id=None if supply.current is None else supply.current.id,
+        prescription=supply.prescription,
+        fills=supply.fills,
+    )
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _Supply:
+    """What the patient has it from: ``content`` of what was handed out last, and the prescription still in force."""
+
+    content: Content | None
+    current: Prescription | None
+    prescription: PrescriptionFacts | None
+    fills: tuple[FillFacts, ...]
+    is_outstanding: bool
+
+
+def _supply(session: Session, case: Case) -> _Supply:
+    query = select(Fill).where(Fill.episode_id == case.episode.id).order_by(Fill.id)
+    fills = session.scalars(query).all()
+    received = [fill for fill in fills if fill.undelivered_at is None]
+    content = None
+    if received:
+        content = content_of(case.box, session.get_one(Prescription, received[-1].prescription_id))
+    in_force = (
+        select(Prescription)
+        .where(Prescription.episode_id == case.episode.id, Prescription.state.in_(sorted(VALID)))
+        .order_by(Prescription.signed_at.desc(), Prescription.id.desc())
+    )
+    current = session.scalar(in_force.limit(1))
+    if current is None or current.issued_on is None:
+        return _Supply(content, None, None, (), is_outstanding=False)
+    prescribed = content_of(case.box, current)
+    return _Supply(
+        content,
+        current,
+        PrescriptionFacts(
+            quantity_units=prescribed.quantity_units, refills=prescribed.refills, issued_on=current.issued_on
+        ),
+        tuple(
+            FillFacts(
+                quantity_units=opened_fill(session, fill).quantity,
+                filled_on=fill.filled_on,
+                is_refill=fill.is_refill,
+            )
+            for fill in fills
+            if fill.prescription_id == current.id
+        ),
+        is_outstanding=current.state == PrescriptionState.SIGNED
+        or supply_of(session, case.box, current).next_is_authorized,
+    )
+
+
+def _supply_findings(supply: _Supply) -> list[Finding]:
+    if not supply.is_outstanding:
+        return []
+    return [_stop("fill_outstanding", "What the prescriber authorized before has not been handed out yet.")]
+
+
+def _facts(session: Session, case: Case, prescriber_id: UUID | None, content: Content, stock: Ledger) -> RefillFacts:
+    episode, today = case.episode, case.today
+    remaining = stock.remaining_expected if stock.remaining_reported is None else stock.remaining_reported
+    return RefillFacts(
+        on=today,
+        maintenance=episode.state == EpisodeState.IN_MAINTENANCE,
+        eligibility_current=episode.state in IN_CARE and eligibility_current(session, episode.id, today),
+        has_therapist=episode.therapist_id is not None,
+        dispensed_units=stock.dispensed,
+        taken_units=stock.taken,
+        remaining_units=max(remaining, 0),
+        wasted_units=stock.wasted,
+        units_per_session=content.session_mg / content.strength_mg,
+        sessions=_sessions(session, case),
+        scales_on=scales_taken_on(session, episode.id, case.zone),
+        open_high_adverse_event=bool(open_high_adverse_events(session, episode.id)),
+        risk_flag=risk.blocking(session, episode.id).is_open,
+        prescriber_contact_on=last_contact_on(session, case),
+        pdmp_checked_on=_pdmp_checked_on(session, case),
+        licence_valid=prescriber_id is not None and is_licensed(session, prescriber_id, case),
+        dea_valid=prescriber_id is not None and _is_registered(session, prescriber_id, case),
+        interval_days=interval_days(content.limits, settings()),
+    )
+
+
+def _sessions(session: Session, case: Case) -> tuple[SessionRecord, ...]:
+    zone = read_zone(case.zone)
+    return tuple(
+        SessionRecord(
+            held_on=held.held_at.astimezone(zone).date(),
+            vitals_recorded=held.vitals_recorded,
+            integration_done=held.integration_done,
+        )
+        for held in held_dosing_sessions(session, case.episode.id)
+    )
+
+
+def _pdmp_checked_on(session: Session, case: Case) -> date | None:
+    """The day of the newest check, if it looked in the patient's state."""
+    check = latest_check(session, case.episode.id)
+    return check.checked_on(case.zone) if check is not None and case.state in check.states else None
+
+
+def is_licensed(session: Session, account_id: UUID, case: Case) -> bool:
+    """Whether an account may practise in the patient's state today."""
+    papers = licence_facts(session, account_id)
+    return any(paper.state == case.state and valid_on(paper, case.today) for paper in papers)
+
+
+def _is_registered(session: Session, account_id: UUID, case: Case) -> bool:
+    papers = dea_facts(session, account_id)
+    return any(paper.state == case.state and valid_on(paper, case.today) for paper in papers)
+
+
+def _stop(name: str, sentence: str) -> Finding:
+    return Finding(f"refills.{name}", Severity.STOP, "DOMAIN 4", sentence)

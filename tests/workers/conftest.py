@@ -1,0 +1,51 @@
+"""What the tests of the workers may ask for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+
+import pytest
+import time_machine
+from sqlalchemy.orm import Session, sessionmaker
+
+from services.core import database
+from services.core.config import config
+from services.vault.boxes import forget_boxes
+from tests.factories import World, make_world
+from tests.factories_messaging import DAYTIME
+
+
+@pytest.fixture
+def clock() -> Iterator[time_machine.Traveller]:
+    """Time that stands still in the middle of a working day until the test moves it."""
+    with time_machine.travel(DAYTIME, tick=False) as traveller:
+        yield traveller
+
+
+@pytest.fixture
+def world(session: Session, clock: time_machine.Traveller) -> World:
+    """A practice and everybody it works with."""
+    return make_world(session)
+
+
+@pytest.fixture
+def own_database(environment: Mapping[str, str], own_postgres_url: str) -> Iterator[sessionmaker[Session]]:
+    """This whole process works on a database of its own: commits stay, and threads may take part."""
+    before, address = dict(database.Sessions.kw), os.environ["DATABASE_URL"]
+    os.environ["DATABASE_URL"] = own_postgres_url
+    _begin_anew()
+    database.engine()
+    yield database.Sessions
+    database.engine().dispose()
+    os.environ["DATABASE_URL"] = address
+    _begin_anew()
+    database.Sessions.kw.clear()
+    database.Sessions.kw.update(before)
+
+
+def _begin_anew() -> None:
+    """Forget what belongs to one database, as a new process would."""
+    config.cache_clear()
+    database._engine = None
+    forget_boxes()

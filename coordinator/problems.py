@@ -139,12 +139,13 @@ def _flat_messages(messages: Mapping[str, Any]) -> list[dict[str, str]]:
     def walk(node: Any, path: str) -> None:
         if isinstance(node, Mapping):
             for name, child in node.items():
-                walk(child, f"{path}.{name}" if path else str(name))
+                # marshmallow's word for "this object as a whole"
+                walk(child, path if name == "_schema" else f"{path}.{name}" if path else str(name))
         elif isinstance(node, list):
             for child in node:
                 walk(child, path)
         else:
-            rows.append({"field": path, "message": str(node)})
+            rows.append({"field": path or "body", "message": str(node)})
 
     for fields in messages.values():
         walk(fields, "")

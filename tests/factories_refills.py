@@ -12,25 +12,33 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import time_machine
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from services.core import clock
 from services.core.actors import Actor, Role
 from services.core.ids import new_id
 from services.core.personal import Personal
+from services.core.vocabulary import EventKind, Party, TaskKind
+from services.messaging.models import Event, Task
+from services.messaging.outbox import Subject
+from services.messaging.tasks import open_task
 from services.outcomes import reports
 from services.outcomes.reports import ReadReport, Report, Scale
+from services.people.attempts import Refused
 from services.people.models import Account, Episode
 from services.people.states import EpisodeState
-from services.prescribing.models import Prescription
-from services.refills import requests
+from services.prescribing.models import FillAuthorization, Prescription
+from services.refills import decisions, requests
 from services.refills.requests import ReadRequest
 from services.sessions import ledgers
 from services.sessions.models import Dose, TherapySession, VitalsReading
 from services.sessions.states import SessionKind, SessionState
 from services.vault.boxes import box
+from services.vault.envelopes import open_envelope
 from tests.factories import make_account, therapist_of
 from tests.factories_prescribing import Case, check_pdmp, make_case, make_fill, make_signed
 
@@ -197,3 +205,38 @@ def ask(session: Session, supplied: Supplied, remaining: float | None = 1, **det
 def colleague(session: Session, supplied: Supplied, **details: Any) -> Account:
     """Another prescriber of the same team, with papers in California."""
     return make_account(session, Role.PRESCRIBER, organisation=supplied.case.world.medical_team, **details)
+
+
+def approve(session: Session, supplied: Supplied, request_id: UUID, **details: Any) -> ReadRequest:
+    """An approval by the world's prescriber."""
+    approved = decisions.approve(session, supplied.prescriber, request_id, **{"changed": False, **details})
+    assert not isinstance(approved, Refused)
+    return approved
+
+
+def told(session: Session, kind: EventKind) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Who hears of an event, about what, with which data."""
+    found = {}
+    for event in session.scalars(select(Event).where(Event.kind == kind)):
+        payload = open_envelope(Party(event.party), event.kind, event.id, event.key_name, event.envelope)
+        found[event.party] = (payload["subject"][0], payload["data"])
+    return found
+
+
+def authorizations(session: Session) -> list[FillAuthorization]:
+    """Every fill that was authorized."""
+    return list(session.scalars(select(FillAuthorization)))
+
+
+def open_refill_task(session: Session, request_id: UUID, owner: Actor, kind: TaskKind = TaskKind.DECIDE_REFILL) -> Task:
+    """The task that the request brought about."""
+    made = open_task(
+        session,
+        kind,
+        party=Party.MEDICAL_TEAM,
+        owner_id=owner.id,
+        subject=Subject("refill_request", request_id),
+        due_at=clock.now() + timedelta(days=1),
+    )
+    session.flush()
+    return made

@@ -13,10 +13,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
 import time_machine
+from argon2 import PasswordHasher
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -24,6 +26,7 @@ from services.core import clock
 from services.core.actors import Actor
 from services.core.personal import Personal
 from services.messaging.models import Task, Timer
+from services.prescribing.models import Prescription
 from services.sessions import afterwards, bookings, departures, dosing, emergencies, readiness, vitals
 from services.sessions.bookings import Booking, Site
 from services.sessions.departures import Departure
@@ -34,6 +37,7 @@ from services.sessions.rules import RemoteFacts
 from services.sessions.states import SessionKind, SessionState
 from services.sessions.vitals import Measured, Phase
 from services.sessions.vitals_rules import Reading
+from tests.factories import PASSWORD, World, make_world
 from tests.factories_prescribing import Case, answer, make_case, make_fill, make_shipment, make_signed, report
 
 # A Monday, 10:00 in California.
@@ -47,17 +51,34 @@ def stopped_clock(at: datetime = MORNING) -> Iterator[time_machine.Traveller]:
         yield traveller
 
 
+@lru_cache(maxsize=1)
+def _quick_hash() -> str:
+    return PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
+
+
+def make_prescribed(session: Session, *, world: World | None = None, **content: Any) -> tuple[Case, Prescription]:
+    """An approved patient with a signed prescription; the prescriber's password is quick to check."""
+    world = world or make_world(session)
+    world.prescriber.password_hash = _quick_hash()
+    case = make_case(session, world=world)
+    return case, make_signed(session, case, **content)
+
+
 def make_supplied(session: Session, *, confirmed: bool = True, **content: Any) -> Case:
     """An approved patient whose first parcel was delivered, and (``confirmed``) its receipt confirmed."""
-    case = make_case(session)
+    case, prescription = make_prescribed(session, **content)
     units = content.get("quantity_units", 4)
-    fill = make_fill(session, case, make_signed(session, case, **content), units)
-    parcel = make_shipment(session, case, fill)
+    supply(session, case, prescription, units, confirmed=confirmed)
+    return case
+
+
+def supply(session: Session, case: Case, prescription: Prescription, units: int, *, confirmed: bool = True) -> None:
+    """A fill that was handed out and delivered, and (``confirmed``) whose receipt was confirmed."""
+    parcel = make_shipment(session, case, make_fill(session, case, prescription, units))
     report(session, parcel, "delivered")
     if confirmed:
         answer(session, case, parcel, units)
     session.flush()
-    return case
 
 
 def therapist(case: Case) -> Actor:
@@ -237,4 +258,4 @@ def timers(session: Session, subject_id: UUID) -> dict[str, timedelta]:
 def tasks_about(session: Session, subject_id: UUID) -> dict[str, str]:
     """Kind and state of the tasks about something."""
     session.flush()
-    return dict(session.execute(select(Task.kind, Task.state).where(Task.subject_id == subject_id)).tuples().all())
+    return {task.kind: task.state for task in session.scalars(select(Task).where(Task.subject_id == subject_id))}

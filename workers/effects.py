@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from typing import Any, Final
 from uuid import UUID
@@ -22,11 +23,12 @@ from services.messaging import incoming, notices
 from services.messaging.due_times import due_after
 from services.messaging.keywords import Command
 from services.messaging.outbox import Subject
-from services.messaging.tasks import open_task
+from services.messaging.tasks import open_task, settled_since
 from services.people.models import Episode
 from services.people.organisations import operations_desk
 from services.prescribing import fills
 from services.routing import Call, Errand, Inform, Owner, Page, Sms, Task, Work
+from services.sessions import answers, reminders
 from services.shipping import receipts, tracking
 
 
@@ -39,6 +41,7 @@ class OpenedEvent:
     kind: EventKind
     subject: Subject
     episode_id: UUID | None
+    at: datetime
     data: Mapping[str, Any] = field(repr=False)
 
     @classmethod
@@ -52,6 +55,7 @@ class OpenedEvent:
             kind,
             Subject(subject_kind, UUID(subject_id)),
             None if episode is None else UUID(episode),
+            datetime.fromisoformat(payload["at"]),
             payload["data"],
         )
 
@@ -60,6 +64,8 @@ class OpenedEvent:
 COMMANDS: Final[Mapping[Command, incoming.CommandHandler]] = {
     Command.RECEIVED: receipts.confirm_by_sms,
     Command.NOT_RECEIVED: receipts.confirm_by_sms,
+    Command.CONFIRM: answers.confirm_by_sms,
+    Command.RESCHEDULE: answers.reschedule_by_sms,
 }
 
 WORK: Final[Mapping[Work, Callable[[Session, UUID, Programme], None]]] = {
@@ -68,6 +74,7 @@ WORK: Final[Mapping[Work, Callable[[Session, UUID, Programme], None]]] = {
     Work.READ_CARRIER_EVENT: tracking.read_carrier_event,
     Work.CHECK_SILENCE: tracking.check_silence,
     Work.END_PRESCRIPTION: fills.end_prescription,
+    Work.REMIND_OF_SESSION: reminders.remind_of_session,
 }
 
 
@@ -75,9 +82,12 @@ def carry_out(session: Session, events: Sequence[OpenedEvent], programme: Progra
     """Carry out all effects of ``events``, in order, within the caller's transaction."""
     wanted = {event.episode_id for event in events if event.episode_id is not None}
     episodes = {row.id: row for row in session.scalars(select(Episode).where(Episode.id.in_(wanted)))} if wanted else {}
+    settled = settled_since(session, {event.subject.id for event in events}) if events else {}
     for event in events:
         episode = None if event.episode_id is None else episodes.get(event.episode_id)
         for effect in routing.ROUTES[event.kind][event.party]:
+            if isinstance(effect, Task) and settled.get((event.subject.id, effect.kind), event.at) > event.at:
+                continue  # done before it was asked for
             _carry_out_one(session, event, effect, episode, programme)
         record(
             session,

@@ -8,6 +8,7 @@ leave no result, no description and no failure behind: what became of an event s
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from redis import Redis
 from rq import Queue
 from rq.serializers import JSONSerializer
 
+from services.core.ids import new_id
 from services.core.vocabulary import Party
 
 HANDLE_BAG = "workers.handlers.handle_bag"
@@ -38,10 +40,21 @@ class Envelope:
         return [str(self.id), self.kind, self.key_name, base64.b64encode(self.sealed).decode("ascii")]
 
 
-def unpacked(fields: Sequence[str]) -> Envelope:
+def unpacked(fields: Any) -> Envelope:
     """An envelope from the queue. Raises ``ValueError`` when the fields are not one."""
+    if not isinstance(fields, list) or not all(isinstance(field, str) and field.isprintable() for field in fields):
+        raise ValueError("An envelope is a list of printable texts.")
     event_id, kind, key_name, sealed = fields
     return Envelope(UUID(event_id), kind, key_name, base64.b64decode(sealed, validate=True))
+
+
+def spoilt(fields: Any) -> Envelope:
+    """What stands in a bag and is no envelope, as one that does not open, under its id if that can be read."""
+    try:
+        event_id = UUID(fields[0])
+    except (TypeError, ValueError, AttributeError, LookupError):
+        event_id = new_id()
+    return Envelope(event_id, "unreadable", "unreadable", json.dumps(fields).encode())
 
 
 def queue_of(party: Party, redis: Redis) -> Queue:

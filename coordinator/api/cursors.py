@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
-from typing import Any, TypeVar
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from marshmallow import Schema
 
 from coordinator.api.fields import Text, WholeText
-from services.core.errors import InvalidInput
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+# Microseconds from 1970 to the ends of what a cursor can point to: the years 1900 and 2200.
+EARLIEST, LATEST = (round((datetime(year, 1, 1, tzinfo=UTC) - EPOCH).total_seconds() * 1e6) for year in (1900, 2200))
 
 Item = TypeVar("Item")
 Position = tuple[datetime, UUID]
@@ -37,15 +39,13 @@ def encode(position: Position) -> str:
 
 
 def decode(cursor: str | None) -> Position | None:
-    """The position behind a cursor. Raises ``InvalidInput`` for one that this service did not make."""
+    """The position behind a cursor that fits ``PageIn``. A made-up one points somewhere, before or behind everything."""
     if cursor is None:
         return None
-    try:
-        raw = base64.urlsafe_b64decode(cursor)
-        moment = datetime.fromtimestamp(int.from_bytes(raw[:8], "big", signed=True) / 1_000_000, UTC)
-        return moment, UUID(bytes=raw[8:24])
-    except (binascii.Error, ValueError, OverflowError, OSError):
-        raise InvalidInput("This cursor was not made by this service.", field="cursor") from None
+    raw = base64.urlsafe_b64decode(cursor)
+    micros = int.from_bytes(raw[:8], "big", signed=True)
+    moment = EPOCH + timedelta(microseconds=min(max(micros, EARLIEST), LATEST))
+    return moment, UUID(bytes=raw[8:24])
 
 
 def page(items: Sequence[Item], limit: int, position: Callable[[Item], Position]) -> dict[str, Any]:

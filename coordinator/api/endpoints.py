@@ -112,7 +112,7 @@ def endpoint(
     Conventions: the view's docstring becomes the summary; POST takes an ``Idempotency-Key``; an answer with a
     ``version`` carries it as ETag; on PATCH and on steps ``If-Match`` is honoured.
     """
-    errors = {code for code in ERRORS if _may_answer(code, method, path, action, body, query)}
+    errors = {code for code in ERRORS if _may_answer(code, method, path, action, body)}
 
     def declare(view: View) -> View:
         inner = _called(view, method)
@@ -145,7 +145,7 @@ def endpoint(
                 raise UnsupportedMediaType
             with transaction() as session:
                 try:
-                    return _answer(session, inner, action, method, path_values)
+                    return _answer(session, inner, action, method, query is not None, path_values)
                 except CountedRefusal as counted:
                     refused = counted.refused
             raise refused.error
@@ -189,10 +189,13 @@ def _answer(
     inner: Callable[..., Response],
     action: Action | None,
     method: str,
+    takes_query: bool,
     path_values: Mapping[str, Any],
 ) -> Response:
     """Everything between opening and committing the request's transaction."""
     actor, principal = _enter(session, action, method)
+    if not takes_query and request.args:
+        raise InvalidInput("This address takes no query.", field=next(iter(request.args)))
     g.call = Call(session, actor, None if method == "GET" else _version(), g.get("token_id"))
 
     def answer_now() -> Response:
@@ -236,9 +239,7 @@ def _with_etag(response: Response) -> Response:
     return response
 
 
-def _may_answer(
-    code: int, method: str, path: str, action: Action | None, body: object | None, query: object | None
-) -> bool:
+def _may_answer(code: int, method: str, path: str, action: Action | None, body: object | None) -> bool:
     match code:
         case 401:
             return True
@@ -252,7 +253,5 @@ def _may_answer(
             return method != "GET"
         case 413 | 415:
             return body is not None
-        case 422:
-            return body is not None or query is not None or method != "GET"
         case _:
             return True

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from importlib import import_module
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 from coordinator.local.migrations import ROOT
 from coordinator.local.stack import Stack
+from coordinator.local.story import Story
 from services.core.errors import CoordinationError
 
 VAR = ROOT / "var"
@@ -59,12 +59,12 @@ def _demo(stack: Stack, *, once: bool) -> int:
     try:
         stack.clear()
         stack.start()
-        story = import_module("coordinator.local.story")
-        outcome: int = story.tell(stack.environment)
+        story = Story(stack.environment)
+        outcome = story.tell()
         if once or outcome != 0:
             return outcome
         _tell_addresses(stack)
-        _stay_up()
+        story.stay_up()
     finally:
         _stop_undisturbed(stack)
 

@@ -110,9 +110,12 @@ def _signed_heads(session: Session, heads_file: Path | None) -> Iterator[dict[st
     """The heads whose signature holds; None for each whose does not."""
     entries = [(row.at.isoformat(), row.heads, row.signature) for row in session.scalars(select(AuditHead))]
     if heads_file is not None and heads_file.exists():
-        for line in heads_file.read_text(encoding="ascii").splitlines():
-            entry = json.loads(line)
-            entries.append((entry["at"], entry["heads"], bytes.fromhex(entry["signature"])))
+        for line in heads_file.read_text(encoding="ascii", errors="replace").splitlines():
+            try:
+                entry = json.loads(line)
+                entries.append((entry["at"], entry["heads"], bytes.fromhex(entry["signature"])))
+            except (ValueError, TypeError, KeyError):
+                yield None
     public_key = keyring().audit_signing_key.public_key()
     for at, heads, signature in entries:
         try:

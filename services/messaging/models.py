@@ -92,6 +92,20 @@ class Task(Base):
     __mapper_args__ = {"version_id_col": version}  # noqa: RUF012 - read by SQLAlchemy
 
 
+class Settlement(Base):
+    """That a kind of task about a subject was settled, and when.
+
+    Hand-overs take a moment: what a task asks for may be done before the task exists. A task that an event from before
+    the settlement asks for is not opened any more.
+    """
+
+    __tablename__ = "settlements"
+
+    subject_id: Mapped[UUID] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(String(40), primary_key=True)
+    settled_at: Mapped[datetime]
+
+
 class Timer(Base):
     """An event that will happen at a time unless it is cancelled: a reminder, an integration falling due."""
 

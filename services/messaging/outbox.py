@@ -31,6 +31,8 @@ from services.core.vocabulary import EventKind, Party
 from services.messaging.models import DeadLetter, Event
 from services.vault import envelopes
 
+MOST_COUNTED = 32_767  # a counter that stands at the most its column holds stays there; the event goes on
+
 
 @dataclass(frozen=True, slots=True)
 class Subject:
@@ -53,12 +55,13 @@ def emit(
 
     ``data`` takes JSON values the party needs to act; they exist in the envelope and nowhere else. Gives the event ids.
     """
+    now = clock.now()
     payload = {
+        "at": now.isoformat(),
         "subject": [subject.kind, str(subject.id)],
         "episode": None if episode_id is None else str(episode_id),
         "data": data,
     }
-    now = clock.now()
     rows = [_row(party, kind, payload, now) for party in (routing.parties_of(kind) if to is None else to)]
     session.connection().execute(_INSERT, rows)
     return [row["id"] for row in rows]
@@ -104,7 +107,7 @@ def take_due(
         session.execute(
             update(Event)
             .where(Event.id.in_([row.id for row in due]))
-            .values(relays=Event.relays + 1, next_relay_at=now + acknowledge_within),
+            .values(relays=func.least(Event.relays + 1, MOST_COUNTED), next_relay_at=now + acknowledge_within),
             execution_options={"synchronize_session": False},
         )
     return due
@@ -125,17 +128,25 @@ def acknowledge(session: Session, party: Party, event_ids: Collection[UUID]) -> 
     return {event_id: bytes(digest) for event_id, digest in fresh}
 
 
-def known(session: Session, party: Party, event_ids: Collection[UUID]) -> set[UUID]:
-    """Those of ``event_ids`` that really are events of ``party``; others were forged or misrouted."""
-    return set(session.scalars(select(Event.id).where(Event.id.in_(event_ids), Event.party == party)))
+def known(session: Session, party: Party, event_ids: Collection[UUID]) -> dict[UUID, bytes]:
+    """Those of ``event_ids`` that really are events of ``party``, each with the SHA-256 of its stored envelope.
+
+    Others were forged or misrouted.
+    """
+    rows = session.execute(
+        select(Event.id, func.sha256(Event.envelope)).where(Event.id.in_(event_ids), Event.party == party)
+    )
+    return {event_id: bytes(digest) for event_id, digest in rows}
 
 
-def bury_unreadable(session: Session, event_id: UUID, party: str, kind: str, key_name: str, envelope: bytes) -> None:
+def bury_unreadable(
+    session: Session, event_id: UUID, party: str, kind: str, key_name: str, envelope: bytes, *, programme: Programme
+) -> None:
     """Bury an envelope that does not open. When it differs from the stored one, the event itself is relayed again."""
     event = session.get(Event, event_id, with_for_update=True)
     if event is not None and event.acknowledged_at is None:
         if event.envelope == envelope and event.kind == kind and event.key_name == key_name:
-            bury(session, event, "unreadable")
+            _give_up(session, event, "unreadable", programme)
             return
         event.next_relay_at = clock.now()
     bury_envelope(session, event_id, party, kind, key_name, envelope, "altered_on_the_way")
@@ -146,14 +157,26 @@ def put_back(session: Session, event_id: UUID, failure: str, programme: Programm
     event = session.get(Event, event_id, with_for_update=True)
     if event is None or event.acknowledged_at is not None:
         return
-    event.failures += 1
+    event.failures = min(event.failures + 1, MOST_COUNTED)
     event.last_failure = failure[:60]
     if event.failures >= programme.whole("relay.attempts_before_dead_letter"):
-        bury(session, event, "failed_too_often")
+        _give_up(session, event, "failed_too_often", programme)
         return
-    pause = programme.number("relay.retry_first_seconds") * 2 ** (event.failures - 1)
+    pause = programme.number("relay.retry_first_seconds") * 2 ** min(event.failures - 1, 30)
     pause = min(pause, programme.number("relay.retry_longest_seconds"))
     event.next_relay_at = clock.now() + timedelta(seconds=pause)
+
+
+def _give_up(session: Session, event: Event, reason: str, programme: Programme) -> None:
+    """Bury an event, but for the news of a dead letter: burying that would only make more of its kind, without end.
+
+    It is tried again after the longest pause, until the desk's worker can read it.
+    """
+    if event.kind == EventKind.LETTER_DIED:
+        event.last_failure = reason
+        event.next_relay_at = clock.now() + timedelta(seconds=programme.number("relay.retry_longest_seconds"))
+        return
+    bury(session, event, reason)
 
 
 def bury(session: Session, event: Event, reason: str) -> DeadLetter:

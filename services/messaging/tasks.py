@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import bindparam, select, tuple_
+from sqlalchemy import bindparam, select, text, tuple_
 from sqlalchemy.orm import Session
 
 from services.audit.records import record
@@ -16,14 +16,14 @@ from services.core.actors import Actor
 from services.core.errors import InvalidInput, NotFound, StaleVersion
 from services.core.ids import new_id
 from services.core.vocabulary import Party, Priority, TaskKind
-from services.messaging.models import OPEN_TASK, Task
+from services.messaging.models import OPEN_TASK, Settlement, Task
 from services.messaging.outbox import Subject
 from services.messaging.states import OPEN_STATES, TASK_TRANSITIONS, TaskState, TaskStep
 from services.people.access import Action, authorize
 from services.people.models import Account
 from services.vault.boxes import box
 
-PAGE_LIMIT = 100
+PAGE_LIMIT = 101  # one more than a page shows, to know whether there is a next one
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +161,14 @@ def settle_tasks(
     kinds: Collection[TaskKind],
     step: TaskStep = TaskStep.COMPLETE,
 ) -> int:
-    """End the open tasks of ``kinds`` about ``subject``: it was done, or fell away. Gives how many."""
+    """End the open tasks of ``kinds`` about ``subject``: it was done, or fell away. Gives how many.
+
+    Tasks still on their way, from events of before this moment, are not opened any more.
+    """
     session.flush()
-    open_tasks = session.scalars(_OPEN_ABOUT, {"subject": subject.id, "kinds": sorted(kinds)}).all()
+    names = [kind.value for kind in sorted(kinds)]
+    session.connection().execute(_SETTLE, {"subject": subject.id, "names": names, "now": clock.now()})
+    open_tasks = session.scalars(_OPEN_ABOUT, {"subject": subject.id, "kinds": names}).all()
     for task in open_tasks:
         task.state = TASK_TRANSITIONS.advance(TaskState(task.state), step, actor.role)
         task.ended_at = clock.now()
@@ -175,3 +180,17 @@ def settle_tasks(
 _OPEN_ABOUT = select(Task).where(
     Task.subject_id == bindparam("subject"), Task.kind.in_(bindparam("kinds", expanding=True)), OPEN_TASK
 )
+
+_SETTLE = text(
+    """
+    INSERT INTO settlements (subject_id, kind, settled_at)
+    SELECT :subject, name, :now FROM unnest(CAST(:names AS text[])) AS name
+    ON CONFLICT (subject_id, kind) DO UPDATE SET settled_at = excluded.settled_at
+    """
+)
+
+
+def settled_since(session: Session, subject_ids: Collection[UUID]) -> dict[tuple[UUID, str], datetime]:
+    """When which kinds of tasks about these subjects were last settled."""
+    rows = session.execute(select(Settlement).where(Settlement.subject_id.in_(subject_ids))).scalars()
+    return {(row.subject_id, row.kind): row.settled_at for row in rows}

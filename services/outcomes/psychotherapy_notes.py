@@ -31,7 +31,7 @@ from services.vault.boxes import Box, box
 from services.vault.models import Purpose
 
 INVISIBLE = "There is no such record, or it is not yours to see."
-PAGE_LIMIT = 100
+PAGE_LIMIT = 101  # a full page of 100, and one that tells that there is more
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -113,7 +113,7 @@ def read_versions(
     query = select(row).where(row.note_id == note.id, row.author_id == actor.id)
     if after is not None:
         query = query.where(tuple_(row.written_at, row.id) < tuple_(*after))
-    query = query.order_by(row.written_at.desc(), row.id.desc()).limit(min(limit, PAGE_LIMIT + 1))
+    query = query.order_by(row.written_at.desc(), row.id.desc()).limit(min(limit, PAGE_LIMIT))
     record(session, actor, "psychotherapy_note.read", "psychotherapy_note", note.id, episode_id=note.episode_id)
     own = _own_box(session, actor)
     return [ReadNote(version, own.open(version, "text")) for version in session.scalars(query)]
@@ -134,7 +134,7 @@ def list_notes(
     if after is not None:
         mine = mine.where(tuple_(row.created_at, row.id) < tuple_(*after))
     record(session, actor, "psychotherapy_note.list", "episode", episode_id, episode_id=episode_id)
-    return session.scalars(mine.order_by(row.created_at.desc(), row.id.desc()).limit(min(limit, PAGE_LIMIT + 1))).all()
+    return session.scalars(mine.order_by(row.created_at.desc(), row.id.desc()).limit(min(limit, PAGE_LIMIT))).all()
 
 
 def _own_note(

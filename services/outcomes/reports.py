@@ -37,7 +37,7 @@ from services.screening.scoring import Answers, OutcomeClass, Score, outcome_cla
 from services.sessions.models import TherapySession
 from services.vault.boxes import box
 
-PAGE_LIMIT = 100
+PAGE_LIMIT = 101  # a full page of 100, and one that tells that there is more
 INVISIBLE = "There is no such record, or it is not yours to see."
 
 
@@ -227,7 +227,7 @@ def list_reports(
     query = select(row).where(row.episode_id == episode.id)
     if after is not None:
         query = query.where(tuple_(row.reported_at, row.id) < tuple_(*after))
-    query = query.order_by(row.reported_at.desc(), row.id.desc()).limit(min(limit, PAGE_LIMIT + 1))
+    query = query.order_by(row.reported_at.desc(), row.id.desc()).limit(min(limit, PAGE_LIMIT))
     record(session, actor, "outcome.list", "episode", episode.id, episode_id=episode.id)
     return [opened(session, each) for each in session.scalars(query)]
 

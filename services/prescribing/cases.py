@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from uuid import UUID
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, exists, select
 from sqlalchemy.orm import Session
 
 from services.core import clock
@@ -14,10 +14,15 @@ from services.core.actors import Actor, Role
 from services.core.errors import NotFound, RuleRefused
 from services.core.findings import Finding, Severity
 from services.core.personal import Personal
+from services.core.vocabulary import TaskKind
+from services.messaging.models import OPEN_TASK, Task
 from services.people.access import Action, authorize
 from services.people.models import Account, Episode, Patient
 from services.people.postal import Address
 from services.people.zones import default_zone, read_zone
+from services.prescribing.models import Fill
+from services.screening.models import RiskFlag
+from services.screening.states import RiskState
 from services.vault.boxes import Box, box
 
 
@@ -55,6 +60,37 @@ def visible_case(session: Session, actor: Actor, action: Action, episode_id: UUI
     episode, patient = row
     authorize(actor, action, episode)
     return case_of(session, episode, patient)
+
+
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """Whether there is anything at all to ask the owners of these records about; most first drafts need none of it."""
+
+    has_risk: bool = True
+    has_fills: bool = True
+    has_request: bool = True
+
+
+# Drafting is asked for often, and each further round trip costs as much as the whole judgement of a draft: one query
+# says whether suicide-risk flags, earlier fills or requests to draft exist, before their packages are asked.
+_OPENING = _CASE.add_columns(
+    exists().where(RiskFlag.episode_id == Episode.id, RiskFlag.state == RiskState.RAISED.value),
+    exists().where(Fill.episode_id == Episode.id),
+    exists().where(Task.subject_id == Episode.id, Task.kind == TaskKind.DRAFT_PRESCRIPTION.value, OPEN_TASK),
+)
+
+
+def opened_case(session: Session, actor: Actor, action: Action, episode_id: UUID) -> tuple[Case, Questions]:
+    """The case of an episode, if ``actor`` may do ``action`` on it, and what there is to ask; one query.
+
+    Raises as ``authorize`` does.
+    """
+    row = session.execute(_OPENING, {"episode": episode_id}).one_or_none()
+    if row is None:
+        raise NotFound("There is no such record, or it is not yours to see.")
+    episode, patient, *found = row
+    authorize(actor, action, episode)
+    return case_of(session, episode, patient), Questions(*found)
 
 
 def case_of(session: Session, episode: Episode, patient: Patient | None = None) -> Case:

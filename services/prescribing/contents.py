@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -55,14 +55,17 @@ class Content:
 
     def changed(self, **changes: Any) -> Content:
         """The content with some fields changed. Raises ``InvalidInput`` for a name that no content has."""
-        for name in changes.keys() - asdict(self).keys():
+        for name in changes.keys() - set(Content.__slots__):
             raise InvalidInput("A prescription has no such field.", field=name)
         return replace(self, **changes)
 
     def as_dict(self) -> dict[str, Any]:
         """The content as plain JSON types, for sealing and signing."""
+        # Not dataclasses.asdict, which copies deeply: this runs with every draft and every look at one.
+        plain = {name: getattr(self, name) for name in Content.__slots__}
+        plain["limits"] = {name: getattr(self.limits, name) for name in PatientLimits.__slots__}
         day = self.in_person_evaluated_on
-        return {**asdict(self), "in_person_evaluated_on": None if day is None else day.isoformat()}
+        return {**plain, "in_person_evaluated_on": None if day is None else day.isoformat()}
 
     @classmethod
     def from_dict(cls, document: dict[str, Any]) -> Content:

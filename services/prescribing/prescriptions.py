@@ -24,7 +24,7 @@ from services.messaging.timers import cancel_timers
 from services.people.access import Action, visible_episode
 from services.people.models import Episode
 from services.people.settings import settings
-from services.prescribing.cases import case_of, check_named_prescriber, visible_case
+from services.prescribing.cases import Questions, case_of, check_named_prescriber, opened_case
 from services.prescribing.contents import Content
 from services.prescribing.models import Prescription
 from services.prescribing.reviews import check_open_to_prescribing, review_draft, review_ready
@@ -57,13 +57,13 @@ def draft(
     eligibility, with a suicide risk that blocks treatment, or with the findings that stop this content. What only asks
     for review waits for the prescriber's reasons.
     """
-    case = visible_case(session, actor, Action.DRAFT_PRESCRIPTION, episode_id)
+    case, questions = opened_case(session, actor, Action.DRAFT_PRESCRIPTION, episode_id)
     episode = case.episode
     named = _named(actor, episode, prescriber_id)
     check_named_prescriber(session, actor, episode, named)
-    check_open_to_prescribing(session, case)
+    check_open_to_prescribing(session, case, questions)
     content = content.checked()
-    review = review_draft(session, case, content, settings())
+    review = review_draft(session, case, content, settings(), questions)
     row = Prescription(
         id=new_id(),
         patient_id=episode.patient_id,
@@ -81,13 +81,14 @@ def draft(
     session.flush()
     record(session, actor, "prescription.draft", "prescription", row.id, episode_id=episode.id)
     _ask_for_signature(session, row)
-    _settle_drafting(session, actor, row)
+    _settle_drafting(session, actor, row, questions)
     return row
 
 
-def _settle_drafting(session: Session, actor: Actor, row: Prescription) -> None:
+def _settle_drafting(session: Session, actor: Actor, row: Prescription, questions: Questions) -> None:
     """Whoever was asked to draft, after the approval or a refill request, need not any more."""
-    settle_tasks(session, actor, Subject("episode", row.episode_id), {TaskKind.DRAFT_PRESCRIPTION})
+    if questions.has_request:
+        settle_tasks(session, actor, Subject("episode", row.episode_id), {TaskKind.DRAFT_PRESCRIPTION})
     if row.refill_request_id is None:
         return
     # The id comes from outside: it may only end tasks of this very episode.
@@ -228,8 +229,8 @@ def cancel(
     Raises ``IllegalTransition`` when it has ended, ``StaleVersion``.
     """
     row, _ = locked_prescription(session, actor, Action.CANCEL_PRESCRIPTION, prescription_id, version)
-    end(session, actor, row, PrescriptionStep.CANCEL)
     box(session, row.patient_id).seal(row, "end_reason", reason_text(reason))
+    end(session, actor, row, PrescriptionStep.CANCEL)
     session.flush()
     return row
 

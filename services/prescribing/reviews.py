@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import func, select
@@ -23,7 +23,7 @@ from services.core.programme import Programme
 from services.eligibility.decisions import eligibility_current
 from services.people.identifiers import licence_findings
 from services.people.practitioners import dea_facts, licence_facts
-from services.prescribing.cases import Case
+from services.prescribing.cases import Case, Questions
 from services.prescribing.contents import Content
 from services.prescribing.doses import History, history_of
 from services.prescribing.limits import limit_findings
@@ -34,7 +34,8 @@ from services.prescribing.signing_rules import SigningFacts, risk_findings, sign
 from services.screening import risk
 from services.vault.boxes import Box
 
-REASON_RULE = "prescribing.reason_missing"
+ASK_ALL: Final = Questions()
+REASON_RULE: Final = "prescribing.reason_missing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,12 @@ class Review:
 
     def as_dict(self) -> dict[str, Any]:
         """The review as plain JSON types, for sealing."""
-        return {**asdict(self), "findings": list(self.findings)}
+        return {
+            "findings": list(self.findings),
+            "reasons": dict(self.reasons),
+            "programme": self.programme,
+            "inputs_hash": self.inputs_hash,
+        }
 
 
 def review_of(own: Box, prescription: Prescription) -> Review:
@@ -78,17 +84,21 @@ def draft_of(content: Content, case: Case, history: History) -> Draft:
     )
 
 
-def review_draft(session: Session, case: Case, content: Content, programme: Programme) -> Review:
+def review_draft(
+    session: Session, case: Case, content: Content, programme: Programme, questions: Questions = ASK_ALL
+) -> Review:
     """The review of a new or changed draft. Raises ``RuleRefused`` when a rule stops it; reasons come later."""
-    draft = draft_of(content, case, history_of(session, case.episode.id, case.box))
+    history = history_of(session, case.episode.id, case.box) if questions.has_fills else History(is_first=True)
+    draft = draft_of(content, case, history)
     findings = _findings_of_content(draft, content, programme)
     refuse_stops(findings, "This prescription cannot be drafted as it stands.")
     return _reviewed(findings, {}, draft, programme)
 
 
-def check_open_to_prescribing(session: Session, case: Case) -> None:
+def check_open_to_prescribing(session: Session, case: Case, questions: Questions = ASK_ALL) -> None:
     """Refuse (``RuleRefused``) an episode without current eligibility, or with a suicide risk that blocks treatment."""
-    refuse_stops(_standing_findings(session, case), "Nothing may be prescribed in this episode now.")
+    findings = _standing_findings(session, case, questions)
+    refuse_stops(findings, "Nothing may be prescribed in this episode now.")
 
 
 def findings_for_signing(
@@ -197,13 +207,13 @@ def _findings_of_content(draft: Draft, content: Content, programme: Programme) -
     return findings
 
 
-def _standing_findings(session: Session, case: Case) -> list[Finding]:
+def _standing_findings(session: Session, case: Case, questions: Questions = ASK_ALL) -> list[Finding]:
     """Eligibility and suicide risk, as they stand now."""
     findings = []
     if not eligibility_current(session, case.episode.id, case.today):
         sentence = "The episode has no current approval by a prescriber."
         findings.append(Finding("prescribing.eligibility_not_current", Severity.STOP, "DOMAIN 3", sentence))
-    if risk.blocking(session, case.episode.id).blocks_treatment:
+    if questions.has_risk and risk.blocking(session, case.episode.id).blocks_treatment:
         today = case.today
         facts = SigningFacts(signed_on=today, issued_on=today, patient_state="", session_mg=0, risk_blocked=True)
         findings.extend(risk_findings(facts))
@@ -213,7 +223,8 @@ def _standing_findings(session: Session, case: Case) -> list[Finding]:
 def _reviewed(
     findings: Sequence[Finding], reasons: Mapping[str, Mapping[str, str]], draft: Draft, programme: Programme
 ) -> Review:
-    inputs = json.dumps(asdict(draft), sort_keys=True, default=str).encode()
+    facts = {name: getattr(draft, name) for name in Draft.__slots__}
+    inputs = json.dumps(facts, sort_keys=True, default=str).encode()
     return Review(
         findings=[finding.as_dict() for finding in findings],
         reasons=dict(reasons),

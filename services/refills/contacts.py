@@ -24,7 +24,7 @@ from services.prescribing.cases import Case
 from services.refills.models import PrescriberContact
 from services.vault.boxes import box
 
-PAGE_LIMIT = 100
+PAGE_LIMIT = 101  # a full page of 100, and one that tells that there is more
 
 
 class Manner(StrEnum):
@@ -85,7 +85,7 @@ def list_contacts(
     query = select(row).where(row.episode_id == episode.id)
     if after is not None:
         query = query.where(tuple_(row.held_at, row.id) < tuple_(*after))
-    query = query.order_by(row.held_at.desc(), row.id.desc()).limit(min(limit, PAGE_LIMIT + 1))
+    query = query.order_by(row.held_at.desc(), row.id.desc()).limit(min(limit, PAGE_LIMIT))
     record(session, actor, "prescriber_contact.list", "episode", episode.id, episode_id=episode.id)
     return [_opened(session, each) for each in session.scalars(query)]
 

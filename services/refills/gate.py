@@ -84,9 +84,16 @@ class Gate:
             findings.append(Finding("refills.earliest_date", Severity.INFORM, "DOMAIN 4", when, value=day))
         raise RuleRefused(f"{sentence} 'findings' names each condition that is not met. {when}", findings)
 
+    def facts_as_dict(self) -> dict[str, Any] | None:
+        """The facts as plain JSON types, for storing sealed and for answering the API."""
+        if self.facts is None:
+            return None
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self.facts), default=str))
+        return plain
+
     def seal_into(self, own: Box, row: RefillRequest | RefillAct) -> None:
         """Keep the evaluation in ``row``, its clinical parts sealed."""
-        facts = {} if self.facts is None else json.loads(json.dumps(asdict(self.facts), default=str))
+        facts = self.facts_as_dict()
         own.seal(row, "facts", facts)
         own.seal(row, "inputs_hash", hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest())
         own.seal(row, "findings", [finding.as_dict() for finding in self.findings])

@@ -29,7 +29,7 @@ from services.refills.states import OPEN_STATES, REFILL_TRANSITIONS, RefillState
 from services.sessions.ledgers import record_count
 from services.vault.boxes import box
 
-PAGE_LIMIT = 100
+PAGE_LIMIT = 101  # a full page of 100, and one that tells that there is more
 INVISIBLE = "There is no such record, or it is not yours to see."
 
 
@@ -152,7 +152,7 @@ def list_requests(
     if after is not None:
         query = query.where(tuple_(row.requested_at, row.id) < tuple_(*after))
     newest_first = query.order_by(row.requested_at.desc(), row.id.desc())
-    return session.scalars(newest_first.limit(min(limit, PAGE_LIMIT + 1))).all()
+    return session.scalars(newest_first.limit(min(limit, PAGE_LIMIT))).all()
 
 
 def held_request(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, LargeBinary, SmallInteger, String, text
+from sqlalchemy import ForeignKey, Index, LargeBinary, SmallInteger, String, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -52,8 +52,8 @@ class Shipment(Base):
     public_url: Mapped[bytes | None] = sealed_column(owner="patient_id")
     last_scan_at: Mapped[datetime | None]
     estimated_at: Mapped[datetime | None]
-    seen: Mapped[list[str]] = mapped_column(ARRAY(String(20)), default=list)
-    told: Mapped[list[str]] = mapped_column(ARRAY(String(40)), default=list)
+    seen: Mapped[list[str]] = mapped_column(ARRAY(Text), default=list)
+    told: Mapped[list[str]] = mapped_column(ARRAY(Text), default=list)
     signed: Mapped[bool] = mapped_column(default=False)
     damage_reported: Mapped[bool] = mapped_column(default=False)
     contradicted: Mapped[bool] = mapped_column(default=False)

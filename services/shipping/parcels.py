@@ -25,6 +25,8 @@ from services.shipping.rules import ParcelChange, ParcelFacts
 from services.shipping.states import SHIPMENT_TRANSITIONS, ReceiptState, ShipmentStep
 from services.shipping.statuses import Stage
 
+# A label waits for its first scan in more than one stage; the pharmacy is asked about it once.
+_ONCE_EVER: Final = frozenset({EventKind.SHIPMENT_UNSCANNED})
 _RECEIPT_TIMERS: Final = frozenset({EventKind.RECEIPT_UNCONFIRMED, EventKind.RECEIPT_CALL_DUE})
 
 
@@ -76,7 +78,7 @@ def follow(
 
 def tell_once(session: Session, shipment: Shipment, kind: EventKind, programme: Programme, cause: str = "") -> None:
     """Send an event on, unless this parcel's ``kind`` went out before in this stage (or for this ``cause``)."""
-    key = f"{kind}:{cause or shipment.state}"
+    key = f"{kind}:{cause or ('ever' if kind in _ONCE_EVER else shipment.state)}"
     if key in shipment.told:
         return
     shipment.told = [*shipment.told, key]

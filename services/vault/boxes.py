@@ -10,12 +10,15 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from services.core import clock
@@ -35,16 +38,35 @@ CACHE_OWNERS = 4096
 class SealedRow(Protocol):
     """Any table row with an id and sealed columns."""
 
-    __tablename__: str
-    id: Any
+    @property
+    def __tablename__(self) -> str: ...
+    @property
+    def id(self) -> Any:
+        """What tells the rows of its table apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    """The unwrapped data keys of an owner; ``active`` names the one that seals."""
+
+    active: UUID
+    ciphers: Mapping[UUID, AESGCM]
 
 
 class Box:
-    """The data keys of one owner for one purpose, unwrapped and ready."""
+    """The data keys of one owner for one purpose, unwrapped and ready; of use as long as its session is."""
 
-    def __init__(self, active: UUID, keys: dict[UUID, AESGCM]) -> None:
-        self.active = active
+    __slots__ = ("_keys", "_owner", "_session")
+
+    def __init__(self, session: Session, owner: tuple[UUID, Purpose], keys: _Keys) -> None:
+        self._session = session
+        self._owner = owner
         self._keys = keys
+
+    @property
+    def active(self) -> UUID:
+        """The id of the data key that seals."""
+        return self._keys.active
 
     def seal(self, row: SealedRow, column: str, value: Any) -> None:
         """Encrypt ``value`` (any JSON value, or one wrapped as ``Personal``) into ``row.column``; None clears it."""
@@ -59,19 +81,29 @@ class Box:
     def seal_bytes(self, row: SealedRow, column: str, plain: bytes) -> bytes:
         """The sealed form of ``plain`` for that place."""
         nonce = os.urandom(NONCE_BYTES)
-        sealed = self._keys[self.active].encrypt(nonce, plain, _binding(row, column, self.active))
-        return VERSION + self.active.bytes + nonce + sealed
+        active = self._keys.active
+        sealed = self._keys.ciphers[active].encrypt(nonce, plain, _binding(row, column, active))
+        return VERSION + active.bytes + nonce + sealed
 
     def open_bytes(self, row: SealedRow, column: str, stored: bytes) -> bytes:
         """The plain bytes of a stored value, once its tag is checked. Raises ``UnreadableSeal``."""
         key_id = sealing_key_of(stored)
-        key = self._keys.get(key_id)
+        key = self._keys.ciphers.get(key_id) or self._fresh_key(key_id)
         if key is None:
             raise UnreadableSeal("A sealed value names a data key that its owner does not have.")
         try:
             return key.decrypt(stored[17:29], bytes(stored[29:]), _binding(row, column, key_id))
         except InvalidTag:
             raise UnreadableSeal(f"A sealed value in {row.__tablename__}.{column} was altered or moved.") from None
+
+    def _fresh_key(self, key_id: UUID) -> AESGCM | None:
+        """A data key that came to be after this box was remembered: the value was sealed anew by a key rotation."""
+        _cache.pop(self._owner, None)
+        keys = _load(self._session, self._owner)
+        if keys is None:
+            return None
+        self._keys = keys
+        return keys.ciphers.get(key_id)
 
 
 def sealing_key_of(stored: bytes) -> UUID:
@@ -113,40 +145,54 @@ def unwrap(row: DataKey) -> bytes:
         raise UnreadableSeal("A wrapped data key was altered or moved.") from None
 
 
-_cache: dict[tuple[UUID, Purpose], tuple[float, Box]] = {}
+_cache: dict[tuple[UUID, Purpose], tuple[float, _Keys]] = {}
 
 
 def box(session: Session, owner_id: UUID, purpose: Purpose = Purpose.RECORD) -> Box:
     """The box of an owner; its first data key is created when there is none yet.
 
-    Boxes are remembered for a minute. That is safe across rotation: an older key still opens everything, and what it
-    seals meanwhile is found by re-encryption through the key id in front of each value.
+    Data keys are remembered for a minute. That is safe across rotation: a value sealed by a newer key makes its box
+    look again, and what the older key seals meanwhile is found through the key id in front of each value, because
+    re-encryption begins only after that minute.
     """
-    cached = _cache.get((owner_id, purpose))
-    if cached is not None and time.monotonic() - cached[0] < CACHE_SECONDS:
-        return cached[1]
-    rows = session.scalars(
-        select(DataKey).where(DataKey.owner_id == owner_id, DataKey.purpose == purpose).order_by(DataKey.created_at)
-    ).all()
-    if not rows:
+    owner = (owner_id, purpose)
+    remembered = _cache.get(owner)
+    if remembered is not None and time.monotonic() - remembered[0] < CACHE_SECONDS:
+        return Box(session, owner, remembered[1])
+    keys = _load(session, owner)
+    if keys is None:
         # Not remembered: the transaction that creates the key may still roll back.
-        return _new_box(session, owner_id, purpose)
-    opened = Box(rows[-1].id, {row.id: AESGCM(unwrap(row)) for row in rows})
-    if len(_cache) >= CACHE_OWNERS:
-        _cache.clear()
-    if not any(row in session.new for row in rows) and not session.info.get("fresh_data_keys"):
-        _cache[owner_id, purpose] = (time.monotonic(), opened)
-    return opened
+        row = _store_data_key(session, owner_id, purpose, None)
+        keys = _Keys(row.id, {row.id: AESGCM(unwrap(row))})
+    elif not session.info.get("fresh_data_keys"):
+        if len(_cache) >= CACHE_OWNERS:
+            _cache.clear()
+        _cache[owner] = (time.monotonic(), keys)
+    return Box(session, owner, keys)
 
 
-def _new_box(session: Session, owner_id: UUID, purpose: Purpose) -> Box:
-    row = add_data_key(session, owner_id, purpose)
-    return Box(row.id, {row.id: AESGCM(unwrap(row))})
+def _load(session: Session, owner: tuple[UUID, Purpose]) -> _Keys | None:
+    """The stored data keys of an owner, the newest active; None when there is none."""
+    owner_id, purpose = owner
+    with session.no_autoflush:  # a box is asked for while its row is still being filled in
+        rows = session.scalars(
+            select(DataKey)
+            .where(DataKey.owner_id == owner_id, DataKey.purpose == purpose)
+            .order_by(DataKey.created_at, DataKey.id)
+        ).all()
+    return _Keys(rows[-1].id, {row.id: AESGCM(unwrap(row)) for row in rows}) if rows else None
 
 
 def add_data_key(session: Session, owner_id: UUID, purpose: Purpose) -> DataKey:
     """Give an owner a fresh data key, which seals from now on; also how re-encryption begins."""
-    key_id = new_id()
+    known = select(func.max(DataKey.created_at)).where(DataKey.owner_id == owner_id, DataKey.purpose == purpose)
+    latest = session.scalar(known)
+    # The newest key seals. It has to be the newest even where the clock was set back since the one before it.
+    return _store_data_key(session, owner_id, purpose, None if latest is None else latest + timedelta(microseconds=1))
+
+
+def _store_data_key(session: Session, owner_id: UUID, purpose: Purpose, earliest: datetime | None) -> DataKey:
+    key_id, now = new_id(), clock.now()
     wrapping_key, wrapped = wrap(key_id, owner_id, purpose, AESGCM.generate_key(256))
     row = DataKey(
         id=key_id,
@@ -154,7 +200,7 @@ def add_data_key(session: Session, owner_id: UUID, purpose: Purpose) -> DataKey:
         purpose=purpose,
         wrapping_key=wrapping_key,
         wrapped=wrapped,
-        created_at=clock.now(),
+        created_at=now if earliest is None else max(now, earliest),
     )
     session.add(row)
     session.flush()

@@ -7,15 +7,18 @@
     parties.json               every party's public sealing keys                               all
     party-<party>.json         one party's private sealing keys                                that party's worker
 
-In every file ``active`` names the key to encrypt with; the others only decrypt. Keys are base64.
+In every file ``active`` names the key to encrypt with; the others only decrypt. Keys are base64, oldest first. A key
+behind the active one was prepared: it can decrypt already, and the next rotation makes it active.
 """
 
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,7 +29,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.hpke import MLKEM768X25519PrivateKey, MLKEM768X25519PublicKey
 
 from services.core.config import config
-from services.core.errors import InvalidConfiguration
+from services.core.errors import InvalidConfiguration, Unavailable
 from services.core.ids import new_id
 from services.core.vocabulary import Party
 
@@ -65,19 +68,24 @@ class Keyring:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._files: dict[str, tuple[int, Any]] = {}
+        self._files: dict[str, tuple[tuple[int, int, int], Any]] = {}
 
     def _read(self, name: str, parse: Callable[[Any], Parsed]) -> Parsed:
         """What ``parse`` makes of a key file, remembered until the file changes."""
         path = self.directory / name
         try:
-            changed = path.stat().st_mtime_ns
+            stat = path.stat()
+            # Not the time alone: two changes within one tick of the file system's clock would look like one.
+            seen = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
             known = self._files.get(name)
-            if known is None or known[0] != changed:
-                known = (changed, parse(json.loads(path.read_bytes())))
+            if known is None or known[0] != seen:
+                known = (seen, parse(json.loads(path.read_bytes())))
                 self._files[name] = known
         except OSError as error:
             raise InvalidConfiguration(f"The keyring lacks {name}, which this process needs.") from error
+        except (ValueError, KeyError, TypeError, AttributeError):
+            # Not chained: what such an error says may hold part of a key.
+            raise InvalidConfiguration(f"The keyring's {name} is no key file.") from None
         parsed: Parsed = known[1]
         return parsed
 
@@ -170,8 +178,8 @@ def generate(directory: Path, *, for_laptop: bool = True) -> None:
     ``for_laptop`` leaves a mark by which production refuses the keys. Raises ``InvalidConfiguration`` when the
     directory already holds keys: overwriting a key loses every record sealed with it.
     """
-    if (directory / "vault.json").exists():
-        raise InvalidConfiguration("This directory already holds a keyring; keys are never overwritten.")
+    if any(directory.glob("*.json")):
+        raise InvalidConfiguration("This directory already holds key files; keys are never overwritten.")
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     public: dict[str, Any] = {}
     for party in Party:
@@ -187,29 +195,71 @@ def generate(directory: Path, *, for_laptop: bool = True) -> None:
         (directory / GENERATED_MARK).write_text("Keys made for a laptop. Production refuses them.\n", encoding="ascii")
 
 
-def add_key(path: Path, *place: str) -> str:
-    """Add a fresh active key to the key set at ``place`` inside a key file; the older ones only decrypt from now on."""
+@contextmanager
+def changing(directory: Path) -> Iterator[None]:
+    """Change the keyring in ``directory`` alone: of two at once, one would write over the other's new keys.
+
+    Raises ``InvalidConfiguration`` unless it is complete, ``Unavailable`` while another process changes it.
+    """
+    needed = ("vault.json", "psychotherapy_notes.json", "parties.json", *(f"party-{party}.json" for party in Party))
+    missing = [name for name in needed if not (directory / name).exists()]
+    if missing:
+        raise InvalidConfiguration(
+            f"The keyring in {directory} lacks {', '.join(missing)}. Keys are changed where all of them are."
+        )
+    handle = os.open((directory / "vault.json").resolve().parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Unavailable("Another process is changing this keyring right now.") from None
+        yield
+    finally:
+        os.close(handle)
+
+
+def renew_key(path: Path, *place: str, activate: bool = True) -> str:
+    """Give the key set at ``place`` inside a key file a new active key; the older ones only decrypt from now on.
+
+    A prepared key is taken if there is one. ``activate=False`` only prepares one. Gives the new key's name.
+    """
     document = json.loads(path.read_bytes())
     key_set = document
-    for name in place:
-        key_set = key_set[name]
-    fresh = new_key_set()
-    key_set["keys"] |= fresh["keys"]
-    key_set["active"] = fresh["active"]
+    for step in place:
+        key_set = key_set[step]
+    if not _is_prepared(key_set):
+        key_set["keys"] |= new_key_set()["keys"]
+    name = _newest(key_set)
+    if activate:
+        key_set["active"] = name
     write_key_file(path, document)
-    return str(fresh["active"])
+    return name
 
 
-def add_party_keys(directory: Path, party: Party) -> str:
-    """Give a party a fresh key pair; envelopes sealed to the older one still open."""
-    private, public = new_party_keys()
-    for path, name, addition in ((f"party-{party}.json", None, private), ("parties.json", party.value, public)):
-        document = json.loads((directory / path).read_bytes())
-        key_set = document if name is None else document[name]
-        key_set["keys"] |= addition["keys"]
-        key_set["active"] = addition["active"]
-        write_key_file(directory / path, document)  # the private half first: nobody seals to a key that cannot open
-    return str(private["active"])
+def renew_party_keys(directory: Path, party: Party, *, activate: bool = True) -> str:
+    """Give a party a new key pair, as ``renew_key`` does; envelopes sealed to the older ones still open."""
+    private_path, public_path = directory / f"party-{party}.json", directory / "parties.json"
+    private, parties = json.loads(private_path.read_bytes()), json.loads(public_path.read_bytes())
+    public = parties[party.value]
+    # Only a pair whose halves are both there was prepared; a crash may have left one without the other.
+    if not _is_prepared(public) or _newest(public) not in private["keys"]:
+        fresh_private, fresh_public = new_party_keys()
+        private["keys"] |= fresh_private["keys"]
+        public["keys"] |= fresh_public["keys"]
+    name = _newest(public)
+    if activate:
+        private["active"] = public["active"] = name
+    write_key_file(private_path, private)  # first: nobody seals to a key that cannot open
+    write_key_file(public_path, parties)
+    return name
+
+
+def _newest(key_set: Mapping[str, Any]) -> str:
+    return str(list(key_set["keys"])[-1])
+
+
+def _is_prepared(key_set: Mapping[str, Any]) -> bool:
+    return _newest(key_set) != str(key_set["active"])
 
 
 def new_key_set() -> dict[str, Any]:
@@ -231,14 +281,32 @@ def new_party_keys() -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def write_key_file(path: Path, document: Mapping[str, Any]) -> None:
-    """Replace a key file as a whole, readable by its owner only, so that a crash never leaves half a file."""
+    """Replace a key file as a whole, so that a crash never leaves half a file; on disk for good when this returns.
+
+    A new file is readable by its owner only; one that exists keeps its owner and mode. A link stays one: what it
+    points to is replaced.
+    """
+    path = path.resolve()
     draft = path.with_suffix(".new")
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    draft.unlink(missing_ok=True)
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "w", encoding="ascii") as stream:
         json.dump(document, stream, indent=1)
+        with suppress(FileNotFoundError):
+            before = path.stat()
+            os.fchmod(handle, before.st_mode & 0o777)
+            # Otherwise root, rotating keys, would take them away from the user that the service runs as.
+            if (before.st_uid, before.st_gid) != (os.geteuid(), os.getegid()):
+                os.fchown(handle, before.st_uid, before.st_gid)
         stream.flush()
-        os.fsync(stream.fileno())
+        os.fsync(handle)
     draft.replace(path)
+    # What is sealed with a new key outlives a power failure; so must the key, which without this may not.
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
 
 
 def _encode(raw: bytes) -> str:

@@ -58,6 +58,7 @@ def test_too_much_and_an_unapproved_refill_are_409_with_the_rule(
     hand_out(pharmacist, row)
     assert hand_out(pharmacist, row, is_refill=True) == (409, "prescribing.refill_not_authorized")
     assert hand_out(pharmacist, row) == (409, "illegal_transition")
+    session.expire_all()
     fills.authorize_next_fill(session, case.prescriber, row.id, new_id())
     session.commit()
     seen = pharmacist.get(f"/prescriptions/{row.id}").get_json()

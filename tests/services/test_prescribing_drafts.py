@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
+from typing import Any
 
 import pytest
 import time_machine
-from sqlalchemy import Engine, event, text
+from sqlalchemy import event, text
 from sqlalchemy.orm import Session
 
 from services.audit.models import AuditRecord
 from services.core import clock
 from services.core.actors import Role
+from services.core.database import transaction
 from services.core.errors import IllegalTransition, NotAllowed, NotFound, RuleRefused, StaleVersion
 from services.core.ids import new_id
 from services.core.personal import Personal
@@ -321,20 +323,22 @@ def test_the_audit_trail_holds_no_word_of_the_content(session: Session, case: Ca
     assert not any("Marked" in detail for detail in details)
 
 
-def test_drafting_takes_few_queries(session: Session, case: Case, database: Engine) -> None:
+def test_drafting_takes_few_queries(session: Session, case: Case) -> None:
     make_draft(session, case)
     session.commit()
-    session.expunge_all()
     statements: list[str] = []
 
-    def count(*arguments: object) -> None:
-        statements.append(str(arguments[2]))
+    def count(*arguments: Any) -> None:
+        if "SAVEPOINT" not in arguments[2]:
+            statements.append(" ".join(arguments[2].split())[:60])
 
-    event.listen(session.connection(), "before_cursor_execute", count)
-    prescriptions.draft(session, case.prescriber, case.episode.id, content())
-    in_use_case = len(statements)
-    session.commit()
-    event.remove(session.connection(), "before_cursor_execute", count)
-    own = [statement for statement in statements if "SAVEPOINT" not in statement]
-    assert in_use_case <= 8, statements
-    assert len(own) <= 11, statements
+    with transaction() as warm:
+        box(warm, case.episode.patient_id)
+    connection = session.connection()
+    event.listen(connection, "before_cursor_execute", count)
+    with transaction() as own:
+        prescriptions.draft(own, case.prescriber, case.episode.id, content())
+        in_use_case = len(statements)
+    event.remove(connection, "before_cursor_execute", count)
+    # The case with all there is to ask, the approval, the row, the event; then the audit chain, its record, its end.
+    assert (in_use_case, len(statements)) == (4, 7), "\n".join(statements)

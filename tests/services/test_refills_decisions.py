@@ -4,39 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
 import pytest
 import time_machine
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from services.core import clock
 from services.core.actors import Actor, Role
 from services.core.errors import IllegalTransition, NotAllowed, NotFound, RuleRefused, StaleVersion
 from services.core.personal import Personal
-from services.core.vocabulary import EventKind, Party, TaskKind
-from services.messaging.models import Event, Task
-from services.messaging.outbox import Subject
-from services.messaging.tasks import open_task
+from services.core.vocabulary import EventKind, TaskKind
 from services.people.attempts import Refused
-from services.prescribing import prescriptions
-from services.prescribing.models import Fill, FillAuthorization
-from services.prescribing.states import PrescriptionState
 from services.refills import decisions, requests
 from services.refills.models import RefillAct, RefillRequest
-from services.refills.requests import ReadRequest
-from services.refills.rules import Supply
 from services.refills.states import RefillState, RefillStep
 from services.sessions import adverse_events, ledgers
 from services.sessions.adverse_events import Report
 from services.sessions.rules import Grade
 from services.vault.boxes import box
-from services.vault.envelopes import open_envelope
 from tests.factories import audited, make_account, make_actor
-from tests.factories_prescribing import content, make_fill
-from tests.factories_refills import ASKED_AT, Supplied, ask, colleague, held_with, make_supplied
+from tests.factories_refills import (
+    ASKED_AT,
+    Supplied,
+    approve,
+    ask,
+    authorizations,
+    colleague,
+    held_with,
+    make_supplied,
+    open_refill_task,
+    told,
+)
 
 REASON = Personal("Canary-reason: she felt unsteady for days.")
 
@@ -50,112 +49,6 @@ def supplied(session: Session) -> Iterator[Supplied]:
 @pytest.fixture
 def request_id(session: Session, supplied: Supplied) -> UUID:
     return ask(session, supplied).request.id
-
-
-def approve(session: Session, supplied: Supplied, request_id: UUID, **details: Any) -> ReadRequest:
-    approved = decisions.approve(session, supplied.prescriber, request_id, **{"changed": False, **details})
-    assert not isinstance(approved, Refused)
-    return approved
-
-
-def told(session: Session, kind: EventKind) -> dict[str, tuple[str, dict[str, Any]]]:
-    """Who hears of an event, about what, with which data."""
-    found = {}
-    for event in session.scalars(select(Event).where(Event.kind == kind)):
-        payload = open_envelope(Party(event.party), event.kind, event.id, event.key_name, event.envelope)
-        found[event.party] = (payload["subject"][0], payload["data"])
-    return found
-
-
-def authorizations(session: Session) -> list[FillAuthorization]:
-    return list(session.scalars(select(FillAuthorization)))
-
-
-def task(session: Session, request_id: UUID, owner: Actor, kind: TaskKind = TaskKind.DECIDE_REFILL) -> Task:
-    """The task that the request brought about."""
-    made = open_task(
-        session,
-        kind,
-        party=Party.MEDICAL_TEAM,
-        owner_id=owner.id,
-        subject=Subject("refill_request", request_id),
-        due_at=clock.now() + timedelta(days=1),
-    )
-    session.flush()
-    return made
-
-
-def test_an_approval_authorizes_the_next_fill_where_the_law_allows_it(
-    session: Session, supplied: Supplied, request_id: UUID
-) -> None:
-    read = approve(session, supplied, request_id, reason=Personal("Doing well."))
-    row = read.request
-    assert (row.state, row.supply, row.decided_by) == (RefillState.APPROVED, Supply.NEXT_FILL, supplied.prescriber.id)
-    assert row.prescription_id == supplied.prescription.id
-    [authorization] = authorizations(session)
-    assert (authorization.refill_request_id, authorization.prescription_id) == (request_id, supplied.prescription.id)
-    make_fill(session, supplied.case, supplied.prescription, is_refill=True)
-
-
-def test_the_pharmacy_hears_of_the_prescription_the_others_of_the_request(
-    session: Session, supplied: Supplied, request_id: UUID
-) -> None:
-    approve(session, supplied, request_id)
-    assert {party: subject for party, (subject, _) in told(session, EventKind.REFILL_FILL_APPROVED).items()} == {
-        "pharmacy": "prescription",
-        "therapist": "refill_request",
-        "patient": "refill_request",
-    }
-    assert told(session, EventKind.REFILL_APPROVED) == {}
-
-
-def test_without_a_refill_left_an_approval_asks_for_a_new_prescription(session: Session) -> None:
-    with make_supplied(session, refills=0) as supplied:
-        read = approve(session, supplied, ask(session, supplied).request.id)
-        assert read.request.supply == Supply.NEW_PRESCRIPTION
-        assert authorizations(session) == []
-        assert set(told(session, EventKind.REFILL_APPROVED)) == {"medical_team", "therapist", "patient"}
-        assert told(session, EventKind.REFILL_FILL_APPROVED) == {}
-
-
-def test_a_change_of_dose_needs_a_new_prescription(session: Session, supplied: Supplied, request_id: UUID) -> None:
-    assert approve(session, supplied, request_id, changed=True).request.supply == Supply.NEW_PRESCRIPTION
-    assert authorizations(session) == []
-
-
-def test_a_prescription_that_was_cancelled_is_replaced(session: Session, supplied: Supplied, request_id: UUID) -> None:
-    prescriptions.cancel(session, supplied.prescriber, supplied.prescription.id, Personal("Another strength."))
-    read = approve(session, supplied, request_id)
-    assert (read.request.supply, read.request.prescription_id) == (Supply.NEW_PRESCRIPTION, None)
-
-
-def test_the_rest_of_a_fill_needs_no_authorization(session: Session) -> None:
-    with make_supplied(session) as supplied:
-        approve(session, supplied, ask(session, supplied).request.id)
-        make_fill(session, supplied.case, supplied.prescription, 1, is_refill=True)
-        held_with(session, supplied.episode, supplied.prescription, 100, clock.now() - timedelta(hours=1))
-        supplied.sessions[1].state = "closed"
-        read = approve(session, supplied, ask(session, supplied, 1).request.id)
-        assert (read.request.supply, len(authorizations(session))) == (Supply.NEXT_FILL, 1)
-        make_fill(session, supplied.case, supplied.prescription, 3)
-        with pytest.raises(RuleRefused):
-            make_fill(session, supplied.case, supplied.prescription, 1, is_refill=True)
-
-
-def test_drafting_the_new_prescription_settles_what_asked_for_it(session: Session) -> None:
-    with make_supplied(session, refills=0) as supplied:
-        request_id = ask(session, supplied).request.id
-        approve(session, supplied, request_id)
-        asked = task(session, request_id, supplied.prescriber, TaskKind.DRAFT_PRESCRIPTION)
-        asked.episode_id = supplied.episode.id
-        prescriptions.draft(
-            session,
-            supplied.prescriber,
-            supplied.episode.id,
-            content(first_session_dose_mg=None),
-            refill_request_id=request_id,
-        )
-        assert asked.state == "completed"
 
 
 def test_an_approval_keeps_the_facts_of_its_own_moment(session: Session, supplied: Supplied, request_id: UUID) -> None:
@@ -369,7 +262,7 @@ def test_a_blank_reason_is_none(session: Session, supplied: Supplied, request_id
 def test_what_was_asked_for_is_settled(
     session: Session, supplied: Supplied, request_id: UUID, act: str, after: str
 ) -> None:
-    asked = task(session, request_id, supplied.prescriber)
+    asked = open_refill_task(session, request_id, supplied.prescriber)
     DECISIONS[act](session, supplied.prescriber, request_id)
     assert asked.state == after
 
@@ -377,65 +270,13 @@ def test_what_was_asked_for_is_settled(
 def test_forwarding_takes_the_task_away_and_answering_settles_the_question(
     session: Session, supplied: Supplied, request_id: UUID
 ) -> None:
-    asked = task(session, request_id, supplied.prescriber)
+    asked = open_refill_task(session, request_id, supplied.prescriber)
     decisions.forward(session, supplied.prescriber, request_id, colleague(session, supplied).id, REASON)
     assert asked.state == "cancelled"
     decisions.ask(session, supplied.prescriber, request_id, REASON)
-    question = task(session, request_id, supplied.therapist, TaskKind.ANSWER_REFILL)
+    question = open_refill_task(session, request_id, supplied.therapist, TaskKind.ANSWER_REFILL)
     requests.answer_request(session, supplied.therapist, request_id, Personal("None."))
     assert question.state == "completed"
-
-
-# Nothing is handed out, and so nothing can be shipped, without an approval.
-
-
-def refuse_refill(session: Session, supplied: Supplied) -> str:
-    with pytest.raises(RuleRefused) as refusal:
-        make_fill(session, supplied.case, supplied.prescription, is_refill=True)
-    assert len(session.scalars(select(Fill)).all()) == 1
-    assert refusal.value.rule is not None
-    return refusal.value.rule
-
-
-def test_an_undecided_request_never_lets_anything_out(session: Session, supplied: Supplied, request_id: UUID) -> None:
-    assert refuse_refill(session, supplied) == "prescribing.refill_not_authorized"
-    decisions.ask(session, supplied.prescriber, request_id, REASON)
-    assert refuse_refill(session, supplied) == "prescribing.refill_not_authorized"
-
-
-def test_a_declined_request_never_lets_anything_out(session: Session, supplied: Supplied, request_id: UUID) -> None:
-    decisions.decline(session, supplied.prescriber, request_id, REASON)
-    assert refuse_refill(session, supplied) == "prescribing.refill_not_authorized"
-
-
-def test_an_approval_for_a_new_prescription_lets_nothing_out_on_the_old_one(
-    session: Session, supplied: Supplied, request_id: UUID
-) -> None:
-    approve(session, supplied, request_id, changed=True)
-    assert refuse_refill(session, supplied) == "prescribing.refill_not_authorized"
-
-
-def test_one_approval_lets_one_refill_out(session: Session, supplied: Supplied, request_id: UUID) -> None:
-    approve(session, supplied, request_id)
-    make_fill(session, supplied.case, supplied.prescription, is_refill=True)
-    with pytest.raises(RuleRefused) as refusal:
-        make_fill(session, supplied.case, supplied.prescription, is_refill=True)
-    assert refusal.value.rule == "prescribing.refill_not_authorized"
-
-
-def test_a_prescription_altered_after_signing_is_refused_and_the_request_stays_open(
-    session: Session, supplied: Supplied, request_id: UUID
-) -> None:
-    changed = prescriptions.content_of(box(session, supplied.episode.patient_id), supplied.prescription).as_dict()
-    own = box(session, supplied.episode.patient_id)
-    own.seal(supplied.prescription, "content", {**changed, "dose_mg": 190})
-    session.flush()
-    refused = decisions.approve(session, supplied.prescriber, request_id, changed=False)
-    assert isinstance(refused, Refused)
-    assert supplied.prescription.state == PrescriptionState.CANCELLED
-    assert session.get_one(RefillRequest, request_id).state == RefillState.REQUESTED
-    assert (authorizations(session), told(session, EventKind.REFILL_FILL_APPROVED)) == ([], {})
-    assert approve(session, supplied, request_id).request.supply == Supply.NEW_PRESCRIPTION
 
 
 def test_every_act_is_audited(session: Session, supplied: Supplied, request_id: UUID) -> None:

@@ -1,4 +1,4 @@
-"""The walk over both transition tables: what the table has can be done, everything else is refused, by the use cases."""
+"""The walk over both transition tables, by the use cases: what a table has can be done, all else is refused."""
 
 from __future__ import annotations
 

@@ -102,11 +102,13 @@ def test_the_same_news_under_another_id_tells_nobody_again(session: Session, row
 
 
 def test_a_stage_that_comes_back_is_told_once(session: Session, row: Shipment) -> None:
-    for hour, detail in enumerate(["held", "arrived_at_facility", "weather_delay", "departed_facility"]):
-        report(session, row, "in_transit", detail=detail, at=MONDAY + timedelta(hours=hour))
-    assert row.state == "in_transit"
-    assert len(emitted(session, EventKind.SHIPMENT_DELAYED)) == 2
-    assert len(emitted(session, EventKind.SHIPMENT_IN_TRANSIT)) == 2
+    news = [("in_transit", "held"), ("in_transit", "arrived_at_facility"), ("out_for_delivery", None)] * 2
+    for hour, (status, detail) in enumerate(news):
+        report(session, row, status, detail=detail, at=MONDAY + timedelta(hours=hour))
+        session.expire_all()
+    assert row.state == "out_for_delivery"
+    for kind in (EventKind.SHIPMENT_DELAYED, EventKind.SHIPMENT_IN_TRANSIT, EventKind.SHIPMENT_OUT_FOR_DELIVERY):
+        assert parties(session, kind) == ["patient", "therapist"]
 
 
 def test_events_out_of_order_end_where_the_newest_scan_says(session: Session, row: Shipment) -> None:
@@ -249,6 +251,9 @@ def test_a_label_without_a_scan_is_the_pharmacys_after_two_business_days(
     watch(session, row, moment, 2)
     assert parties(session, EventKind.SHIPMENT_UNSCANNED) == [Party.PHARMACY]
     assert row.state == "registered"
+    report(session, row, "pre_transit")
+    watch(session, row, moment, 5)
+    assert (row.state, len(emitted(session, EventKind.SHIPMENT_UNSCANNED))) == ("pre_transit", 1)
 
 
 def test_three_business_days_of_silence_are_a_delay_and_seven_days_a_loss(

@@ -313,7 +313,7 @@ def test_no_scan_for_seven_days_is_a_loss(stage: Stage, today: int, lost: bool) 
         assert quiet(found.after, at(30)) is None
 
 
-@pytest.mark.parametrize("stage", [*TERMINAL, Stage.AVAILABLE_FOR_PICKUP])
+@pytest.mark.parametrize("stage", sorted([*TERMINAL, Stage.AVAILABLE_FOR_PICKUP]))
 def test_a_parcel_that_ended_or_waits_is_not_silent(stage: Stage) -> None:
     assert quiet(ParcelFacts(stage=stage, last_scan_at=at(2)), at(30)) is None
 

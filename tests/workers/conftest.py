@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 
 import pytest
@@ -10,10 +9,9 @@ import time_machine
 from sqlalchemy.orm import Session, sessionmaker
 
 from services.core import database
-from services.core.config import config
-from services.vault.boxes import forget_boxes
 from tests.factories import World, make_world
 from tests.factories_messaging import DAYTIME
+from tests.workers.bags import working_on
 
 
 @pytest.fixture
@@ -32,20 +30,5 @@ def world(session: Session, clock: time_machine.Traveller) -> World:
 @pytest.fixture
 def own_database(environment: Mapping[str, str], own_postgres_url: str) -> Iterator[sessionmaker[Session]]:
     """This whole process works on a database of its own: commits stay, and threads may take part."""
-    before, address = dict(database.Sessions.kw), os.environ["DATABASE_URL"]
-    os.environ["DATABASE_URL"] = own_postgres_url
-    _begin_anew()
-    database.engine()
-    yield database.Sessions
-    database.engine().dispose()
-    os.environ["DATABASE_URL"] = address
-    _begin_anew()
-    database.Sessions.kw.clear()
-    database.Sessions.kw.update(before)
-
-
-def _begin_anew() -> None:
-    """Forget what belongs to one database, as a new process would."""
-    config.cache_clear()
-    database._engine = None
-    forget_boxes()
+    with working_on(own_postgres_url):
+        yield database.Sessions

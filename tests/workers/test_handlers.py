@@ -12,16 +12,16 @@ from uuid import UUID
 
 import pytest
 import time_machine
-from sqlalchemy import create_engine, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from services.audit.models import AuditRecord
 from services.core import clock as service_clock
-from services.core.database import Sessions
 from services.core.ids import new_id
 from services.core.vocabulary import EventKind, Party, TaskKind
-from services.messaging.models import DeadLetter, Event, Task
+from services.messaging.models import DeadLetter, Event, Task, WebhookDelivery
 from tests.factories import World, make_world
+from tests.factories_messaging import keep_text
 from tests.workers.bags import (
     UNCLEAR,
     bag_of,
@@ -33,10 +33,12 @@ from tests.workers.bags import (
     tasks_of,
     told_of,
     waiting,
+    working_on,
 )
 from workers.handlers import handle_bag, run_errands
 
 DESK = Party.OPERATIONS
+NOBODY = "postgresql+psycopg://nobody@127.0.0.1:1/nothing"  # where no server listens
 
 
 def test_a_bag_is_handled_and_acknowledged(session: Session, world: World) -> None:
@@ -134,7 +136,7 @@ def test_what_is_no_envelope_at_all_is_buried_and_harms_nothing(session: Session
     bag.insert(1, entry)
     handle_bag(DESK, bag)
     assert [len(tasks_of(session, event)) for event in events] == [1, 1]
-    assert [letter.reason for letter in letters(session)] == ["altered_on_the_way"]
+    assert [letter.reason for letter in letters(session)] == ["no_such_event"]
 
 
 def test_an_altered_copy_of_an_event_that_was_handled_is_buried(session: Session, world: World) -> None:
@@ -187,30 +189,39 @@ def test_an_event_that_cannot_be_carried_out_does_not_harm_its_bag(session: Sess
     assert letters(session) == []
 
 
+def test_a_record_that_an_effect_cannot_open_is_a_failure_and_no_unreadable_envelope(
+    session: Session, world: World
+) -> None:
+    delivery_id = keep_text(session, "HELP")
+    session.get_one(WebhookDelivery, delivery_id).raw = os.urandom(60)
+    session.commit()
+    (event,) = waiting(session, Party.PATIENT)
+    handle_bag(Party.PATIENT, bag_of([event]))
+    assert letters(session) == []
+    assert (event.failures, event.last_failure) == (1, "UnreadableSeal")
+
+
 def test_the_effects_of_an_event_that_fails_are_undone_as_a_whole(session: Session, world: World) -> None:
     # The task comes first in this route; the page then finds no owner.
     failed = emit_for(session, EventKind.RISK_PAGED, Party.THERAPIST, None)
     handle_bag(Party.THERAPIST, bag_of([failed]))
-    assert (failed.failures, count(session, Task)) == (1, 0)
+    assert (count(session, Task), failed.failures) == (0, 1)
     written = session.scalars(select(func.count()).where(AuditRecord.action == "event.handle")).one()
     assert written == 0
 
 
-def test_a_bag_that_comes_while_postgresql_is_away_waits_for_the_relay(session: Session, world: World) -> None:
-    events = emit_unclear(session, 3)
-    bag, bound = bag_of(events), dict(Sessions.kw)
-    nobody = create_engine("postgresql+psycopg://nobody@127.0.0.1:1/nothing", connect_args={"connect_timeout": 2})
-    try:
-        Sessions.configure(bind=nobody.execution_options(), join_transaction_mode="conditional_savepoint")
+def test_a_bag_that_comes_while_postgresql_is_away_waits_for_the_relay(own_database: sessionmaker[Session]) -> None:
+    with own_database.begin() as session:
+        make_world(session)
+    with own_database() as session:
+        bag = bag_of(emit_unclear(session, 3))
+    with working_on(NOBODY):
         handle_bag(DESK, bag)
         run_errands(Party.PATIENT)
-    finally:
-        Sessions.kw.clear()
-        Sessions.kw.update(bound)
-    session.expire_all()
-    assert [(event.failures, event.acknowledged_at) for event in events] == [(0, None)] * 3
-    handle_bag(DESK, bag)
-    assert len(tasks_of(session, *events)) == 3
+    with own_database() as session:
+        assert [event.failures for event in waiting(session, DESK)] == [0] * 3
+        handle_bag(DESK, bag)
+        assert count(session, Task) == 3
 
 
 def test_the_news_of_a_dead_letter_never_dies_and_never_breeds(

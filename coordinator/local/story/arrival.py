@@ -5,62 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from coordinator.local.story.cast import PASSWORD, Patient, Person, found
-from coordinator.local.story.scripts import STATE, PatientScript
-from coordinator.local.story.stage import Stage, Unmet
+from coordinator.local.story.cast import Patient
+from coordinator.local.story.records import Unmet
+from coordinator.local.story.scripts import PatientScript
+from coordinator.local.story.stage import Stage
 
-PAPERS_VALID = timedelta(days=3 * 365)
 SMS_WORDING = "You may text me on my mobile number about my forms, visits and packages."
-
-
-def assemble(stage: Stage, environment: dict[str, str]) -> None:
-    """Organisations and accounts. After the first account everything goes through the API."""
-    cast, desk = stage.cast, stage.cast.operator
-    found(cast, environment)
-    for person in cast.staff:
-        if person is not desk:
-            _open_account(stage, person)
-    _record_papers(stage)
-    stage.narrator.fact(
-        f"{desk.full_name} has opened {len(cast.staff) - 1} accounts, each with a second factor, and put papers on record."
-    )
-
-
-def _open_account(stage: Stage, person: Person) -> None:
-    workplaces = {"therapist": "practice", "pharmacist": "pharmacy"}
-    body = {
-        "role": person.role,
-        "organisation_id": stage.cast.organisations[workplaces.get(person.role, "medical_team")],
-        "email": person.email,
-        "full_name": person.full_name,
-        "phone": person.phone,
-        "on_call": person.on_call,
-        "password": PASSWORD,
-    }
-    created = stage.quietly(stage.cast.operator, "POST", "/accounts", body)
-    person.id = created["id"]
-    person.enrol(created["enrolment"])
-
-
-def _record_papers(stage: Stage) -> None:
-    cast, desk = stage.cast, stage.cast.operator
-    stage.quietly(desk, "POST", f"/accounts/{cast.therapist.id}/kap-training", {"trained_on": "2024-05-17"})
-    for person, npi, number, state in (
-        (cast.prescriber, "1234567893", "FP1234563", STATE),
-        (cast.colleague, "1993999998", "MO1111119", "NM"),
-    ):
-        stage.quietly(desk, "POST", f"/accounts/{person.id}/npi", {"npi": npi})
-        add_state_papers(stage, person, state, number)
-
-
-def add_state_papers(stage: Stage, person: Person, state: str, dea_number: str) -> None:
-    """A licence and a DEA registration of a prescriber in one state."""
-    desk, account = stage.cast.operator, f"/accounts/{person.id}"
-    expires_on = (stage.clock.now().date() + PAPERS_VALID).isoformat()
-    licence = {"state": state, "number": f"{state}-{person.phone[-4:]}", "expires_on": expires_on}
-    registration = {"state": state, "number": dea_number, "expires_on": expires_on}
-    stage.quietly(desk, "POST", f"{account}/licences", licence)
-    stage.quietly(desk, "POST", f"{account}/dea-registrations", registration)
 
 
 # ---- Step 1 ---------------------------------------------------------------------------------------------------------
@@ -72,9 +22,13 @@ def refer(stage: Stage) -> None:
     therapist, script = stage.cast.therapist, stage.script
     body = _referral(stage, script.dana, agreed=True)
     referred = stage.act(
-        therapist, "POST", "/referrals", body, key="referral-of-dana",
+        therapist,
+        "POST",
+        "/referrals",
+        body,
+        key="referral-of-dana",
         doing=f"refers {script.dana.full_name} ({script.dana.diagnosis}), who agreed to be texted",
-    )  # fmt: skip
+    )
     _remember(stage.dana, referred)
     if referred["link"] is not None:
         raise Unmet("The link of a client who is texted must not be shown to anybody else.")
@@ -88,23 +42,34 @@ def refer(stage: Stage) -> None:
     stage.narrator.fact("Same idempotency key, same answer: there is one referral.")
     other = {**body, "diagnosis": "anxiety"}
     stage.refuse(
-        therapist, "POST", "/referrals", other, status=422, key="referral-of-dana",
+        therapist,
+        "POST",
+        "/referrals",
+        other,
+        status=422,
+        key="referral-of-dana",
         doing="sends another request under that key",
-    )  # fmt: skip
+    )
     _refer_lee(stage)
     referred = stage.act(
-        therapist, "POST", "/referrals", _referral(stage, script.robin, agreed=True),
+        therapist,
+        "POST",
+        "/referrals",
+        _referral(stage, script.robin, agreed=True),
         doing=f"refers {script.robin.full_name} ({script.robin.diagnosis}), who agreed to be texted",
-    )  # fmt: skip
+    )
     _remember(stage.robin, referred)
     stage.kept["robin_link"] = stage.await_text(stage.robin, "your forms are ready")
 
 
 def _refer_lee(stage: Stage) -> None:
     referred = stage.act(
-        stage.cast.therapist, "POST", "/referrals", _referral(stage, stage.script.lee, agreed=False),
+        stage.cast.therapist,
+        "POST",
+        "/referrals",
+        _referral(stage, stage.script.lee, agreed=False),
         doing=f"refers {stage.script.lee.full_name}, who does not want texts",
-    )  # fmt: skip
+    )
     _remember(stage.lee, referred)
     stage.kept["lee_link"] = referred["link"]
     if referred["link"] is None:
@@ -136,26 +101,28 @@ def screen(stage: Stage) -> None:
     """The patients come in by their links, agree, and answer the screening."""
     stage.begin_step(2, "Consent and screening")
     dana = stage.dana
-    stage.exchange_link(dana, stage.kept["dana_link"])
+    stage.exchange_link(dana, stage.kept["dana_link"], twice=True)
     agree(stage, dana, sms=True)
     relief = {"history": history(stage, psychosis_in_first_degree_relative="present")}
     stage.act(
-        dana, "PATCH", f"/screenings/{dana.screening_id}", relief,
+        dana,
+        "PATCH",
+        f"/screenings/{dana.screening_id}",
+        relief,
         doing="answers the medical history: a parent had a psychotic disorder",
-    )  # fmt: skip
-    stage.refuse(
-        dana, "POST", f"/screenings/{dana.screening_id}/complete", {}, doing="hands in a screening with gaps"
     )
+    stage.refuse(dana, "POST", f"/screenings/{dana.screening_id}/complete", {}, doing="hands in a screening with gaps")
     shown = stage.act(
-        dana, "PATCH", f"/screenings/{dana.screening_id}", answers(stage, sleep_medicine=True),
+        dana,
+        "PATCH",
+        f"/screenings/{dana.screening_id}",
+        answers(stage, sleep_medicine=True),
         doing="answers medicines, PHQ-9, GAD-7, C-SSRS screener, blood pressure",
-    )  # fmt: skip
+    )
     if shown["missing"] or shown["crisis_resources"]:
         raise Unmet(f"Dana's screening should be whole and without a crisis: {shown['missing']}.")
     stage.act(dana, "POST", f"/screenings/{dana.screening_id}/complete", {}, doing="hands the screening in")
-    stage.kept["dana_review"] = stage.await_task(
-        stage.cast.prescriber, "review_eligibility", about=dana.screening_id
-    )
+    stage.kept["dana_review"] = stage.await_task(stage.cast.prescriber, "review_eligibility", about=dana.screening_id)
     stage.await_notice(stage.cast.therapist, "screening.completed", about=dana.screening_id)
     _screen_robin(stage)
     _screen_lee(stage)
@@ -214,9 +181,12 @@ def _screen_lee(stage: Stage) -> None:
     risk = {"q1": True, "q2": False, "q6_ever": True, "q6_past_3_months": True}
     form = {"history": history(stage), **answers(stage, cssrs=risk)}
     shown = stage.act(
-        lee, "PATCH", f"/screenings/{lee.screening_id}", form,
+        lee,
+        "PATCH",
+        f"/screenings/{lee.screening_id}",
+        form,
         doing="answers the screening; the C-SSRS says: an attempt in the last three months",
-    )  # fmt: skip
+    )
     reached = [resource["number"] for resource in shown["crisis_resources"]]
     if not {"988", "741741", "911"} <= set(reached):
         raise Unmet("Whoever is at risk must be shown 988, 741741 and 911 at once.")
@@ -239,9 +209,7 @@ def find(stage: Stage) -> None:
     )
     for severity in ("stop", "review", "inform"):
         for finding in review["findings"][severity]:
-            stage.narrator.fact(
-                f"{severity.upper():<6} {finding['sentence']} [{finding['rule']}, {finding['source']}]"
-            )
+            stage.narrator.fact(f"{severity.upper():<6} {finding['sentence']} [{finding['rule']}, {finding['source']}]")
     if review["findings"]["stop"] or len(review["findings"]["review"]) < 2:
         raise Unmet("Dana's screening should give no stop and two findings for review.")
     stage.kept["dana_findings"] = [finding["rule"] for finding in review["findings"]["review"]]
@@ -250,9 +218,13 @@ def find(stage: Stage) -> None:
         raise Unmet("The therapist must see the outcome, not the medical history behind it.")
     stage.narrator.fact("The therapist sees that it is under review, not the medical history behind it.")
     stage.refuse(
-        cast.pharmacist, "GET", f"/episodes/{dana.episode_id}/eligibility", status=403,
-        doing="asks for the findings too", rules=["access.eligibility.read"],
-    )  # fmt: skip
+        cast.pharmacist,
+        "GET",
+        f"/episodes/{dana.episode_id}/eligibility",
+        status=403,
+        doing="asks for the findings too",
+        rules=["access.eligibility.read"],
+    )
     _work_on_lee_risk(stage)
 
 
@@ -273,13 +245,15 @@ def decide(stage: Stage) -> None:
     stage.wait(timedelta(hours=2), "the prescriber comes to it")
     path = f"/episodes/{dana.episode_id}/eligibility/decision"
     stage.refuse(
-        cast.colleague, "POST", path, {"decision": "approve"},
-        doing=f"licensed in New Mexico only, approves {dana.name}", rules=["people.licence_not_in_patient_state"],
-    )  # fmt: skip
-    rules = stage.kept["dana_findings"]
-    stage.refuse(
-        cast.prescriber, "POST", path, {"decision": "approve"}, doing="approves without reasons", rules=rules
+        cast.colleague,
+        "POST",
+        path,
+        {"decision": "approve"},
+        doing=f"licensed in New Mexico only, approves {dana.name}",
+        rules=["people.licence_not_in_patient_state"],
     )
+    rules = stage.kept["dana_findings"]
+    stage.refuse(cast.prescriber, "POST", path, {"decision": "approve"}, doing="approves without reasons", rules=rules)
     reason = stage.script.say("approval_reason", "Discussed by video; risk is acceptable with the safeguards agreed.")
     body = {"decision": "approve", "reasons": [{"rule": rule, "reason": reason} for rule in rules]}
     decided = stage.act(
@@ -298,13 +272,21 @@ def _decline_lee(stage: Stage) -> None:
     cast, lee = stage.cast, stage.lee
     path = f"/episodes/{lee.episode_id}/eligibility/decision"
     stage.refuse(
-        cast.prescriber, "POST", path, {"decision": "approve"}, doing="approves Lee against a STOP",
+        cast.prescriber,
+        "POST",
+        path,
+        {"decision": "approve"},
+        doing="approves Lee against a STOP",
         rules=["eligibility.suicide_risk_open"],
-    )  # fmt: skip
+    )
     stage.refuse(
-        cast.prescriber, "POST", path, {"decision": "decline"}, doing="declines without a reason",
+        cast.prescriber,
+        "POST",
+        path,
+        {"decision": "decline"},
+        doing="declines without a reason",
         rules=["eligibility.reason_needed"],
-    )  # fmt: skip
+    )
     reason = stage.script.say("decline_reason", "The present risk comes first; please refer again once it has settled.")
     stage.act(
         cast.prescriber, "POST", path, {"decision": "decline", "reason": reason}, doing="declines Lee, with the reason"
@@ -320,7 +302,11 @@ def _ask_robin(stage: Stage) -> None:
     path = f"/episodes/{robin.episode_id}/eligibility/decision"
     question = stage.script.say("ask_reason", "Please send the name of your cardiologist and the last report.")
     stage.act(
-        cast.prescriber, "POST", path, {"decision": "ask", "reason": question}, doing="asks Robin for more before deciding"
+        cast.prescriber,
+        "POST",
+        path,
+        {"decision": "ask", "reason": question},
+        doing="asks Robin for more before deciding",
     )
     stage.await_notice(cast.therapist, "information.requested")
     stage.await_no_text(robin, "more_information", states={"held"}, why="one text a day at most")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,13 +9,11 @@ from typing import Any, Final
 
 import pyotp
 
-from coordinator.local.migrations import ROOT
 from coordinator.local.story.scripts import STATE, ZONE, Script
 from services.core import clock
-from services.core.errors import Unavailable
-from services.people.second_factors import STEP_SECONDS, step_of
+from services.people.second_factors import step_of
 
-PASSWORD: Final = "saguaro lantern teapot"
+PASSWORD: Final = "saguaro lantern teapot"  # noqa: S105 - made up, and shown to whoever runs the demo
 
 _IN_TUCSON: Final = {"city": "Tucson", "state": STATE, "zone": ZONE}
 PRACTICE_ADDRESS: Final = {
@@ -72,7 +67,7 @@ class Person:
     full_name: str
     role: str
     email: str
-    phone: str
+    mobile: str
     on_call: bool = False
     id: str = ""
     organisation_id: str = ""
@@ -83,14 +78,18 @@ class Person:
     last_code: str = field(default="", repr=False)
 
     @property
+    def name(self) -> str:
+        """How texts name them."""
+        return self.title
+
+    @property
     def title(self) -> str:
         """How the story names them."""
         return f"{self.full_name} ({self.role.replace('_', ' ')})"
 
     def enrol(self, address: str) -> None:
         """Keep what the authenticator reads from its ``otpauth://`` address."""
-        parsed = pyotp.parse_uri(address)
-        self.secret = parsed.secret
+        self.secret = pyotp.parse_uri(address).secret
 
     @property
     def has_fresh_code(self) -> bool:
@@ -143,11 +142,11 @@ class Cast:
 def cast_of(script: Script) -> Cast:
     """The people, before they have accounts."""
 
-    def person(full_name: str, role: str, phone: str, *, on_call: bool = False) -> Person:
+    def person(full_name: str, role: str, digits: str, *, on_call: bool = False) -> Person:
         first, last = full_name.lower().split()
         local = script.say(f"{first}.email", f"{first}.{last}")
         name = script.say(f"{first}.full_name", full_name)
-        return Person(name, role, f"{local}@example.org", f"+1{phone}", on_call)
+        return Person(name, role, f"{local}@example.org", f"+1{digits}", on_call)
 
     return Cast(
         therapist=person("Thea Terrell", "therapist", "5205550111"),
@@ -157,46 +156,3 @@ def cast_of(script: Script) -> Cast:
         pharmacist=person("Farah Marsh", "pharmacist", "5205550115"),
         operator=person("Odell Overton", "operations", "5205550116", on_call=True),
     )
-
-
-def found(cast: Cast, environment: Mapping[str, str]) -> None:
-    """Create the organisations and the operator's account, in a process of their own; raises ``Unavailable``."""
-    operator = cast.operator
-    plan = {
-        "organisations": ORGANISATIONS,
-        "operator": {
-            "email": operator.email,
-            "full_name": operator.full_name,
-            "phone": operator.phone,
-            "password": PASSWORD,
-        },
-    }
-    done = subprocess.run(
-        [sys.executable, "-m", "coordinator.local.story.founding"],
-        cwd=ROOT,
-        env=dict(environment),
-        input=json.dumps(plan),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        failure = Unavailable("The organisations of the story could not be created; is the database a fresh one?")
-        failure.add_note(done.stderr)
-        raise failure
-    made = json.loads(done.stdout)
-    cast.organisations = made["organisations"]
-    operator.id = made["operator"]["id"]
-    operator.enrol(made["operator"]["enrolment"])
-
-
-WORKPLACES: Final = {
-    "therapist": "practice",
-    "prescriber": "medical_team",
-    "medical_staff": "medical_team",
-    "pharmacist": "pharmacy",
-    "operations": "operations",
-}
-
-
-__all__ = ["PASSWORD", "PRACTICE_ADDRESS", "STEP_SECONDS", "Cast", "Patient", "Person", "cast_of", "found"]

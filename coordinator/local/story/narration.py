@@ -1,4 +1,4 @@
-"""What the story looks like on a terminal: headings, who did what, texts, tasks, refusals; colors only for a terminal."""
+"""What the story looks like: headings, who did what, texts, tasks, refusals; in colors on a terminal."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import TextIO
 
 WIDTH = 118
-MARGIN = " " * 11
+MARGIN = " " * 15
 BOLD, DIM, RED, GREEN, YELLOW, BLUE, MAGENTA, CYAN = "1", "2", "31", "32", "33", "34", "35", "36"
 
 
@@ -30,9 +29,9 @@ class Narrator:
         self._line()
         self._line(self._paint(f"── {text} " + "─" * max(3, WIDTH - len(text) - 4), BOLD, CYAN))
 
-    def act(self, at: datetime, who: str, call: str, doing: str) -> None:
+    def act(self, at: str, who: str, call: str, doing: str) -> None:
         """Somebody did something."""
-        self._entry(f"{at:%H:%M}", "▸", f"{who}  {doing}", BOLD)
+        self._entry(at, "▸", f"{who}  {doing}", BOLD)
         self._line(MARGIN + "  " + self._paint(call, DIM))
 
     def fact(self, text: str) -> None:
@@ -80,7 +79,7 @@ class Narrator:
 
     def _entry(self, left: str, sign: str, text: str, *codes: str) -> None:
         lines = textwrap.wrap(text, WIDTH - len(MARGIN) - 2, break_long_words=False, break_on_hyphens=False) or [""]
-        self._line(f"  {left:<5}    {self._paint(f'{sign} {lines[0]}', *codes)}")
+        self._line(f"  {left:<12} {self._paint(f'{sign} {lines[0]}', *codes)}")
         for line in lines[1:]:
             self._line(f"{MARGIN}  {self._paint(line, *codes)}")
 

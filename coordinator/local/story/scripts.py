@@ -71,17 +71,32 @@ class Script:
     def __init__(self, mark: Mark = unmarked) -> None:
         self._mark = mark
         self.dana = self._patient(
-            "dana", "Dana Whitfield", "1984-03-19", "418 Saguaro Lane", "5205550142", "depression",
+            "dana",
+            "Dana Whitfield",
+            "1984-03-19",
+            "418 Saguaro Lane",
+            "5205550142",
+            "depression",
             "Two antidepressants and a year of weekly therapy brought little relief.",
-        )  # fmt: skip
+        )
         self.lee = self._patient(
-            "lee", "Lee Marchetti", "1991-11-02", "77 Ocotillo Court", "5205550163", "trauma",
+            "lee",
+            "Lee Marchetti",
+            "1991-11-02",
+            "77 Ocotillo Court",
+            "5205550163",
+            "trauma",
             "Nightmares and avoidance after an accident; prefers not to be texted.",
-        )  # fmt: skip
+        )
         self.robin = self._patient(
-            "robin", "Robin Castellan", "1979-07-28", "2209 Palo Verde Drive", "5205550187", "anxiety",
+            "robin",
+            "Robin Castellan",
+            "1979-07-28",
+            "2209 Palo Verde Drive",
+            "5205550187",
+            "anxiety",
             "Panic attacks several times a week in spite of treatment.",
-        )  # fmt: skip
+        )
 
     def say(self, field: str, text: str) -> str:
         """A free text of the story."""

@@ -1,127 +1,17 @@
-"""Steps 5 to 8: the prescription, the pharmacy, the parcels, the receipt."""
+"""Steps 6 to 8: the pharmacy, the parcels, the receipt."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
 
-from coordinator.local.story.cast import PASSWORD, PRACTICE_ADDRESS
-from coordinator.local.story.scripts import STATE
-from coordinator.local.story.stage import Stage, Unmet
+from coordinator.local.story.cast import PRACTICE_ADDRESS
+from coordinator.local.story.prescription import QUANTITY
+from coordinator.local.story.records import Unmet
+from coordinator.local.story.stage import Stage
 
-STRENGTH_MG, DOSE_MG, FIRST_DOSE_MG = 100, 200, 100
-QUANTITY, PART = 4, 3
+PART = 3
 CARRIER = "FedEx"
-
-# ---- Step 5 ---------------------------------------------------------------------------------------------------------
-
-
-def prescribe(stage: Stage) -> None:
-    """Staff drafts; the named prescriber marks ready and signs with two factors."""
-    stage.begin_step(5, "The prescription is drafted, reviewed and signed")
-    cast, dana = stage.cast, stage.dana
-    stage.day(2, "10:01", "a day has passed since the last texts")
-    stage.await_text(dana, "there is news for you")
-    stage.await_text(stage.robin, "we need more information")
-    prescription = _draft(stage)
-    path = f"/prescriptions/{prescription['id']}"
-    stage.refuse(
-        cast.assistant, "POST", f"{path}/ready", {}, status=403, doing="marks it ready in the prescriber's place"
-    )
-    ready = stage.act(cast.prescriber, "POST", f"{path}/ready", {"reasons": []}, doing="has read it and marks it ready")
-    changed = stage.act(
-        cast.assistant, "PATCH", path, {"directions": _directions(stage, "with an empty stomach")},
-        version=ready["version"], doing="changes the directions afterwards",
-    )  # fmt: skip
-    if changed["state"] != "drafted":
-        raise Unmet("A change must make it a draft again.")
-    stage.narrator.fact("It is a draft again: what changed must be read again before it is signed.")
-    stage.act(cast.prescriber, "POST", f"{path}/ready", {"reasons": []}, doing="reads it again and marks it ready")
-    _check_pdmp(stage, path)
-    _sign(stage, prescription["id"])
-    stage.kept["prescription"] = prescription["id"]
-
-
-def _draft(stage: Stage) -> Any:
-    cast, dana = stage.cast, stage.dana
-    body = {
-        "episode_id": dana.episode_id,
-        "drug": "ketamine",
-        "strength_mg": STRENGTH_MG,
-        "form": "lozenge",
-        "quantity_units": QUANTITY,
-        "sessions_supply": 2,
-        "dose_mg": DOSE_MG,
-        "first_session_dose_mg": FIRST_DOSE_MG,
-        "directions": _directions(stage, "as instructed"),
-        "refills": 1,
-        "limits": {"systolic_below": 142, "diastolic_below": 92},
-        "weight_kg": 73.8125,
-        "in_person_evaluated_on": stage.clock.first_day.isoformat(),
-    }
-    stage.refuse(
-        cast.assistant, "POST", "/prescriptions", {**body, "refills": 6}, doing="drafts it with six refills",
-        rules=["prescribing.refills_over_five"],
-    )  # fmt: skip
-    drafted = stage.act(
-        cast.assistant, "POST", "/prescriptions", body,
-        doing=f"drafts: {QUANTITY} lozenges of {STRENGTH_MG} mg, two sessions, one refill, Dana's own pressure limits",
-    )  # fmt: skip
-    stage.settled(cast.prescriber, stage.kept["draft_task"])
-    stage.kept["sign_task"] = stage.await_task(cast.prescriber, "sign_prescription", about=drafted["id"])
-    return drafted
-
-
-def _directions(stage: Stage, more: str) -> str:
-    return stage.script.say("directions", f"Two halves under the tongue, ten minutes each, then spit; {more}.")
-
-
-def _check_pdmp(stage: Stage, path: str) -> None:
-    cast, dana = stage.cast, stage.dana
-    display = stage.read(cast.prescriber, f"{path}/signing-display")
-    if "prescribing.pdmp_missing" not in [finding["rule"] for finding in display["findings"]]:
-        raise Unmet("Before signing it must show that the PDMP was not checked.")
-    stage.narrator.fact("The signing display names what is missing: no PDMP check is on record.")
-    stage.act(
-        cast.assistant, "POST", f"/episodes/{dana.episode_id}/pdmp-checks",
-        {"states": [STATE], "finding": "nothing_unexpected"}, doing="checks the PDMP and records what it came to",
-    )  # fmt: skip
-    shown = stage.act(cast.prescriber, "GET", f"{path}/signing-display", doing="reads what signing will say")
-    paper = shown["fields_shown"]
-    stage.narrator.fact(
-        f"{paper['drug']} {paper['strength']} {paper['form']}, {paper['quantity']} units, {paper['refills']} refill, "
-        f"for {paper['patient_name']}, by {paper['practitioner_name']}. {shown['not_certified']}"
-    )
-
-
-def _sign(stage: Stage, prescription_id: str) -> None:
-    cast = stage.cast
-    prescriber = cast.prescriber
-    body = {"prescription_ids": [prescription_id], "password": PASSWORD}
-    used = prescriber.last_code
-    stage.refuse(
-        prescriber, "POST", "/prescriptions/sign", {**body, "code": used}, status=401,
-        doing="signs with the code that was used to sign in",
-    )  # fmt: skip
-    stage.refuse(
-        cast.colleague, "POST", "/prescriptions/sign", {**body, "code": stage.fresh_code(cast.colleague)},
-        status=403, doing="signs what is in another's name",
-    )  # fmt: skip
-    fresh = {**body, "code": stage.fresh_code(prescriber)}
-    signed = stage.act(
-        prescriber, "POST", "/prescriptions/sign", fresh, doing="signs with password and a fresh code"
-    )["prescriptions"][0]
-    if not signed["signature_valid"]:
-        raise Unmet("The signature must hold.")
-    stage.narrator.fact(f"Signed {signed['issued_on']}, to be filled until {signed['expires_on']}; the signature holds.")
-    stage.refuse(
-        prescriber, "PATCH", f"/prescriptions/{prescription_id}", {"dose_mg": 150}, version=signed["version"],
-        doing="changes it after signing",
-    )  # fmt: skip
-    stage.settled(prescriber, stage.kept["sign_task"])
-    stage.await_notice(cast.therapist, "prescription.signed", about=prescription_id)
-    stage.kept["fill_task"] = stage.await_task(cast.pharmacist, "fill_prescription", about=prescription_id)
-
 
 # ---- Step 6 ---------------------------------------------------------------------------------------------------------
 
@@ -140,26 +30,34 @@ def dispense(stage: Stage) -> None:
     first = stage.act(pharmacist, "POST", fills, part, doing=f"hands out {PART} of {QUANTITY}: not enough in stock")
     ship_first = stage.await_task(pharmacist, "ship_fill", about=first["id"])
     stage.refuse(
-        pharmacist, "POST", fills, {"quantity": 2, "is_refill": False}, doing="hands out two more",
+        pharmacist,
+        "POST",
+        fills,
+        {"quantity": 2, "is_refill": False},
+        doing="hands out two more",
         rules=["prescribing.fill_over_quantity"],
-    )  # fmt: skip
+    )
     stage.wait(timedelta(hours=4), "new stock arrives")
     rest = {"quantity": QUANTITY - PART, "is_refill": False}
     second = stage.act(pharmacist, "POST", fills, rest, doing="hands out the rest; the parts add up")
     stage.await_task(pharmacist, "ship_fill", about=second["id"])
     stage.settled(pharmacist, stage.kept["fill_task"])
     stage.refuse(
-        pharmacist, "POST", fills, {"quantity": QUANTITY, "is_refill": True}, doing="hands out the refill right away",
+        pharmacist,
+        "POST",
+        fills,
+        {"quantity": QUANTITY, "is_refill": True},
+        doing="hands out the refill right away",
         rules=["prescribing.refill_not_authorized"],
-    )  # fmt: skip
+    )
     stage.day(2, "21:15", "the evening pickup")
-    stage.kept["parcel"] = _ship(stage, first["id"], "tracking_first", "794611200345")
+    stage.kept["parcel"] = ship(stage, first["id"], "tracking_first", "794611200345")
     stage.settled(pharmacist, ship_first)
     stage.await_no_text(stage.dana, "package_preparing", states={"held"}, why="it is night, and one text a day at most")
     stage.kept["second_fill"] = second["id"]
 
 
-def _ship(stage: Stage, fill_id: str, code_field: str, code: str, *, with_refusals: bool = True) -> dict[str, Any]:
+def ship(stage: Stage, fill_id: str, code_field: str, code: str, *, with_refusals: bool = True) -> dict[str, Any]:
     """Ship a fill to Dana's home; gives the shipment, with its code."""
     pharmacist, path = stage.cast.pharmacist, f"/fills/{fill_id}/shipments"
     body = {
@@ -169,13 +67,21 @@ def _ship(stage: Stage, fill_id: str, code_field: str, code: str, *, with_refusa
     }
     if with_refusals:
         stage.refuse(
-            pharmacist, "POST", path, {**body, "ship_to": PRACTICE_ADDRESS}, doing="ships to the practice's address",
-            rules=["shipping.ship_to_workplace"],
-        )  # fmt: skip
+            pharmacist,
+            "POST",
+            path,
+            {**body, "ship_to": PRACTICE_ADDRESS},
+            doing="ships to the practice's address",
+            rules=["shipping.ship_to_practice"],
+        )
         stage.refuse(
-            pharmacist, "POST", path, {**body, "delivery_confirmation": "NO_SIGNATURE"}, doing="ships without signature",
+            pharmacist,
+            "POST",
+            path,
+            {**body, "delivery_confirmation": "NO_SIGNATURE"},
+            doing="ships without signature",
             rules=["shipping.confirmation_refused"],
-        )  # fmt: skip
+        )
     shipped = stage.act(pharmacist, "POST", path, body, doing="ships it to Dana's home, adult signature required")
     stage.await_state(pharmacist, f"/shipments/{shipped['id']}", {"tracker_state": "registered"})
     stage.narrator.fact("Its tracker is registered at EasyPost.")
@@ -194,7 +100,9 @@ def follow(stage: Stage) -> None:
     stage.day(3, "06:30", "the first scan")
     stage.carrier_scans(code, "in_transit", "scans the parcel, and says so three times", repeat=3)
     stage.await_notice(therapist, "shipment.in_transit", about=parcel["id"])
-    stage.await_no_text(dana, "package_in_transit", states={"held"}, why="it is before eight, and one text a day at most")
+    stage.await_no_text(
+        dana, "package_in_transit", states={"held"}, why="it is before eight, and one text a day at most"
+    )
     stage.await_no_text(dana, "package_preparing", states={"replaced"}, why="newer news has taken its place")
     stage.day(3, "10:03", "a day after the last text, in daylight")
     stage.await_text(dana, "is on its way")
@@ -206,13 +114,17 @@ def follow(stage: Stage) -> None:
     if state != "in_transit" or len(told) != 1:
         raise Unmet("Repeated and late events must change nothing and tell nobody twice.")
     stage.narrator.fact("Three deliveries of one event and a late one: one notice, and the parcel stays in transit.")
-    stage.kept["second"] = _ship(stage, stage.kept["second_fill"], "tracking_second", "794611200778", with_refusals=False)
+    stage.kept["second"] = ship(
+        stage, stage.kept["second_fill"], "tracking_second", "794611200778", with_refusals=False
+    )
     stage.await_no_text(dana, "package_preparing", states={"expired"}, why="three texts a week at most")
     stage.day(3, "17:30", "the carrier picks up")
     stage.carrier_scans(stage.kept["second"]["tracking_code"], "in_transit", "scans the second parcel")
     stage.await_notice(therapist, "shipment.in_transit", about=stage.kept["second"]["id"])
     stage.day(5, "10:00", "the parcels travel")
-    stage.carrier_scans(code, "in_transit", "scans the first parcel at a sorting center", status_detail="arrived_at_facility")
+    stage.carrier_scans(
+        code, "in_transit", "scans the first parcel at a sorting center", status_detail="arrived_at_facility"
+    )
 
 
 # ---- Step 8 ---------------------------------------------------------------------------------------------------------
@@ -227,10 +139,12 @@ def receive(stage: Stage) -> None:
     stage.await_notice(cast.therapist, "shipment.delivered", about=second["id"])
     _try_to_dose(stage)
     stage.act(
-        dana, "POST", f"/shipments/{second['id']}/receipt",
+        dana,
+        "POST",
+        f"/shipments/{second['id']}/receipt",
         {"received": True, "count": QUANTITY - PART, "seal_intact": True},
         doing="confirms the second parcel: one lozenge, sealed",
-    )  # fmt: skip
+    )
     stage.await_notice(cast.therapist, "receipt.confirmed", about=second["id"])
     _deliver_first(stage)
     _confirm_by_text(stage)
@@ -253,14 +167,22 @@ def _try_to_dose(stage: Stage) -> None:
     stage.kept["dosing"] = session["id"]
     stage.wait(timedelta(minutes=30), "Dana comes in")
     stage.refuse(
-        therapist, "POST", f"/sessions/{session['id']}/readiness", readiness(stage),
-        doing="begins the session before Dana confirmed the receipt", rules=["sessions.receipt_missing"],
-    )  # fmt: skip
+        therapist,
+        "POST",
+        f"/sessions/{session['id']}/readiness",
+        readiness(stage),
+        doing="begins the session before Dana confirmed the receipt",
+        rules=["sessions.receipt_missing"],
+    )
     later = stage.clock.on_day(16, "14:00")
     stage.act(
-        therapist, "PATCH", f"/sessions/{session['id']}", {"starts_at": later.isoformat()}, version=session["version"],
+        therapist,
+        "PATCH",
+        f"/sessions/{session['id']}",
+        {"starts_at": later.isoformat()},
+        version=session["version"],
         doing=f"moves it to {later:%a %d %b %H:%M}",
-    )  # fmt: skip
+    )
     stage.await_no_text(stage.dana, "session_moved", states={"expired"}, why="three texts a week at most")
 
 

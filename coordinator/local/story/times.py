@@ -15,10 +15,10 @@ NAME = "COORDINATOR_CLOCK_FILE"
 
 
 class MovableClock:
-    """Moves time forward for all who read ``file``, and tells it where the story plays (``zone``)."""
+    """Moves time forward for all who read the clock file of ``environment``, and tells it as in ``zone``."""
 
-    def __init__(self, file: Path, zone: str) -> None:
-        self._file = file
+    def __init__(self, environment: Mapping[str, str], zone: str) -> None:
+        self._file = Path(environment[NAME])
         self.zone = ZoneInfo(zone)
         self.first_day = self.now().date()
 
@@ -44,6 +44,11 @@ class MovableClock:
         """Which day of the story it is, from 1."""
         return (self.now().date() - self.first_day).days + 1
 
+    @property
+    def stamp(self) -> str:
+        """The present moment as the story shows it."""
+        return f"day {self.day:>2} {self.now():%H:%M}"
+
     def move_to(self, moment: datetime) -> timedelta:
         """Let it be ``moment`` now, if that lies ahead; gives by how much time moved."""
         # In UTC: two times of one zone are subtracted by the wall clock, which may be set back or forth in between.
@@ -66,12 +71,12 @@ class MovableClock:
 
 
 @contextmanager
-def following(environment: Mapping[str, str]) -> Iterator[Path]:
-    """Let ``services.core.clock`` of this process follow the stack's clock file for a while; gives the file."""
+def following(environment: Mapping[str, str]) -> Iterator[None]:
+    """Let ``services.core.clock`` of this process follow the stack's clock file for a while."""
     before = os.environ.get(NAME)
     os.environ[NAME] = environment[NAME]
     try:
-        yield Path(environment[NAME])
+        yield
     finally:
         if before is None:
             del os.environ[NAME]

@@ -1,0 +1,371 @@
+"""Bad input, generated over everything that can be called: a clear 4xx problem, never a 500, nothing half-written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy.orm import Session
+from werkzeug.test import TestResponse
+
+from coordinator.app import MAX_BODY_BYTES
+from coordinator.problems import PROBLEM_TYPE
+from services.core import clock
+from services.core.actors import SYSTEM, Role
+from services.core.database import Sessions, engine
+from services.people import accounts, tokens
+from services.people.access import Action
+from services.people.models import Token
+from services.vault.blind_indexes import token_hash
+from tests.api.clinics import AUDIT, Clinic, allowed, fingerprint, open_clinic
+from tests.api.conftest import Api, Caller
+from tests.operations import Operation, document_of, operations_of
+from tests.samples import OTHER_SPELLINGS, kind_of, misfits
+from tests.servers import Servers
+
+
+@pytest.fixture(scope="module")
+def clinic(servers: Servers, environment: Mapping[str, str]) -> Iterator[Clinic]:
+    with open_clinic(servers) as opened:
+        yield opened
+
+
+@pytest.fixture
+def session(clinic: Clinic) -> Iterator[Session]:
+    """The clinic's database; what a test does to it is undone afterwards, whatever commits."""
+    engine()  # so that nobody makes one later, which would take the place of this
+    before = dict(Sessions.kw)
+    with clinic.engine.connect() as connection:
+        outer = connection.begin()
+        Sessions.configure(bind=connection, join_transaction_mode="create_savepoint")
+        try:
+            with Sessions() as opened:
+                yield opened
+        finally:
+            Sessions.kw.clear()
+            Sessions.kw.update(before)
+            outer.rollback()
+
+
+@pytest.fixture(scope="module")
+def operations(app: Flask) -> list[Operation]:
+    return operations_of(document_of(app))
+
+
+@pytest.fixture
+def callers(api: Api, clinic: Clinic) -> dict[Role, Caller]:
+    return clinic.callers(api)
+
+
+def permitted(operation: Operation, callers: Mapping[Role, Caller], api: Api) -> Caller:
+    """Somebody who may call the operation, so that it is the input that is refused."""
+    roles = allowed(operation)
+    return callers[roles[0]] if roles else api.anonymous()
+
+
+def call(caller: Caller, clinic: Clinic, operation: Operation, **options: Any) -> TestResponse:
+    """Call with ids that exist and, unless told otherwise, a body that fits."""
+    if operation.body is not None and "data" not in options:
+        body = options.pop("json", clinic.body_for(operation))
+        options |= {"data": json.dumps(body), "content_type": "application/json"}
+    return caller.request(operation.method, operation.at(**clinic.ids_for(operation)), **options)
+
+
+def is_problem(answer: TestResponse, status: int) -> bool:
+    """Whether an answer is a problem document of that status, with everything that each has."""
+    if (answer.status_code, answer.content_type) != (status, PROBLEM_TYPE):
+        return False
+    problem = answer.get_json()
+    return bool(problem["status"] == status and problem["code"] and problem["detail"] and problem["request_id"])
+
+
+def listed(wrong: list[str]) -> str:
+    return f"{len(wrong)}:\n" + "\n".join(wrong[:60])
+
+
+def names_field(answer: TestResponse, field: str) -> bool:
+    return any(each["field"] == field and each["message"] for each in answer.get_json().get("errors", ()))
+
+
+def test_every_field_that_does_not_fit_is_422_and_named(
+    api: Api, session: Session, clinic: Clinic, callers: dict[Role, Caller], operations: list[Operation]
+) -> None:
+    before, wrong, tried = fingerprint(session), [], 0
+    for each in operations:
+        caller = permitted(each, callers, api)
+        for misfit in misfits(each.body) if each.body is not None else ():
+            tried += 1
+            answer = call(caller, clinic, each, json=misfit.body)
+            if not (is_problem(answer, 422) and names_field(answer, misfit.field)):
+                wrong.append(f"{each}: {misfit.field} {misfit.fault}: {answer.status_code} {answer.text:.150}")
+    assert wrong == [], listed(wrong)
+    assert tried > 2000
+    assert fingerprint(session) == before
+
+
+def test_what_fits_is_not_422(
+    api: Api, session: Session, clinic: Clinic, callers: dict[Role, Caller], operations: list[Operation]
+) -> None:
+    """So that the test above fails for the reason it names."""
+    wrong = []
+    for each in operations:
+        for full in (True, False):
+            if each.body is not None:
+                answer = call(permitted(each, callers, api), clinic, each, json=clinic.body_for(each, full=full))
+                if answer.status_code not in each.answers or answer.status_code in (400, 413, 415, 422):
+                    wrong.append(f"{each} full={full}: {answer.status_code} {answer.text:.150}")
+    assert wrong == [], listed(wrong)
+
+
+def test_every_query_that_does_not_fit_is_422_and_named(
+    api: Api, session: Session, clinic: Clinic, callers: dict[Role, Caller], operations: list[Operation]
+) -> None:
+    before, wrong = fingerprint(session), []
+    for each in operations:
+        for name, value in _bad_queries(each):
+            answer = call(permitted(each, callers, api), clinic, each, query_string=[(name, value)])
+            field = f"{name}.0" if _takes_many(each, name) and answer.text.find(f"{name}.0") > 0 else name
+            if not (is_problem(answer, 422) and names_field(answer, field)):
+                wrong.append(f"{each}?{name}={value!r}: {answer.status_code} {answer.text:.150}")
+    assert wrong == [], listed(wrong)
+    assert fingerprint(session) == before
+
+
+def _takes_many(operation: Operation, name: str) -> bool:
+    parameter = operation.parameters("query").get(name)
+    return parameter is not None and kind_of(parameter["schema"]) == "array"
+
+
+def _bad_queries(operation: Operation) -> Iterator[tuple[str, str]]:
+    yield "surprise", "1"
+    for name, parameter in operation.parameters("query").items():
+        schema = parameter["schema"]
+        kind = kind_of(schema)
+        yield name, ""
+        yield name, "\x00"
+        yield name, "x" * 300
+        if kind == "integer":
+            yield from ((name, wrong) for wrong in ("0", "101", "1.5", "-1", "+1", "1_0", "١", "1e1", "9" * 5000))
+        if "format" in schema:
+            yield from ((name, wrong) for wrong in OTHER_SPELLINGS[schema["format"]])
+        if name == "cursor":
+            yield from ((name, wrong) for wrong in ("A" * 31, "A" * 33, "A" * 32 + "\n", "=" * 32))
+
+
+BROKEN: tuple[bytes, ...] = (
+    *(
+        b"",
+        b" ",
+        b"{",
+        b'{"a":1}}',
+        b"{'a': 1}",
+        b"nul",
+        b"\xff\xfe{}",
+        b'{"a": NaN}',
+        b'{"a": Infinity}',
+        b'{"a": 01}',
+    ),
+    *(b'"\xed\xa0\x80"', b"[" * 100_000 + b"]" * 100_000, b'{"a":' * 20_000 + b"1" + b"}" * 20_000),
+    b'{"a": ' + b"9" * 5000 + b"}",
+)
+
+
+def test_broken_json_is_400(
+    api: Api, session: Session, clinic: Clinic, callers: dict[Role, Caller], operations: list[Operation]
+) -> None:
+    before, wrong = fingerprint(session), []
+    for each in operations:
+        if each.body is None:
+            continue
+        for data in BROKEN:
+            answer = call(
+                permitted(each, callers, api), clinic, each, data=data, content_type="application/json; charset=utf-8"
+            )
+            if not is_problem(answer, 400):
+                wrong.append(f"{each} {data[:20]!r}: {answer.status_code}")
+    assert wrong == [], listed(wrong)
+    assert fingerprint(session) == before
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        None,
+        "",
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "application/xml",
+        "application/merge-patch+json",
+        "application/jsonp",
+        "json",
+    ],
+)
+def test_another_content_type_is_415(
+    api: Api,
+    session: Session,
+    clinic: Clinic,
+    callers: dict[Role, Caller],
+    operations: list[Operation],
+    content_type: str | None,
+) -> None:
+    before, wrong = fingerprint(session), []
+    for each in operations:
+        if each.body is not None:
+            body = json.dumps(clinic.body_for(each)).encode()
+            answer = call(permitted(each, callers, api), clinic, each, data=body, content_type=content_type)
+            if not is_problem(answer, 415):
+                wrong.append(f"{each}: {answer.status_code}")
+    assert wrong == [], listed(wrong)
+    assert fingerprint(session) == before
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["with its length named", "without its length named"])
+def test_a_body_beyond_the_limit_is_413(
+    api: Api, session: Session, clinic: Clinic, callers: dict[Role, Caller], operations: list[Operation], chunked: bool
+) -> None:
+    before, wrong = fingerprint(session), []
+    data = b'{"reason": "' + b"a" * MAX_BODY_BYTES + b'"}'
+    for each in operations:
+        if each.body is not None:
+            how: dict[str, Any] = {"data": data, "content_type": "application/json"}
+            if chunked:
+                how["environ_overrides"] = {"CONTENT_LENGTH": "", "wsgi.input_terminated": True}
+            if not is_problem(answer := call(permitted(each, callers, api), clinic, each, **how), 413):
+                wrong.append(f"{each}: {answer.status_code}")
+    assert wrong == [], listed(wrong)
+    assert fingerprint(session) == before
+
+
+def test_a_bad_token_is_401(api: Api, session: Session, clinic: Clinic, operations: list[Operation]) -> None:
+    account = clinic.everything.world.therapist
+    good, ended, expired = (tokens.issue_token(session, SYSTEM, account) for _ in range(3))
+    tokens.revoke_token(session, tokens.actor_for(account), ended.id)
+    session.get_one(Token, expired.id).expires_at = clock.now() - timedelta(seconds=1)
+    assert session.query(Token).filter_by(hash=token_hash(good.token.reveal())).count() == 1
+    shut = clinic.everything.world.pharmacist
+    of_shut = tokens.issue_token(session, SYSTEM, shut)
+    accounts.disable_account(session, clinic.everything.world.actor("operator"), shut.id)
+    session.commit()
+    plain = good.token.reveal()
+    given = [
+        *(
+            "",
+            "Bearer",
+            "Bearer ",
+            f"Basic {plain}",
+            plain,
+            f"Bearer {plain}x",
+            f"Bearer {plain[:-1]}",
+            f"Token {plain}",
+        ),
+        *("Bearer \x00", "Bearer ü", "Bearer " + "a" * 5000, f"Bearer {plain} {plain}"),
+        *(f"Bearer {each.token.reveal()}" for each in (ended, expired, of_shut)),
+    ]
+    before, wrong = fingerprint(session), []
+    for each in operations:
+        for authorization in given if not each.is_public else ():
+            answer = call(api.anonymous(), clinic, each, headers={"Authorization": authorization})
+            if not is_problem(answer, 401) or answer.headers.get("WWW-Authenticate") != "Bearer":
+                wrong.append(f"{each} {authorization[:20]!r}: {answer.status_code}")
+    assert wrong == [], listed(wrong)
+    assert fingerprint(session) == before
+
+
+def test_a_token_that_may_only_read_changes_nothing(
+    api: Api, session: Session, clinic: Clinic, operations: list[Operation]
+) -> None:
+    readers = {
+        role: api.with_token(tokens.issue_token(session, SYSTEM, account, scopes=["read"]).token.reveal())
+        for role, account in clinic.everything.role_accounts.items()
+    }
+    session.commit()
+    before, wrong = fingerprint(session, ignoring=AUDIT), []
+    for each in operations:
+        for role in set(allowed(each)) & set(readers):
+            answer = call(readers[role], clinic, each)
+            refused = is_problem(answer, 403) and answer.get_json()["rule"] == "access.scope"
+            if refused is (each.method == "GET"):
+                wrong.append(f"{role} {each}: {answer.status_code}")
+    assert wrong == [], listed(wrong)
+    assert fingerprint(session, ignoring=AUDIT) == before
+
+
+@pytest.mark.parametrize(
+    "key", [None, "", "short", "a" * 101, "with space", "with/slash", "line\tbreak", "übermäßig", "12345678\x00"]
+)
+def test_a_post_without_a_usable_key_is_422(
+    api: Api,
+    session: Session,
+    clinic: Clinic,
+    callers: dict[Role, Caller],
+    operations: list[Operation],
+    key: str | None,
+) -> None:
+    before, wrong = fingerprint(session), []
+    for each in operations:
+        if each.method == "POST":
+            caller = permitted(each, callers, api)
+            headers = {"Authorization": f"Bearer {caller.token}"} if caller.token else {}
+            headers |= {} if key is None else {"Idempotency-Key": key}
+            path = f"/api/v1{each.at(**clinic.ids_for(each))}"
+            answer = api.client.post(path, json=clinic.body_for(each), headers=headers)
+            if not (is_problem(answer, 422) and names_field(answer, "Idempotency-Key")):
+                wrong.append(f"{each}: {answer.status_code} {answer.text:.150}")
+    assert wrong == [], listed(wrong)
+    assert fingerprint(session) == before
+
+
+def test_repeating_a_post_gives_the_same_answer_and_has_no_second_effect(
+    api: Api, session: Session, clinic: Clinic, operations: list[Operation]
+) -> None:
+    wrong, done = [], []
+    for each in operations:
+        if each.method != "POST":
+            continue
+        caller = permitted(each, clinic.callers(api), api)  # anew: some of what is tried ends tokens
+        key = {"Idempotency-Key": f"repeat-{each.id}"}
+        for full in (True, False):
+            first = call(caller, clinic, each, json=clinic.body_for(each, full=full), headers=key)
+            if first.status_code < 300:
+                break
+        else:
+            continue
+        done.append(each.id)
+        before = fingerprint(session)
+        again = call(caller, clinic, each, json=clinic.body_for(each, full=full), headers=key)
+        other = call(
+            caller, clinic, each, data=b" " + json.dumps({}).encode(), content_type="application/json", headers=key
+        )
+        if each.action == Action.SIGN_OUT:  # the token that asked is gone
+            continue
+        if (again.status_code, again.data) != (first.status_code, first.data) or not again.headers[
+            "Idempotent-Replayed"
+        ]:
+            wrong.append(f"{each}: {first.status_code}, then {again.status_code}")
+        if not is_problem(other, 422) or other.get_json()["code"] != "idempotency_key_reused":
+            wrong.append(f"{each}: another body {other.status_code} {other.text:.150}")
+        if fingerprint(session) != before:
+            wrong.append(f"{each}: done twice")
+    assert wrong == [], listed(wrong)
+    assert len(done) > 15, done
+
+
+@pytest.mark.parametrize(
+    "given", ["", "3", '"', '"x"', '"-1"', '"1', 'W/"1"', "*", '"1", "2"', '"1234567890"', '"²"', '"1"\t']
+)
+def test_a_malformed_if_match_is_422(
+    api: Api, session: Session, clinic: Clinic, callers: dict[Role, Caller], operations: list[Operation], given: str
+) -> None:
+    before, wrong = fingerprint(session), []
+    for each in operations:
+        if each.method != "GET":
+            answer = call(permitted(each, callers, api), clinic, each, headers={"If-Match": given})
+            if not (is_problem(answer, 422) and names_field(answer, "If-Match")):
+                wrong.append(f"{each}: {answer.status_code} {answer.text:.150}")
+    assert wrong == [], listed(wrong)
+    assert fingerprint(session) == before

@@ -1,0 +1,168 @@
+"""A clinic in full swing: one of everything that has an id, on top of all the other factories.
+
+with make_everything(session) as everything:        the time is that of ``tests/factories_refills.py`` meanwhile
+    everything.ids["fill_id"]                       ids that exist, by the names that the API's paths use
+    everything.role_accounts[Role.PRESCRIBER]       who may do what there is to be done
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from services.core import clock
+from services.core.actors import SYSTEM, Role
+from services.core.ids import new_id
+from services.core.personal import Personal
+from services.core.vocabulary import EventKind, Party, TaskKind
+from services.messaging import notices
+from services.messaging.models import Task
+from services.messaging.outbox import Subject
+from services.messaging.tasks import open_task
+from services.outcomes import psychotherapy_notes
+from services.people import tokens
+from services.people.models import Account, DeaRegistration, Episode, Licence
+from services.prescribing.models import Fill
+from services.screening.models import Screening
+from services.sessions import adverse_events
+from services.sessions.adverse_events import Report
+from services.sessions.models import TherapySession
+from tests import factories_refills, factories_sessions
+from tests.factories import World, make_account
+from tests.factories_messaging import keep_text
+from tests.factories_prescribing import (
+    Case,
+    make_case,
+    make_draft,
+    make_ready,
+    make_shipment,
+    make_signed,
+    raise_risk,
+)
+from tests.factories_refills import ask, report_all_scales
+from tests.factories_screening import make_referral
+
+MOBILE = "+14155550177"
+
+
+@dataclass(frozen=True)
+class Everything:
+    """What there is. ``ids`` are those of one clinic, by path parameter; the first of each has got furthest."""
+
+    world: World
+    case: Case
+    ids: Mapping[str, list[UUID]]
+
+    @property
+    def episode(self) -> Episode:
+        return self.case.episode
+
+    @property
+    def role_accounts(self) -> dict[Role, Account]:
+        """One account of each role; the patient has none."""
+        world = self.world
+        accounts = (world.therapist, world.prescriber, world.medical_staff, world.pharmacist, world.operator)
+        return {Role(account.role): account for account in accounts}
+
+
+@contextmanager
+def make_everything(session: Session) -> Iterator[Everything]:
+    """A patient in treatment who asked for a refill, others at earlier stages, and all that belongs to them."""
+    with factories_refills.make_supplied(session, mobile=MOBILE) as supplied:
+        case, world, episode = supplied.case, supplied.case.world, supplied.episode
+        newcomer = make_referral(session, world=world)
+        waiting = make_case(session, world=world)  # approved, and nothing signed yet
+        shipped = make_case(session, world=world)
+        shipment = make_shipment(session, shipped)
+        session.flush()
+        people = _expendable(session, world)
+        ids: dict[str, list[UUID]] = {
+            "episode_id": [episode.id, waiting.episode.id, newcomer.episode.id],
+            "patient_id": [episode.patient_id, newcomer.referral.patient_id],
+            "referral_id": [newcomer.referral.id],
+            "screening_id": [newcomer.screening_id, *_screenings(session, episode)],
+            "flag_id": [raise_risk(session, shipped, high=False)],
+            "prescription_id": [
+                supplied.prescription.id,
+                make_signed(session, waiting).id,
+                make_ready(session, shipped).id,
+                make_draft(session, shipped).id,
+            ],
+            "fill_id": list(session.scalars(select(Fill.id).order_by(Fill.id))),
+            "shipment_id": [shipment.id],
+            "session_id": [*_sessions(session, supplied, case)],
+            "event_id": [_adverse_event(session, case)],
+            "outcome_id": [report_all_scales(session, episode).report.id],
+            "note_id": [_note(session, case)],
+            "request_id": [ask(session, supplied).request.id],
+            "task_id": _tasks(session, world, episode),
+            "notice_id": [_notice(session, account) for account in (world.therapist, world.prescriber)],
+            "message_id": [keep_text(session, "my dog ate it", MOBILE)],
+            **people,
+        }
+        session.flush()
+        yield Everything(world, case, ids)
+
+
+def _expendable(session: Session, world: World) -> dict[str, list[UUID]]:
+    """Somebody whose account may be shut and whose papers may be taken away, without ending anybody else's work."""
+    spare = make_account(session, Role.PRESCRIBER, organisation=world.medical_team, phone=None)
+    licence = select(Licence.id).where(Licence.account_id == spare.id)
+    registration = select(DeaRegistration.id).where(DeaRegistration.account_id == spare.id)
+    return {
+        "account_id": [spare.id],
+        "licence_id": list(session.scalars(licence)),
+        "registration_id": list(session.scalars(registration)),
+        "token_id": [tokens.issue_token(session, SYSTEM, world.therapist).id],
+    }
+
+
+def _screenings(session: Session, episode: Episode) -> list[UUID]:
+    return list(session.scalars(select(Screening.id).where(Screening.episode_id == episode.id)))
+
+
+def _sessions(session: Session, supplied: factories_refills.Supplied, case: Case) -> list[UUID]:
+    preparation = factories_sessions.booking(
+        kind=factories_sessions.SessionKind.PREPARATION, starts_at=clock.now() + timedelta(days=1)
+    )
+    booked: TherapySession = factories_sessions.bookings.book_session(
+        session, case.actor("therapist"), case.episode.id, preparation
+    ).row
+    return [booked.id, *(held.id for held in supplied.sessions)]
+
+
+def _adverse_event(session: Session, case: Case) -> UUID:
+    report = Report(grade=adverse_events.Grade.MILD, description=Personal("Nausea."), occurred_at=clock.now())
+    return adverse_events.record_adverse_event(session, case.actor("therapist"), case.episode.id, report).event.id
+
+
+def _note(session: Session, case: Case) -> UUID:
+    text = Personal("Dreamt of water.")
+    return psychotherapy_notes.write_note(session, case.actor("therapist"), case.episode.id, text).id
+
+
+def _tasks(session: Session, world: World, episode: Episode) -> list[UUID]:
+    made: list[Task] = []
+    for party, owner in (
+        (Party.THERAPIST, world.therapist.id),
+        (Party.MEDICAL_TEAM, world.medical_team.id),
+        (Party.PHARMACY, world.pharmacy.id),
+        (Party.OPERATIONS, world.operations.id),
+    ):
+        details: dict[str, Any] = {"subject": Subject("episode", episode.id), "episode_id": episode.id}
+        due_at = clock.now() + timedelta(days=1)
+        made.append(open_task(session, TaskKind.CHECK_IN, party=party, owner_id=owner, due_at=due_at, **details))
+    session.flush()
+    return [task.id for task in made]
+
+
+def _notice(session: Session, account: Account) -> UUID:
+    subject = Subject("screening", new_id())
+    return notices.inform(session, account.id, EventKind.SCREENING_COMPLETED, subject, None, new_id()).id

@@ -1,0 +1,97 @@
+"""Two at the same instant, on committed data: a therapist is booked once, and nothing is taken or wasted twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from uuid import UUID
+
+import pytest
+from sqlalchemy import create_engine, func, select
+from sqlalchemy.orm import Session, sessionmaker
+
+from services.core.errors import Conflict
+from services.core.personal import Personal
+from services.sessions import bookings, dosing, ledgers
+from services.sessions.models import TherapySession, Waste
+from services.sessions.states import SessionKind, SessionState
+from tests.factories import make_world
+from tests.factories_prescribing import Case, make_case
+from tests.factories_sessions import MORNING, booking, drive, make_supplied, stopped_clock, therapist
+
+AT_ONCE = 4
+
+
+@pytest.fixture
+def sessions(environment: Mapping[str, str], own_postgres_url: str) -> Iterator[sessionmaker[Session]]:
+    engine = create_engine(own_postgres_url, pool_size=AT_ONCE + 1)
+    with stopped_clock():
+        yield sessionmaker(engine, expire_on_commit=False)
+    engine.dispose()
+
+
+def at_once(sessions: sessionmaker[Session], act: Callable[[Session, int], object]) -> list[bool]:
+    """Whether ``act`` went well in each of several transactions that begin together."""
+    barrier = Barrier(AT_ONCE, timeout=30)
+
+    def one(number: int) -> bool:
+        try:
+            with sessions.begin() as session:
+                session.connection()
+                barrier.wait()
+                act(session, number)
+        except Conflict:
+            return False
+        return True
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return list(pool.map(one, range(AT_ONCE)))
+
+
+def test_one_therapist_is_booked_once_for_one_hour(sessions: sessionmaker[Session]) -> None:
+    with sessions.begin() as session:
+        world = make_world(session)
+        cases = [make_case(session, world=world, pdmp=False) for _ in range(AT_ONCE)]
+
+    def book(session: Session, number: int) -> None:
+        talk = booking(kind=SessionKind.PREPARATION)
+        bookings.book_session(session, therapist(cases[number]), cases[number].episode.id, talk)
+
+    assert sorted(at_once(sessions, book)) == [False, False, False, True]
+    with sessions() as session:
+        assert session.scalar(select(func.count(TherapySession.id))) == 1
+
+
+def dosed_but_for_the_last(sessions: sessionmaker[Session]) -> tuple[Case, UUID]:
+    with sessions.begin() as session, stopped_clock(MORNING) as moment:
+        case = make_supplied(session, sessions_supply=1, quantity_units=2, first_session_dose_mg=100)
+        row = drive(session, case, SessionState.VITALS_PASSED, moment)
+        return case, row.id
+
+
+def test_the_same_half_recorded_several_times_at_once_stays_within_the_prescription(
+    sessions: sessionmaker[Session],
+) -> None:
+    case, session_id = dosed_but_for_the_last(sessions)
+
+    def take(session: Session, number: int) -> None:
+        dosing.record_dose(session, therapist(case), session_id, 50, is_booster=False)
+
+    with sessions() as session:
+        starts_at = session.get_one(TherapySession, session_id).starts_at
+    with stopped_clock(starts_at):
+        assert sorted(at_once(sessions, take)) == [False, False, True, True]
+    with sessions() as session:
+        assert ledgers.ledger(session, case.episode.id).taken == 1
+
+
+def test_the_last_units_are_wasted_once(sessions: sessionmaker[Session]) -> None:
+    case, _ = dosed_but_for_the_last(sessions)
+
+    def waste(session: Session, number: int) -> None:
+        ledgers.record_waste(session, case.patient, case.episode.id, 2, Personal("Lost."))
+
+    assert sorted(at_once(sessions, waste)) == [False, False, False, True]
+    with sessions() as session:
+        assert session.scalar(select(func.count(Waste.id))) == 1

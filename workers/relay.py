@@ -6,21 +6,20 @@ Only one relay is active; others wait for the database lock and take over when i
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from datetime import timedelta
 
 import structlog
 from redis import Redis
 from redis.exceptions import RedisError
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from services.core.database import transaction
 from services.core.programme import Programme
 from services.core.redis_connections import connect
 from services.core.vocabulary import Party
 from services.messaging.outbox import take_due
-from workers.queues import Envelope, push_bags
+from workers.queues import Envelope, depths, push_bags
 from workers.standby import Standby, Stop
 
 log = structlog.get_logger()
@@ -32,11 +31,17 @@ TROUBLE_PAUSE_SECONDS = 0.5
 
 
 def relay_once(redis: Redis, programme: Programme) -> int:
-    """Relay one batch of due events; gives how many. Raises what PostgreSQL or Redis raise, leaving all events due."""
+    """Relay one batch of due events; gives how many. Raises what PostgreSQL or Redis raise, leaving all events due.
+
+    A party whose queue is full has to wait: without that limit, a worker that is down would have its events relayed
+    again and again until Redis is full and nobody gets anything.
+    """
+    most = programme.whole("relay.waiting_bags_at_most")
+    parties = [party for party, waiting in depths(redis).items() if waiting < most]
     acknowledge_within = timedelta(seconds=programme.number("relay.acknowledge_within_seconds"))
     bag_size = programme.whole("relay.bag_size")
     with transaction() as session:
-        due = take_due(session, BATCH, acknowledge_within)
+        due = take_due(session, BATCH, acknowledge_within, parties)
         by_party: dict[Party, list[Envelope]] = defaultdict(list)
         for row in due:
             by_party[Party(row.party)].append(Envelope(row.id, row.kind, row.key_name, row.envelope))
@@ -59,9 +64,9 @@ def run(programme: Programme, stop: Stop) -> None:
                 continue
             relayed = relay_once(redis, programme)
             stop.wait(BUSY_PAUSE_SECONDS if relayed else IDLE_PAUSE_SECONDS)
-        except (DBAPIError, RedisError) as error:
+        except (SQLAlchemyError, RedisError) as error:
             # Names only: the text of a database error may hold values.
             log.warning("relay_interrupted", error=type(error).__name__)
             standby.release()
-            time.sleep(TROUBLE_PAUSE_SECONDS)
+            stop.wait(TROUBLE_PAUSE_SECONDS)
     standby.release()

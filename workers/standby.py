@@ -7,7 +7,7 @@ from contextlib import suppress
 from threading import Event as Stop
 
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from services.core.database import engine
 
@@ -27,17 +27,25 @@ class Standby:
             self._connection.execute(text("SELECT 1"))  # fails when the server dropped us, and the lock with us
             return True
         connection = engine().connect().execution_options(isolation_level="AUTOCOMMIT")
-        if connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": self._key}).scalar_one():
-            self._connection = connection
-            return True
-        connection.close()
-        return False
+        is_active = False
+        try:
+            taken = connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": self._key})
+            is_active = bool(taken.scalar_one())
+        finally:
+            if not is_active:
+                connection.close()
+        self._connection = connection if is_active else None
+        return is_active
 
     def release(self) -> None:
-        """Give the lock up, so that another may take over at once."""
-        if self._connection is not None:
-            with suppress(DBAPIError):
-                self._connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": self._key})
-            with suppress(DBAPIError):
-                self._connection.close()
-            self._connection = None
+        """Give the lock up, so that another may take over at once. Never raises."""
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        with suppress(SQLAlchemyError):
+            connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": self._key})
+        with suppress(SQLAlchemyError):
+            # Closed for good, not put back into the pool: should the lock not have gone above, it goes now.
+            connection.invalidate()
+        with suppress(SQLAlchemyError):
+            connection.close()

@@ -10,8 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
-from redis.exceptions import RedisError
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from services.audit.verification import sign_heads
 from services.core.answers import forget_expired_answers
@@ -22,7 +21,7 @@ from services.core.redis_connections import connect
 from services.messaging.escalations import escalate_due
 from services.messaging.timers import fire_due
 from workers.errands import ERRANDS
-from workers.queues import RUN_ERRANDS, push, queue_of
+from workers.queues import RUN_ERRANDS, depths, push, queue_of
 from workers.standby import Standby, Stop
 
 log = structlog.get_logger()
@@ -56,11 +55,10 @@ def escalate_tasks(programme: Programme) -> None:
 
 def ask_for_errands(programme: Programme) -> None:
     """Let the workers make the outside calls that became due by time alone, such as texts held over night."""
-    redis = connect()
-    for party in ERRANDS:
-        queue = queue_of(party, redis)
-        if queue.count == 0:
-            push(queue, RUN_ERRANDS, party.value)
+    with connect() as redis:
+        for party, waiting in depths(redis, ERRANDS).items():
+            if waiting == 0:
+                push(queue_of(party, redis), RUN_ERRANDS, party.value)
 
 
 def sign_audit_heads(programme: Programme) -> None:
@@ -89,26 +87,27 @@ def steps() -> Sequence[Step]:
 def run(programme: Programme, stop: Stop) -> None:
     """Tick until told to stop, whatever PostgreSQL and Redis do meanwhile."""
     standby = Standby("ticker")
-    due_steps = steps()
+    of_steps = steps()
     while not stop.is_set():
         try:
             if standby.is_active():
-                _beat(due_steps, programme)
-        except DBAPIError as error:
+                beat(of_steps, programme)
+        except SQLAlchemyError as error:
             log.warning("ticker_interrupted", error=type(error).__name__)
             standby.release()
         stop.wait(BEAT_SECONDS)
     standby.release()
 
 
-def _beat(due_steps: Sequence[Step], programme: Programme) -> None:
-    for step in due_steps:
+def beat(of_steps: Sequence[Step], programme: Programme) -> None:
+    """Run each of the steps whose time has come."""
+    for step in of_steps:
         if not step.is_due(time.monotonic()):
             continue
         step.last = time.monotonic()
         try:
             step.run(programme)
-        except (DBAPIError, RedisError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is must not keep the other steps from their time
             log.warning("ticker_step_failed", step=step.name, error=type(error).__name__)
 
 

@@ -39,7 +39,7 @@ def encode(position: Position) -> str:
 
 
 def decode(cursor: str | None) -> Position | None:
-    """The position behind a cursor that fits ``PageIn``. A made-up one points somewhere, before or behind everything."""
+    """The position behind a cursor that fits ``PageIn``. A made-up one points to somewhere else."""
     if cursor is None:
         return None
     raw = base64.urlsafe_b64decode(cursor)

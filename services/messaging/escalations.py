@@ -6,6 +6,7 @@ Each task carries how far it has escalated and when it goes further; the ticker 
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import select
@@ -15,13 +16,16 @@ from services.audit.records import record
 from services.core import clock
 from services.core.actors import SYSTEM
 from services.core.programme import Programme
-from services.core.vocabulary import EventKind, Party, Priority
+from services.core.vocabulary import EventKind, Party, Priority, TaskKind
 from services.messaging.models import Task
 from services.messaging.outbox import Subject, emit
-from services.messaging.states import OPEN_STATES
+from services.messaging.states import OPEN_STATES, TaskStep
+from services.messaging.tasks import REMINDED, WITH_ON_CALL, WITH_TEAM, stop_chasing
 from services.people.models import Account, Episode
+from services.vault.boxes import box
 
-REMINDED, WITH_TEAM, WITH_ON_CALL = 1, 2, 3
+# What calling the desk leads to, and a call that reached nobody: to call the desk for these would only breed more.
+OF_CALLING: Final = frozenset({TaskKind.CHASE_OVERDUE_TASK, TaskKind.RECONCILE_NOTICE})
 
 
 def escalate_due(session: Session, programme: Programme, limit: int = 200) -> int:
@@ -35,7 +39,8 @@ def escalate_due(session: Session, programme: Programme, limit: int = 200) -> in
         .with_for_update(skip_locked=True)
     ).all()
     for task in due:
-        _escalate(session, task, programme)
+        if task.state in OPEN_STATES:  # it may have ended with an earlier one of this batch
+            _escalate(session, task, programme)
     return len(due)
 
 
@@ -47,12 +52,12 @@ def _escalate(session: Session, task: Task, programme: Programme) -> None:
         _tell_owner(session, task)
     elif task.escalation == WITH_TEAM:
         wait = programme.number(f"escalation.{urgency}on_call_after_hours")
-        task.owner_id = _team_of(session, task)
+        _give_to_team(session, task)
         _tell_owner(session, task)
     else:
         wait = programme.number("escalation.repeat_on_call_after_hours")
-        # The desk chasing its own overdue task would only breed tasks; the desk's page goes out with the first.
-        if task.party != Party.OPERATIONS:
+        if task.kind not in OF_CALLING:
+            stop_chasing(session, task, TaskStep.CANCEL)  # the last call's task, for this call brings a new one
             emit(session, EventKind.TASK_ESCALATED, subject=Subject("task", task.id), episode_id=task.episode_id)
     task.escalate_at = clock.now() + timedelta(hours=wait)
     level = task.escalation
@@ -68,6 +73,14 @@ def _tell_owner(session: Session, task: Task) -> None:
         to=[Party(task.party)],
         owner=str(task.owner_id),
     )
+
+
+def _give_to_team(session: Session, task: Task) -> None:
+    """Put a task into its team's inbox. The reason it was forwarded with stays readable for whoever has it now."""
+    reason = None if task.reason is None else box(session, task.owner_id).open(task, "reason")
+    task.owner_id = _team_of(session, task)
+    if reason is not None:
+        box(session, task.owner_id).seal(task, "reason", reason)
 
 
 def _team_of(session: Session, task: Task) -> UUID:

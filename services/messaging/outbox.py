@@ -86,9 +86,9 @@ def _row(party: Party, kind: EventKind, payload: dict[str, Any], now: Any) -> di
 
 
 def take_due(
-    session: Session, limit: int, acknowledge_within: timedelta
+    session: Session, limit: int, acknowledge_within: timedelta, parties: Collection[Party] = tuple(Party)
 ) -> Sequence[Row[UUID, str, str, str, bytes, int]]:
-    """Up to ``limit`` events that are due for relaying, oldest first.
+    """Up to ``limit`` events for ``parties`` that are due for relaying, oldest first.
 
     They count as relayed once this transaction commits, and fall due again when nobody acknowledges them in time. Push
     them to the queues *before* committing: a crash in between relays them twice, which the worker notices, never zero
@@ -98,7 +98,7 @@ def take_due(
     columns = (Event.id, Event.party, Event.kind, Event.key_name, Event.envelope, Event.relays)
     due = session.execute(
         select(*columns)
-        .where(Event.acknowledged_at.is_(None), Event.next_relay_at <= now)
+        .where(Event.acknowledged_at.is_(None), Event.next_relay_at <= now, Event.party.in_(parties))
         .order_by(Event.next_relay_at, Event.id)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -107,7 +107,7 @@ def take_due(
         session.execute(
             update(Event)
             .where(Event.id.in_([row.id for row in due]))
-            .values(relays=func.least(Event.relays + 1, MOST_COUNTED), next_relay_at=now + acknowledge_within),
+            .values(relays=func.least(Event.relays, MOST_COUNTED - 1) + 1, next_relay_at=now + acknowledge_within),
             execution_options={"synchronize_session": False},
         )
     return due

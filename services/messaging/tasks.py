@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from services.audit.records import record
 from services.core import clock
-from services.core.actors import Actor
+from services.core.actors import SYSTEM, Actor
 from services.core.errors import InvalidInput, NotFound, StaleVersion
 from services.core.ids import new_id
 from services.core.vocabulary import Party, Priority, TaskKind
@@ -22,6 +22,9 @@ from services.messaging.states import OPEN_STATES, TASK_TRANSITIONS, TaskState, 
 from services.people.access import Action, authorize
 from services.people.models import Account
 from services.vault.boxes import box
+
+# How far a task has escalated (``escalations.py``).
+REMINDED, WITH_TEAM, WITH_ON_CALL = 1, 2, 3
 
 PAGE_LIMIT = 101  # one more than a page shows, to know whether there is a next one
 
@@ -144,6 +147,8 @@ def move_task(
     if task.state not in OPEN_STATES:
         task.ended_at = clock.now()
     record(session, actor, f"task.{step}", "task", task.id, episode_id=task.episode_id, kind=task.kind)
+    if task.state not in OPEN_STATES:
+        stop_chasing(session, task)
     return task
 
 
@@ -173,7 +178,14 @@ def settle_tasks(
         task.state = TASK_TRANSITIONS.advance(TaskState(task.state), step, actor.role)
         task.ended_at = clock.now()
         record(session, actor, f"task.{step}", "task", task.id, episode_id=task.episode_id, kind=task.kind)
+        stop_chasing(session, task)
     return len(open_tasks)
+
+
+def stop_chasing(session: Session, task: Task, step: TaskStep = TaskStep.COMPLETE) -> None:
+    """End what the operations desk was given to do about an overdue task."""
+    if task.escalation >= WITH_ON_CALL:
+        settle_tasks(session, SYSTEM, Subject("task", task.id), {TaskKind.CHASE_OVERDUE_TASK}, step)
 
 
 # Prepared once: nearly every use case settles what asked for it.

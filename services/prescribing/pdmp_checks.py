@@ -115,8 +115,15 @@ def list_checks(
 def latest_check(session: Session, episode_id: UUID) -> Check | None:
     """The newest check of an episode, for rules."""
     query = select(PdmpCheck).where(PdmpCheck.episode_id == episode_id)
-    row = session.scalar(query.order_by(PdmpCheck.checked_at.desc(), PdmpCheck.id.desc()).limit(1))
+    row = session.scalar(query.order_by(PdmpCheck.checked_at.desc(), PdmpCheck.recorded_at.desc()).limit(1))
     return None if row is None else _opened(session, row)
+
+
+def raises_concern(session: Session, episode_id: UUID) -> bool:
+    """Whether any check that still counts raised a concern: a later one that saw nothing does not undo it."""
+    since = clock.now() - timedelta(days=settings().number("prescribing.pdmp_valid_days"))
+    query = select(PdmpCheck).where(PdmpCheck.episode_id == episode_id, PdmpCheck.checked_at >= since)
+    return any(_opened(session, row).finding is PdmpFinding.CONCERN for row in session.scalars(query))
 
 
 def _opened(session: Session, row: PdmpCheck) -> Check:

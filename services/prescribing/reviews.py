@@ -28,7 +28,7 @@ from services.prescribing.contents import Content
 from services.prescribing.doses import History, history_of
 from services.prescribing.limits import limit_findings
 from services.prescribing.models import Fill, Prescription
-from services.prescribing.pdmp_checks import Check, PdmpFinding, latest_check
+from services.prescribing.pdmp_checks import Check, latest_check, raises_concern
 from services.prescribing.rules import Draft, draft_findings
 from services.prescribing.signing_rules import SigningFacts, risk_findings, signing_findings
 from services.screening import risk
@@ -131,12 +131,12 @@ def findings_for_signing(
 
 
 def _pdmp_findings(session: Session, prescription: Prescription, check: Check | None) -> list[Finding]:
-    """What the newest check itself says, and whether it came after the loss that this prescription makes up for."""
+    """What the checks themselves say, and whether one came after the loss that this prescription makes up for."""
     if check is None:
         return []
     findings = []
-    if check.finding is PdmpFinding.CONCERN:
-        sentence = "The check of the prescription drug monitoring programme raised a concern."
+    if raises_concern(session, prescription.episode_id):
+        sentence = "A check of the prescription drug monitoring programme raised a concern."
         findings.append(Finding("prescribing.pdmp_concern", Severity.REVIEW, "DOMAIN 5", sentence))
     if prescription.replaces_id is not None:
         lost_at = session.scalar(

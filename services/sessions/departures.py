@@ -22,12 +22,11 @@ from services.people.models import Episode
 from services.people.settings import settings
 from services.people.zones import read_zone
 from services.prescribing.cases import case_of
-from services.prescribing.limits import NO_LIMITS
-from services.prescribing.views import dosing_order
 from services.sessions.afterwards import begin_afterwards
 from services.sessions.discharge_rules import DischargeFacts, discharge_gate
 from services.sessions.lookups import locked_session, refuse_stops, subject_of, take
 from services.sessions.models import TherapySession
+from services.sessions.orders import limits_of_session
 from services.sessions.rules import may_drive_at
 from services.sessions.states import SessionStep
 from services.sessions.vitals import latest_reading
@@ -51,7 +50,6 @@ def pass_discharge(
     ``StaleVersion``."""
     row, episode = locked_session(session, actor, Action.RUN_SESSION, session_id, version)
     take(row, SessionStep.PASS_DISCHARGE, actor)
-    order = dosing_order(session, actor, episode)
     facts = DischargeFacts(
         at=clock.now(),
         last_dose_at=row.last_dose_at,
@@ -61,7 +59,7 @@ def pass_discharge(
         vomiting=departure.vomiting,
         escort_present=departure.escort_present,
     )
-    findings = discharge_gate(facts, NO_LIMITS if order is None else order.limits, settings())
+    findings = discharge_gate(facts, limits_of_session(session, actor, row, episode), settings())
     refuse_stops(findings, "The patient may not go home yet.")
     session.flush()
     record(session, actor, "session.pass_discharge", "session", row.id, episode_id=episode.id)

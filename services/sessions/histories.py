@@ -169,9 +169,9 @@ def held_dosing_sessions(session: Session, episode_id: UUID) -> list[Held]:
     for session_id, taken_at in session.execute(readings):
         measured[session_id].append(taken_at)
     return [
-        _held(row, row.dosed_at, row.last_dose_at, measured[row.id])
+        _held(row, row.dosed_at, row.last_dose_at or row.dosed_at, measured[row.id])
         for row in rows
-        if row.dosed_at is not None and row.last_dose_at is not None
+        if row.dosed_at is not None
     ]
 
 

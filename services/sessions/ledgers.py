@@ -214,7 +214,8 @@ def note_used(session: Session, episode_id: UUID) -> None:
         counted_with = {row.id, None} if number == 0 else {row.id}
         used = used_before + sum(_part(dose.units) for dose in own_doses)
         wasted = wasted_before + sum(units for waste, units in wastes if waste.session_id in counted_with)
-        _note(session, row, own_doses, floor(used) - floor(used_before), floor(wasted) - floor(wasted_before))
+        if own_doses:
+            _note(session, row, own_doses, floor(used) - floor(used_before), floor(wasted) - floor(wasted_before))
         used_before, wasted_before = used, wasted
 
 

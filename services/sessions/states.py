@@ -5,7 +5,6 @@ Some steps do not change the state; they stand here all the same, because they a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
@@ -37,6 +36,14 @@ class SessionState(StrEnum):
     EMERGENCY = "emergency"
 
 
+class TalkState(StrEnum):
+    """Where a preparation or integration session stands: those of the states above that it can have."""
+
+    SCHEDULED = SessionState.SCHEDULED.value
+    CLOSED = SessionState.CLOSED.value
+    CANCELLED = SessionState.CANCELLED.value
+
+
 class SessionStep(StrEnum):
     """What moves a session."""
 
@@ -62,13 +69,6 @@ class SessionStep(StrEnum):
 _THERAPIST, _PATIENT, _PRESCRIBER = by(Role.THERAPIST), by(Role.PATIENT), by(Role.PRESCRIBER)
 _S, _T = SessionState, SessionStep
 
-_PLANNED: Final = {
-    (_S.SCHEDULED, _T.MOVE): (_S.SCHEDULED, _THERAPIST),
-    (_S.SCHEDULED, _T.CONFIRM): (_S.SCHEDULED, _PATIENT),
-    (_S.SCHEDULED, _T.ASK_TO_RESCHEDULE): (_S.SCHEDULED, _PATIENT),
-    (_S.SCHEDULED, _T.CANCEL): (_S.CANCELLED, _THERAPIST),
-}
-
 # An emergency can be declared from the moment the patient is there until the session is integrated, and again.
 _EMERGENCY_FROM: Final = (
     _S.SCHEDULED,
@@ -85,7 +85,10 @@ _EMERGENCY_FROM: Final = (
 DOSING_TRANSITIONS: Final = Transitions(
     "dosing session",
     {
-        **_PLANNED,
+        (_S.SCHEDULED, _T.MOVE): (_S.SCHEDULED, _THERAPIST),
+        (_S.SCHEDULED, _T.CONFIRM): (_S.SCHEDULED, _PATIENT),
+        (_S.SCHEDULED, _T.ASK_TO_RESCHEDULE): (_S.SCHEDULED, _PATIENT),
+        (_S.SCHEDULED, _T.CANCEL): (_S.CANCELLED, _THERAPIST),
         (_S.SCHEDULED, _T.READY): (_S.READY, _THERAPIST),
         # Readiness grows old: it is recorded anew when the session does not begin in time.
         (_S.READY, _T.READY): (_S.READY, _THERAPIST),
@@ -127,15 +130,15 @@ DOSING_TRANSITIONS: Final = Transitions(
 )
 
 TALKING_TRANSITIONS: Final = Transitions(
-    "talking session", {**_PLANNED, (_S.SCHEDULED, _T.HOLD): (_S.CLOSED, _THERAPIST)}
+    "talking session",
+    {
+        (TalkState.SCHEDULED, _T.MOVE): (TalkState.SCHEDULED, _THERAPIST),
+        (TalkState.SCHEDULED, _T.CONFIRM): (TalkState.SCHEDULED, _PATIENT),
+        (TalkState.SCHEDULED, _T.ASK_TO_RESCHEDULE): (TalkState.SCHEDULED, _PATIENT),
+        (TalkState.SCHEDULED, _T.HOLD): (TalkState.CLOSED, _THERAPIST),
+        (TalkState.SCHEDULED, _T.CANCEL): (TalkState.CANCELLED, _THERAPIST),
+    },
 )
-
-TABLES: Final[Mapping[str, Transitions[SessionState, SessionStep]]] = {
-    SessionKind.PREPARATION: TALKING_TRANSITIONS,
-    SessionKind.DOSING: DOSING_TRANSITIONS,
-    SessionKind.INTEGRATION: TALKING_TRANSITIONS,
-}
-"""The transition table of each kind."""
 
 OVER: Final = frozenset({_S.CLOSED, _S.CANCELLED})
 """Nothing of the session is still to come."""
@@ -162,4 +165,6 @@ ADVERSE_EVENT_TRANSITIONS: Final = Transitions(
 
 def advanced(kind: str, state: str, step: SessionStep, role: Role) -> SessionState:
     """The state of a session of ``kind`` after ``step``. Raises ``IllegalTransition`` and ``NotAllowed``."""
-    return TABLES[kind].advance(SessionState(state), step, role)
+    if kind == SessionKind.DOSING:
+        return DOSING_TRANSITIONS.advance(SessionState(state), step, role)
+    return SessionState(TALKING_TRANSITIONS.advance(TalkState(state), step, role))

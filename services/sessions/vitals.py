@@ -27,12 +27,11 @@ from services.messaging.outbox import emit
 from services.people.access import Action
 from services.people.models import Episode
 from services.people.settings import settings
-from services.prescribing.limits import NO_LIMITS
-from services.prescribing.views import dosing_order
 from services.sessions.bookings import end_planned
 from services.sessions.emergencies import Advice, begin_emergency, emergency_advice
 from services.sessions.lookups import locked_session, subject_of, take, visible_session
 from services.sessions.models import TherapySession, VitalsReading
+from services.sessions.orders import limits_of_session
 from services.sessions.states import SessionState, SessionStep
 from services.sessions.vitals_rules import (
     Gate,
@@ -133,9 +132,9 @@ def _check_time(row: TherapySession, phase: Phase, taken_at: datetime) -> None:
 
 def _start_gate(session: Session, actor: Actor, row: TherapySession, episode: Episode, reading: Reading) -> Gate:
     # A reading is recorded even when the prescription has just been cancelled; the dose is refused then.
-    order = dosing_order(session, actor, episode)
+    limits = limits_of_session(session, actor, row, episode)
     earlier = [opened for _, opened in _readings(session, row, Phase.BEFORE)]
-    return start_gate([*earlier, reading], NO_LIMITS if order is None else order.limits, settings())
+    return start_gate([*earlier, reading], limits, settings())
 
 
 def _look(
@@ -145,8 +144,7 @@ def _look(
     emergencies = emergency_findings(reading, settings())
     if emergencies:
         return Gate(GateOutcome.EMERGENCY, tuple(emergencies)), Outcome.EMERGENCY
-    order = dosing_order(session, actor, episode)
-    limits = start_limits(NO_LIMITS if order is None else order.limits, settings())
+    limits = start_limits(limits_of_session(session, actor, row, episode), settings())
     outside = out_of_range_findings(reading, limits, settings())
     return Gate(GateOutcome.PASS, tuple(replace(each, severity=Severity.INFORM) for each in outside)), Outcome.NOTED
 

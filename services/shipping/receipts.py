@@ -230,7 +230,12 @@ def _waiting(session: Session, episode: Episode) -> list[UUID]:
 
 
 def _said_before(session: Session, episode: Episode, answer: Answer) -> bool:
-    query = select(Receipt).where(Receipt.episode_id == episode.id).order_by(Receipt.id.desc()).limit(1)
+    query = (
+        select(Receipt)
+        .where(Receipt.episode_id == episode.id)
+        .order_by(Receipt.given_at.desc(), Receipt.id.desc())
+        .limit(1)
+    )
     last = session.scalar(query)
     if last is None:
         return False

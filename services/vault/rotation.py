@@ -18,6 +18,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Column, MetaData, Row, Select, Table, select, update
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
 from services.core.database import transaction
@@ -25,7 +26,7 @@ from services.core.errors import InvalidConfiguration, UnreadableSeal
 from services.vault.boxes import add_data_key, box, forget_boxes, sealing_key_of, unwrap, wrap, wrapping_keys
 from services.vault.models import DataKey, Purpose
 
-BATCH = 200
+BATCH = 100
 LOCKED_PAUSE_SECONDS = 0.1
 
 
@@ -47,7 +48,7 @@ def renew_data_keys(purpose: Purpose) -> Iterator[Batch]:
         select(DataKey.owner_id, DataKey.wrapping_key)
         .where(DataKey.purpose == purpose)
         .order_by(DataKey.owner_id, DataKey.created_at.desc(), DataKey.id.desc())
-        .distinct(DataKey.owner_id)
+        .ext(distinct_on(DataKey.owner_id))
         .subquery()
     )
     while True:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Iterator, Mapping
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from flask import Flask
@@ -22,10 +24,13 @@ from services.people.access import Action
 from services.people.models import Token
 from services.vault.blind_indexes import token_hash
 from tests.api.clinics import AUDIT, Clinic, allowed, fingerprint, open_clinic
-from tests.api.conftest import Api, Caller
+from tests.api.conftest import PREFIX, Api, Caller
 from tests.operations import Operation, document_of, operations_of
 from tests.samples import OTHER_SPELLINGS, kind_of, misfits
 from tests.servers import Servers
+
+
+Fault = TypeVar("Fault")
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +77,11 @@ def call(caller: Caller, clinic: Clinic, operation: Operation, **options: Any) -
     if operation.body is not None and "data" not in options:
         body = options.pop("json", clinic.body_for(operation))
         options |= {"data": json.dumps(body), "content_type": "application/json"}
+    # Whoever has no token is counted by address, and is somebody else each time here.
+    options["environ_overrides"] = {
+        "REMOTE_ADDR": f"10.{secrets.randbelow(2**24)}",
+        **options.pop("environ_overrides", {}),
+    }
     return caller.request(operation.method, operation.at(**clinic.ids_for(operation)), **options)
 
 
@@ -89,6 +99,21 @@ def listed(wrong: list[str]) -> str:
 
 def names_field(answer: TestResponse, field: str) -> bool:
     return any(each["field"] == field and each["message"] for each in answer.get_json().get("errors", ()))
+
+
+def spread(operations: list[Operation], faults: Sequence[Fault], each: int = 2) -> Iterator[tuple[Operation, Fault]]:
+    """Every operation with ``each`` of the faults, and every fault with some operations; the first one with all.
+
+    What is refused before the operation matters need not be tried with all of them.
+    """
+    turn = itertools.cycle(faults)
+    for number, operation in enumerate(operations):
+        for _ in range(each if number else len(faults)):
+            yield operation, next(turn)
+
+
+def with_body(operations: list[Operation]) -> list[Operation]:
+    return [each for each in operations if each.body is not None]
 
 
 def test_every_field_that_does_not_fit_is_422_and_named(
@@ -125,8 +150,13 @@ def test_every_query_that_does_not_fit_is_422_and_named(
     api: Api, session: Session, clinic: Clinic, callers: dict[Role, Caller], operations: list[Operation]
 ) -> None:
     before, wrong = fingerprint(session), []
+    tried: list[Any] = []
     for each in operations:
         for name, value in _bad_queries(each):
+            same = (each.parameters("query").get(name, str(each)), value)
+            if tried.count(same) > 2:
+                continue  # the cursor of the fortieth list
+            tried.append(same)
             answer = call(permitted(each, callers, api), clinic, each, query_string=[(name, value)])
             field = f"{name}.0" if _takes_many(each, name) and answer.text.find(f"{name}.0") > 0 else name
             if not (is_problem(answer, 422) and names_field(answer, field)):
@@ -178,65 +208,51 @@ def test_broken_json_is_400(
     api: Api, session: Session, clinic: Clinic, callers: dict[Role, Caller], operations: list[Operation]
 ) -> None:
     before, wrong = fingerprint(session), []
-    for each in operations:
-        if each.body is None:
-            continue
-        for data in BROKEN:
-            answer = call(
-                permitted(each, callers, api), clinic, each, data=data, content_type="application/json; charset=utf-8"
-            )
-            if not is_problem(answer, 400):
-                wrong.append(f"{each} {data[:20]!r}: {answer.status_code}")
+    for each, data in spread(with_body(operations), BROKEN):
+        caller = permitted(each, callers, api)
+        answer = call(caller, clinic, each, data=data, content_type="application/json; charset=utf-8")
+        if not is_problem(answer, 400):
+            wrong.append(f"{each} {data[:20]!r}: {answer.status_code}")
     assert wrong == [], listed(wrong)
     assert fingerprint(session) == before
 
 
-@pytest.mark.parametrize(
-    "content_type",
-    [
-        None,
-        "",
-        "text/plain",
-        "application/x-www-form-urlencoded",
-        "multipart/form-data; boundary=x",
-        "application/xml",
-        "application/merge-patch+json",
-        "application/jsonp",
-        "json",
-    ],
+OTHER_TYPES = (
+    *(None, "", "json", "text/plain", "application/xml", "application/x-www-form-urlencoded"),
+    *("multipart/form-data; boundary=x", "application/merge-patch+json", "application/jsonp"),
 )
+
+
 def test_another_content_type_is_415(
-    api: Api,
-    session: Session,
-    clinic: Clinic,
-    callers: dict[Role, Caller],
-    operations: list[Operation],
-    content_type: str | None,
+    api: Api, session: Session, clinic: Clinic, callers: dict[Role, Caller], operations: list[Operation]
 ) -> None:
     before, wrong = fingerprint(session), []
-    for each in operations:
-        if each.body is not None:
-            body = json.dumps(clinic.body_for(each)).encode()
-            answer = call(permitted(each, callers, api), clinic, each, data=body, content_type=content_type)
-            if not is_problem(answer, 415):
-                wrong.append(f"{each}: {answer.status_code}")
+    for each, content_type in spread(with_body(operations), OTHER_TYPES):
+        body = json.dumps(clinic.body_for(each)).encode()
+        answer = call(permitted(each, callers, api), clinic, each, data=body, content_type=content_type)
+        if not is_problem(answer, 415):
+            wrong.append(f"{each} {content_type}: {answer.status_code}")
     assert wrong == [], listed(wrong)
     assert fingerprint(session) == before
 
 
-@pytest.mark.parametrize("chunked", [False, True], ids=["with its length named", "without its length named"])
 def test_a_body_beyond_the_limit_is_413(
-    api: Api, session: Session, clinic: Clinic, callers: dict[Role, Caller], operations: list[Operation], chunked: bool
+    api: Api, session: Session, clinic: Clinic, callers: dict[Role, Caller], operations: list[Operation]
 ) -> None:
     before, wrong = fingerprint(session), []
     data = b'{"reason": "' + b"a" * MAX_BODY_BYTES + b'"}'
-    for each in operations:
-        if each.body is not None:
-            how: dict[str, Any] = {"data": data, "content_type": "application/json"}
-            if chunked:
-                how["environ_overrides"] = {"CONTENT_LENGTH": "", "wsgi.input_terminated": True}
-            if not is_problem(answer := call(permitted(each, callers, api), clinic, each, **how), 413):
-                wrong.append(f"{each}: {answer.status_code}")
+    chunked = {"HTTP_TRANSFER_ENCODING": "chunked", "CONTENT_LENGTH": "", "wsgi.input_terminated": True}
+    for each, overrides in spread(with_body(operations), ({}, chunked)):
+        answer = call(
+            permitted(each, callers, api),
+            clinic,
+            each,
+            data=data,
+            content_type="application/json",
+            environ_overrides=overrides,
+        )
+        if not is_problem(answer, 413):
+            wrong.append(f"{each} {sorted(overrides)}: {answer.status_code}")
     assert wrong == [], listed(wrong)
     assert fingerprint(session) == before
 
@@ -267,11 +283,10 @@ def test_a_bad_token_is_401(api: Api, session: Session, clinic: Clinic, operatio
         *(f"Bearer {each.token.reveal()}" for each in (ended, expired, of_shut)),
     ]
     before, wrong = fingerprint(session), []
-    for each in operations:
-        for authorization in given if not each.is_public else ():
-            answer = call(api.anonymous(), clinic, each, headers={"Authorization": authorization})
-            if not is_problem(answer, 401) or answer.headers.get("WWW-Authenticate") != "Bearer":
-                wrong.append(f"{each} {authorization[:20]!r}: {answer.status_code}")
+    for each, authorization in spread([each for each in operations if not each.is_public], given):
+        answer = call(api.anonymous(), clinic, each, headers={"Authorization": authorization})
+        if not is_problem(answer, 401) or answer.headers.get("WWW-Authenticate") != "Bearer":
+            wrong.append(f"{each} {authorization[:20]!r}: {answer.status_code}")
     assert wrong == [], listed(wrong)
     assert fingerprint(session) == before
 
@@ -295,27 +310,21 @@ def test_a_token_that_may_only_read_changes_nothing(
     assert fingerprint(session, ignoring=AUDIT) == before
 
 
-@pytest.mark.parametrize(
-    "key", [None, "", "short", "a" * 101, "with space", "with/slash", "line\tbreak", "übermäßig", "12345678\x00"]
-)
+KEYS = (None, "", "short", "a" * 101, "with space", "with/slash", "with\ttab", "übermäßig", "12345678\x00")
+
+
 def test_a_post_without_a_usable_key_is_422(
-    api: Api,
-    session: Session,
-    clinic: Clinic,
-    callers: dict[Role, Caller],
-    operations: list[Operation],
-    key: str | None,
+    api: Api, session: Session, clinic: Clinic, callers: dict[Role, Caller], operations: list[Operation]
 ) -> None:
     before, wrong = fingerprint(session), []
-    for each in operations:
-        if each.method == "POST":
-            caller = permitted(each, callers, api)
-            headers = {"Authorization": f"Bearer {caller.token}"} if caller.token else {}
-            headers |= {} if key is None else {"Idempotency-Key": key}
-            path = f"/api/v1{each.at(**clinic.ids_for(each))}"
-            answer = api.client.post(path, json=clinic.body_for(each), headers=headers)
-            if not (is_problem(answer, 422) and names_field(answer, "Idempotency-Key")):
-                wrong.append(f"{each}: {answer.status_code} {answer.text:.150}")
+    for each, key in spread([each for each in operations if each.method == "POST"], KEYS):
+        token = permitted(each, callers, api).token
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        headers |= {} if key is None else {"Idempotency-Key": key}
+        path = f"{PREFIX}{each.at(**clinic.ids_for(each))}"
+        answer = api.client.post(path, json=clinic.body_for(each), headers=headers)
+        if not (is_problem(answer, 422) and names_field(answer, "Idempotency-Key")):
+            wrong.append(f"{each} {key}: {answer.status_code} {answer.text:.150}")
     assert wrong == [], listed(wrong)
     assert fingerprint(session) == before
 
@@ -355,17 +364,16 @@ def test_repeating_a_post_gives_the_same_answer_and_has_no_second_effect(
     assert len(done) > 15, done
 
 
-@pytest.mark.parametrize(
-    "given", ["", "3", '"', '"x"', '"-1"', '"1', 'W/"1"', "*", '"1", "2"', '"1234567890"', '"²"', '"1"\t']
-)
+VERSIONS = ("", "3", '"', '"x"', '"-1"', '"1', 'W/"1"', "*", '"1", "2"', '"1234567890"', '"²"', '"1 "')
+
+
 def test_a_malformed_if_match_is_422(
-    api: Api, session: Session, clinic: Clinic, callers: dict[Role, Caller], operations: list[Operation], given: str
+    api: Api, session: Session, clinic: Clinic, callers: dict[Role, Caller], operations: list[Operation]
 ) -> None:
     before, wrong = fingerprint(session), []
-    for each in operations:
-        if each.method != "GET":
-            answer = call(permitted(each, callers, api), clinic, each, headers={"If-Match": given})
-            if not (is_problem(answer, 422) and names_field(answer, "If-Match")):
-                wrong.append(f"{each}: {answer.status_code} {answer.text:.150}")
+    for each, given in spread([each for each in operations if each.method != "GET"], VERSIONS):
+        answer = call(permitted(each, callers, api), clinic, each, headers={"If-Match": given})
+        if not (is_problem(answer, 422) and names_field(answer, "If-Match")):
+            wrong.append(f"{each} {given}: {answer.status_code} {answer.text:.150}")
     assert wrong == [], listed(wrong)
     assert fingerprint(session) == before

@@ -85,27 +85,28 @@ def test_a_workplace_is_409_naming_field_and_rule(session: Session, case: Case, 
     assert "shipping.ship_to_practice" in {finding["rule"] for finding in document["findings"]}
 
 
-@pytest.mark.parametrize(
-    ("field", "value", "status"),
-    [
-        ("carrier", "", 422),
-        ("carrier", "US PS", 422),
-        ("carrier", "Nobody", 201),
-        ("tracking_code", "x", 422),
-        ("tracking_code", "ab'c; --", 422),
-        ("delivery_confirmation", "NO_SIGNATURE", 409),
-        ("delivery_confirmation", "no", 422),
-        ("ship_to", {"street": "x"}, 422),
-        ("ship_to", {"street": " ", "city": " ", "state": "CA", "postal_code": "94601"}, 409),
-        ("ship_to", "12 Home Lane", 422),
-        ("quantity", 3, 422),
-    ],
-)
+FIELDS: list[tuple[str, object, int]] = [
+    ("carrier", "", 422),
+    ("carrier", "US PS", 422),
+    ("tracking_code", "x", 422),
+    ("tracking_code", "ab'c; --", 422),
+    ("delivery_confirmation", "NO_SIGNATURE", 409),
+    ("delivery_confirmation", "no", 422),
+    ("ship_to", {"street": "x"}, 422),
+    ("ship_to", "12 Home Lane", 422),
+    ("address_reason", "", 422),
+    ("quantity", 3, 422),
+    ("carrier", "Nobody", 201),
+]
+
+
 def test_each_field_is_judged_by_the_document_or_by_a_rule(
-    session: Session, case: Case, fill: Fill, pharmacist: Caller, field: str, value: object, status: int
+    session: Session, case: Case, fill: Fill, pharmacist: Caller
 ) -> None:
-    answer = pharmacist.post(f"/fills/{fill.id}/shipments", body_of(session, case, **{field: value}))
-    assert answer.status_code == status, answer.get_json()
+    for field, value, status in FIELDS:
+        answer = pharmacist.post(f"/fills/{fill.id}/shipments", body_of(session, case, **{field: value}))
+        assert answer.status_code == status, (field, value, answer.get_json())
+    assert session.query(Shipment).count() == 1
 
 
 def test_an_altered_prescription_ships_nothing_and_stays_cancelled(
@@ -134,20 +135,22 @@ def test_the_patient_confirms_and_a_wrong_count_is_disputed(
     assert (cleared.status_code, cleared.get_json()["receipt_state"]) == (200, "confirmed")
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        {},
-        {"received": True},
-        {"received": True, "count": 4},
-        {"received": "yes", "count": 4, "seal_intact": True},
-        {"received": True, "count": -1, "seal_intact": True},
-        {"received": True, "count": 4.5, "seal_intact": True},
-        {"received": True, "count": 4, "seal_intact": 1},
-    ],
-)
-def test_an_answer_is_whole_or_422(api: Api, case: Case, delivered: Shipment, body: dict[str, object]) -> None:
-    assert api.as_patient(case.episode).post(f"/shipments/{delivered.id}/receipt", body).status_code == 422
+UNFIT: list[dict[str, object]] = [
+    {},
+    {"received": True},
+    {"received": True, "count": 4},
+    {"received": "yes", "count": 4, "seal_intact": True},
+    {"received": True, "count": -1, "seal_intact": True},
+    {"received": True, "count": 4.5, "seal_intact": True},
+    {"received": True, "count": 4, "seal_intact": 1},
+]
+
+
+def test_an_answer_is_whole_or_422(session: Session, api: Api, case: Case, delivered: Shipment) -> None:
+    patient = api.as_patient(case.episode)
+    for body in UNFIT:
+        assert patient.post(f"/shipments/{delivered.id}/receipt", body).status_code == 422, body
+    assert delivered.receipt_state == "awaited"
 
 
 def test_a_person_establishes_a_loss_with_a_reason(case: Case, delivered: Shipment, pharmacist: Caller) -> None:

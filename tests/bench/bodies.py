@@ -18,7 +18,6 @@ def referral_body() -> dict[str, Any]:
             "birth_date": "1985-03-14",
             "address": {
                 "street": f"{number} Elm Street",
-                "unit": None,
                 "city": "Oakland",
                 "state": "CA",
                 "postal_code": "94607",

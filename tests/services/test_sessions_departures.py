@@ -18,6 +18,8 @@ from services.messaging.outbox import Subject
 from services.messaging.tasks import open_task
 from services.messaging.timers import fire_due
 from services.people.links import exchange_link
+from services.prescribing import prescriptions
+from services.prescribing.limits import PatientLimits
 from services.sessions import afterwards, departures, emergencies, histories
 from services.sessions.models import TherapySession
 from services.sessions.states import SessionKind, SessionState
@@ -86,6 +88,18 @@ def test_each_condition_for_going_home_is_named(session: Session, case: Case, mo
     measure(session, case, row, Phase.AFTER, systolic=144)  # this patient's own limit
     assert unmet(session, case, row, escort_present=False) == ["no_escort"]
     assert departures.pass_discharge(session, therapist(case), row.id, well()).state == "discharge_ready"
+
+
+def test_the_limits_of_what_was_taken_hold_even_when_it_is_cancelled(
+    session: Session, moment: time_machine.Traveller
+) -> None:
+    case = make_supplied(session, limits=PatientLimits(systolic_below=130))
+    row = drive(session, case, SessionState.MONITORING, moment)
+    assert row.prescription_id is not None
+    prescriptions.cancel(session, case.prescriber, row.prescription_id, WHY)
+    moment.shift(2 * HOUR)
+    measure(session, case, row, Phase.AFTER, systolic=131)
+    assert unmet(session, case, row) == ["vitals.start_systolic_below"]
 
 
 def test_the_time_counts_from_the_last_dose(session: Session, case: Case, moment: time_machine.Traveller) -> None:

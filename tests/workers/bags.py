@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +15,7 @@ from sqlalchemy.orm import Session
 from services.core import database
 from services.core.config import config
 from services.core.ids import new_id
-from services.core.programme import programme
+from services.core.programme import Programme, programme
 from services.core.vocabulary import EventKind, Party
 from services.messaging.models import DeadLetter, Event, Task
 from services.messaging.outbox import Subject, emit
@@ -24,6 +25,12 @@ from workers.handlers import handle_bag
 from workers.queues import Envelope
 
 DEFAULT = programme()
+
+
+def with_settings(**changes: float) -> Programme:
+    """The default programme with other settings of the relay."""
+    return replace(DEFAULT, settings={**DEFAULT.settings, **{f"relay.{name}": v for name, v in changes.items()}})
+
 
 # Nothing but a task of the operations desk follows from this event: it needs no episode.
 UNCLEAR = EventKind.SMS_UNCLEAR

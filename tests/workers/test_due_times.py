@@ -35,7 +35,7 @@ def a_programme(**settings: float) -> Programme:
         ("some_hours", 0.25, timedelta(minutes=15)),
         ("some_days", 45, timedelta(days=45)),
         ("some_business_days", 1, timedelta(days=3)),  # over the weekend
-        ("some_business_days", 6, timedelta(days=10)),  # over Thanksgiving too, which is no business day
+        ("some_business_days", 6, timedelta(days=11)),  # over Thanksgiving too, which is no business day
     ],
 )
 def test_the_unit_is_the_ending_of_the_name(setting: str, amount: float, later: timedelta) -> None:

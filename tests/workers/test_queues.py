@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -20,18 +19,13 @@ from coordinator.local.stack import KEY_FILES
 from services import routing
 from services.core.vocabulary import EventKind, Party
 from tests.factories import World, make_episode
-from tests.workers.bags import DEFAULT, emit_for, emit_unclear, tasks_of, waiting
+from tests.workers.bags import DEFAULT, emit_for, emit_unclear, tasks_of, waiting, with_settings
 from workers.queues import HANDLE_BAG, RUN_ERRANDS, Envelope, depths, push, queue_of, unpacked
 from workers.relay import relay_once
 
 DESK = Party.OPERATIONS
 CANARY = "Canary Nightingale +14155550199"
 MOST = DEFAULT.whole("relay.waiting_bags_at_most")
-
-
-def with_settings(**changes: Any) -> Any:
-    """The default programme with other settings of the relay."""
-    return replace(DEFAULT, settings={**DEFAULT.settings, **{f"relay.{name}": v for name, v in changes.items()}})
 
 
 def run_worker(redis: Redis, party: Party) -> None:
@@ -75,9 +69,7 @@ def test_what_is_in_the_outbox_reaches_the_inbox(session: Session, world: World,
     assert waiting(session, DESK) == []
 
 
-def test_bags_hold_as_many_envelopes_as_the_programme_says(
-    session: Session, world: World, redis_client: Redis
-) -> None:
+def test_bags_hold_as_many_envelopes_as_the_programme_says(session: Session, world: World, redis_client: Redis) -> None:
     emit_unclear(session, 7)
     relay_once(redis_client, with_settings(bag_size=3))
     bags = [json.loads(job["data"])[2][1] for job in jobs(redis_client)]

@@ -32,7 +32,7 @@ class Calls:
         self.api, self.clock, self.cast, self.script, self.narrator = api, clock, cast, script, narrator
         self.record = Record()
         self.kept: dict[str, Any] = {}
-        self.since = time.monotonic()  # when that happened whose consequences are waited for
+        self.happened(time.monotonic())
 
     # ---- Steps ------------------------------------------------------------------------------------------------------
 
@@ -72,6 +72,7 @@ class Calls:
         """Let somebody do something that must succeed, say so, and give the answer's body."""
         answer = self.call(actor, method, path, body, version=version, key=key)
         self._must_succeed(actor, method, path, answer)
+        self.step.calls += 1
         self.narrator.act(self.clock.stamp, actor.title, _shown(method, path, answer), doing)
         return answer.body
 
@@ -109,6 +110,7 @@ class Calls:
         if missing:
             named = ", ".join(answer.rules) or "none"
             raise Unmet(f"{shown} should have named {', '.join(sorted(missing))}; it named {named}.")
+        self.step.calls += 1
         self.step.refusals.extend(answer.rules or [str(status)])
         named = f" [{', '.join(rules)}]" if rules else ""
         self.narrator.refused(actor.title, shown, f"{doing}: refused, as it must be", answer.sentence + named)
@@ -129,10 +131,13 @@ class Calls:
         token = self._token_of(actor)
         answer = self.api.call(method, API + path, body, token=token, version=version, key=key, query=query)
         if method != "GET":
-            self.since = answer.at
-        if self.record.steps:
-            self.step.calls += 1
+            self.happened(answer.at)
         return answer
+
+    def happened(self, at: float) -> None:
+        """At the monotonic moment ``at`` something was done whose consequences are waited for from now on."""
+        self.since = at
+        self.since_at = self.clock.now() - timedelta(seconds=time.monotonic() - at)
 
     def _must_succeed(self, actor: Actor, method: str, path: str, answer: Answer) -> None:
         if answer.status >= 400:
@@ -187,7 +192,7 @@ class Calls:
         """The patient asks for a one-time code by SMS and types it in."""
         asked = self.api.call("POST", f"{API}/codes", {"mobile": patient.mobile})
         self._must_succeed(patient, "POST", "/codes", asked)
-        self.since = asked.at
+        self.happened(asked.at)
         body = {"mobile": patient.mobile, "code": self.await_code(patient)}
         self._come_in(patient, self._enter(patient, "/codes/exchange", body))
         shown = f"POST {API}/codes, {API}/codes/exchange → 200"

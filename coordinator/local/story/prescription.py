@@ -17,7 +17,7 @@ def prescribe(stage: Stage) -> None:
     """Staff drafts; the named prescriber marks ready and signs with two factors."""
     stage.begin_step(5, "The prescription is drafted, reviewed and signed")
     cast, dana = stage.cast, stage.dana
-    stage.day(2, "10:01", "a day has passed since the last texts")
+    stage.day(2, "10:10", "a day has passed since the last texts")
     stage.await_text(dana, "there is news for you")
     stage.await_text(stage.robin, "we need more information")
     prescription = _draft(stage)

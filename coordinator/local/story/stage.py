@@ -156,7 +156,7 @@ class Stage(Calls):
         answer = self.sandbox.call("POST", "/sandbox/inbound", {"from": patient.mobile, "body": body})
         if answer.status != 201 or answer.body["answer"] not in (200, 204):
             raise Unmet(f"The service did not take the text of {patient.name}: {answer.body}.")
-        self.since = answer.at
+        self.happened(answer.at)
         self.narrator.reply(patient.name, body)
 
     # ---- Carriers ---------------------------------------------------------------------------------------------------
@@ -166,7 +166,7 @@ class Stage(Calls):
         answer = self.sandbox.call("POST", f"/sandbox/trackers/{tracking_code}/advance", {"status": status, **more})
         if answer.status != 200:
             raise Unmet(f"The carrier does not know the parcel: {answer.status}.")
-        self.since = answer.at
+        self.happened(answer.at)
         self.narrator.act(self.clock.stamp, "The carrier", f"webhook /hooks/easypost: {status}", says)
 
     # ---- Time -------------------------------------------------------------------------------------------------------
@@ -175,7 +175,7 @@ class Stage(Calls):
         """Let time pass, after everything under way has come to rest."""
         self.come_to_rest()
         gap = self.clock.move_to(until)
-        self.since = time.monotonic()
+        self.happened(time.monotonic())
         now = self.clock.now()
         self.narrator.time(f"Time moves on by {_words(gap)} to day {self.clock.day}, {now:%a %d %b %H:%M}: {because}.")
 
@@ -211,13 +211,24 @@ class Stage(Calls):
         return not any(busy)
 
     def _wait_for(self, found: Callable[[], Any], what: str) -> tuple[Any, float]:
-        """Ask until there is something; gives it and the milliseconds since what it follows from."""
+        """Ask until there is something; gives it and the milliseconds since what it follows from.
+
+        What is there at the first look may have been there for a while (another thing was waited for, or somebody had
+        to sign in to look): then the time at which it was stored counts.
+        """
         deadline = time.monotonic() + PATIENCE_SECONDS
+        looks = 1
         while (result := found()) is None:
             if time.monotonic() > deadline:
                 raise Unmet(f"After {PATIENCE_SECONDS:.0f} seconds there still was not {what}.")
             time.sleep(POLL_SECONDS)
-        return result, (time.monotonic() - self.since) * 1000
+            looks += 1
+        seen = (time.monotonic() - self.since) * 1000
+        stored_at = result.get("created_at") if isinstance(result, dict) else None
+        if looks > 1 or stored_at is None:
+            return result, seen
+        stored = (datetime.fromisoformat(stored_at) - self.since_at).total_seconds() * 1000
+        return result, stored if 0 <= stored < seen else seen
 
 
 def _words(gap: timedelta) -> str:

@@ -104,7 +104,7 @@ def follow(stage: Stage) -> None:
         dana, "package_in_transit", states={"held"}, why="it is before eight, and one text a day at most"
     )
     stage.await_no_text(dana, "package_preparing", states={"replaced"}, why="newer news has taken its place")
-    stage.day(3, "10:03", "a day after the last text, in daylight")
+    stage.day(3, "10:25", "a day after the last text, in daylight")
     stage.await_text(dana, "is on its way")
     late = (stage.clock.now() - timedelta(hours=9)).isoformat()
     stage.carrier_scans(code, "pre_transit", "reports late that the label was printed", datetime=late)
@@ -206,7 +206,7 @@ def _deliver_first(stage: Stage) -> None:
     cast, dana, parcel = stage.cast, stage.dana, stage.kept["parcel"]
     stage.day(7, "10:00", "the first parcel is slow")
     stage.carrier_scans(parcel["tracking_code"], "in_transit", "scans the first parcel once more")
-    stage.day(8, "10:31", "it is in town")
+    stage.day(8, "10:40", "it is in town")
     stage.carrier_scans(parcel["tracking_code"], "out_for_delivery", "has it on the van")
     stage.await_notice(cast.therapist, "shipment.out_for_delivery", about=parcel["id"])
     stage.await_text(dana, "is out for delivery")
@@ -214,7 +214,7 @@ def _deliver_first(stage: Stage) -> None:
     stage.carrier_scans(parcel["tracking_code"], "delivered", "delivers it, signed for", signed_by=_signer(stage))
     stage.await_notice(cast.therapist, "shipment.delivered", about=parcel["id"])
     stage.await_no_text(dana, "package_delivered", states={"held"}, why="one text a day at most")
-    stage.day(9, "10:33", "a day after the last text")
+    stage.day(9, "10:55", "a day after the last text")
     stage.await_text(dana, "package delivered")
 
 

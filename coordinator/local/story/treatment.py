@@ -58,7 +58,7 @@ def book(stage: Stage) -> None:
         doing=f"books a preparation session for {stage.clock.on_day(12, '10:00'):%a %d %b %H:%M}",
     )
     stage.await_no_text(dana, "session_booked", states={"held"}, why="one text a day at most")
-    stage.day(10, "10:36", "a day after the last text")
+    stage.day(10, "11:10", "a day after the last text")
     stage.await_text(dana, "your visit is set for")
     stage.text_in(dana, "RESCHED")
     asked = stage.await_task(cast.therapist, "reschedule_session", about=preparation["id"])

@@ -1,0 +1,32 @@
+"""The migrations make exactly the tables that the models describe, and can be taken back."""
+
+from __future__ import annotations
+
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine, text
+
+from coordinator.local.migrations import ROOT
+from services.tables import metadata
+
+
+def test_a_migrated_database_has_exactly_the_tables_of_the_models(own_postgres_url: str) -> None:
+    with create_engine(own_postgres_url).connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        assert compare_metadata(context, metadata) == []
+
+
+def test_all_migrations_can_be_taken_back_and_made_again(own_postgres_url: str) -> None:
+    configuration = Config(toml_file=str(ROOT / "pyproject.toml"))
+    engine = create_engine(own_postgres_url)
+    with engine.connect() as connection:
+        configuration.attributes["connection"] = connection
+        command.downgrade(configuration, "base")
+        left = connection.execute(
+            text("SELECT count(*) FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version'")
+        ).scalar_one()
+        assert left == 0
+        command.upgrade(configuration, "head")
+        connection.execute(text("SELECT count(*) FROM audit_records")).scalar_one()

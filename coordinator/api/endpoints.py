@@ -15,12 +15,12 @@ from functools import wraps
 from typing import Any, Final, NoReturn, TypeVar
 from uuid import UUID
 
-from flask import Request, Response, g, json, request
+from flask import Request, Response, current_app, g, json, request
 from flask_smorest import Blueprint
 from marshmallow import RAISE, Schema
 from sqlalchemy.orm import Session
 from webargs.flaskparser import FlaskParser
-from werkzeug.exceptions import BadRequest, UnsupportedMediaType
+from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 
 from coordinator.api.problem_schemas import ERROR_HEADERS, ERRORS, ProblemOut
 from coordinator.api.stored_answers import KEY_PARAMETER, CountedRefusal, answer_once
@@ -141,8 +141,8 @@ def endpoint(
 
         @wraps(inner)
         def handle(**path_values: Any) -> Any:
-            if body is not None and request.mimetype != "application/json":
-                raise UnsupportedMediaType
+            if body is not None:
+                _check_body()
             with transaction() as session:
                 try:
                     return _answer(session, inner, action, method, query is not None, path_values)
@@ -154,6 +154,14 @@ def endpoint(
         return view
 
     return declare
+
+
+def _check_body() -> None:
+    # A body that comes in chunks, without its length, is cut off at the limit and not refused by itself.
+    if len(request.get_data()) >= current_app.config["MAX_CONTENT_LENGTH"]:
+        raise RequestEntityTooLarge
+    if request.mimetype != "application/json":
+        raise UnsupportedMediaType
 
 
 def _instance(schema: type[Schema] | Schema) -> Schema:

@@ -19,8 +19,9 @@ from coordinator.problems import PROBLEM_TYPE
 from services.core import clock
 from services.core.actors import SYSTEM, Role
 from services.core.database import Sessions, engine
+from services.core.ids import new_id
 from services.people import accounts, tokens
-from services.people.access import Action
+from services.people.access import POLICY, Action, Relationship
 from services.people.models import Token
 from services.vault.blind_indexes import token_hash
 from tests.api.clinics import AUDIT, Clinic, allowed, fingerprint, open_clinic
@@ -28,7 +29,6 @@ from tests.api.conftest import PREFIX, Api, Caller
 from tests.operations import Operation, document_of, operations_of
 from tests.samples import OTHER_SPELLINGS, kind_of, misfits
 from tests.servers import Servers
-
 
 Fault = TypeVar("Fault")
 
@@ -72,17 +72,18 @@ def permitted(operation: Operation, callers: Mapping[Role, Caller], api: Api) ->
     return callers[roles[0]] if roles else api.anonymous()
 
 
-def call(caller: Caller, clinic: Clinic, operation: Operation, **options: Any) -> TestResponse:
+def call(caller: Caller, clinic: Clinic, operation: Operation, *, turn: int = 0, **options: Any) -> TestResponse:
     """Call with ids that exist and, unless told otherwise, a body that fits."""
     if operation.body is not None and "data" not in options:
-        body = options.pop("json", clinic.body_for(operation))
+        body = options.pop("json") if "json" in options else clinic.body_for(operation)
         options |= {"data": json.dumps(body), "content_type": "application/json"}
     # Whoever has no token is counted by address, and is somebody else each time here.
     options["environ_overrides"] = {
         "REMOTE_ADDR": f"10.{secrets.randbelow(2**24)}",
         **options.pop("environ_overrides", {}),
     }
-    return caller.request(operation.method, operation.at(**clinic.ids_for(operation)), **options)
+    options.pop("json", None)
+    return caller.request(operation.method, operation.at(**clinic.ids_for(operation, turn)), **options)
 
 
 def is_problem(answer: TestResponse, status: int) -> bool:
@@ -377,3 +378,71 @@ def test_a_malformed_if_match_is_422(
             wrong.append(f"{each} {given}: {answer.status_code} {answer.text:.150}")
     assert wrong == [], listed(wrong)
     assert fingerprint(session) == before
+
+
+def test_nothing_of_another_clinic_is_there_whoever_asks(
+    api: Api, session: Session, clinic: Clinic, operations: list[Operation]
+) -> None:
+    strangers = clinic.strangers(api)
+    before, wrong, tried = fingerprint(session, ignoring=AUDIT), [], 0
+    for each in operations:
+        needs = {} if each.is_public else POLICY[Action(each.action)]
+        about = each.path_names or (isinstance(clinic.body_for(each), dict) and "episode_id" in clinic.body_for(each))
+        for role, relationship in needs.items() if about else ():
+            if role is Role.OPERATIONS and relationship is Relationship.ANY and each.action != Action.WORK_TASK:
+                continue  # the one desk serves every clinic
+            tried += 1
+            answer = call(strangers[role], clinic, each, json=clinic.body_for(each, full=False))
+            if not is_problem(answer, 404):
+                wrong.append(f"{role} {each}: {answer.status_code} {answer.text:.150}")
+    assert wrong == [], listed(wrong)
+    assert tried > 100
+    assert fingerprint(session, ignoring=AUDIT) == before
+
+
+def test_what_is_not_there_looks_like_what_is_not_ones_own(
+    api: Api, session: Session, clinic: Clinic, callers: dict[Role, Caller], operations: list[Operation]
+) -> None:
+    strangers, wrong = clinic.strangers(api), []
+    for each in operations:
+        if not each.path_names:
+            continue
+        role = allowed(each)[0]
+        nowhere = each.at(**{name: new_id() for name in each.path_names})
+        body = {} if each.body is None else {"json": clinic.body_for(each, full=False)}
+        absent = callers[role].request(each.method, nowhere, **body)
+        hidden = call(strangers[role], clinic, each, json=clinic.body_for(each, full=False))
+        if hidden.status_code == 404 and _without_request_id(absent) != _without_request_id(hidden):
+            wrong.append(f"{each}: {absent.text:.150} | {hidden.text:.150}")
+        if absent.status_code != 404:
+            wrong.append(f"{each}: {absent.status_code} {absent.text:.150}")
+    assert wrong == [], listed(wrong)
+
+
+def _without_request_id(answer: TestResponse) -> dict[str, Any]:
+    return {name: value for name, value in answer.get_json().items() if name != "request_id"}
+
+
+def test_a_version_that_is_not_the_present_one_is_412_where_a_version_counts(
+    api: Api, session: Session, clinic: Clinic, operations: list[Operation]
+) -> None:
+    """On whatever would succeed otherwise. The transaction of the attempt that succeeds is undone."""
+    wrong, done = [], []
+    for each in operations:
+        if "If-Match" not in each.parameters("header"):
+            continue
+        for role, turn, full in itertools.product(allowed(each), range(3), (True, False)):
+            caller = clinic.callers(api)[role]
+            how = {"json": clinic.body_for(each, full=full), "turn": turn}
+            mark = session.begin_nested()
+            fits = call(caller, clinic, each, **how)
+            mark.rollback()
+            if fits.status_code < 300:
+                done.append(each.id)
+                before = fingerprint(session, ignoring=AUDIT)
+                stale = call(caller, clinic, each, headers={"If-Match": '"999999999"'}, **how)
+                if not is_problem(stale, 412) or fingerprint(session, ignoring=AUDIT) != before:
+                    wrong.append(f"{each}: {stale.status_code} {stale.text:.150}")
+                break
+    assert wrong == [], listed(wrong)
+    assert len(done) > 15, done

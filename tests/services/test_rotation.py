@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import time_machine
-from sqlalchemy import Engine, create_engine, insert, select, text, update
+from sqlalchemy import Engine, Table, create_engine, delete, insert, select, text, update
 from sqlalchemy.orm import Session, sessionmaker
 
 from services.core.database import transaction
@@ -69,7 +69,7 @@ def working_on(vault: Vault) -> Iterator[Vault]:
         engine.dispose()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def vault(servers: Servers, filled: tuple[str, Path, Sealed]) -> Iterator[Vault]:
     """The vault of all these tests. They leave it whole, each with keys of its own on top of the others'."""
     name, keys, sealed = filled
@@ -77,16 +77,19 @@ def vault(servers: Servers, filled: tuple[str, Path, Sealed]) -> Iterator[Vault]
         yield vault
 
 
-@pytest.fixture
-def spoilt_vault(servers: Servers, filled: tuple[str, Path, Sealed], tmp_path: Path) -> Iterator[Vault]:
-    """A copy, for a test that spoils it."""
-    template, keys, sealed = filled
-    name = f"own_{new_id().hex}"
-    servers.postgres.create_database(name, template=template)
-    copy = own_keys({"COORDINATOR_KEYRING": str(keys)}, tmp_path)
-    with working_on(Vault(copy, servers.postgres.url_of(name), sealed)) as vault:
-        yield vault
-    servers.postgres.drop_database(name)
+@contextmanager
+def put_back(name: str) -> Iterator[Table]:
+    """A table to spoil: its rows are afterwards what they were."""
+    table = metadata.tables[name]
+    with transaction() as session:
+        before = [dict(row) for row in session.execute(select(table)).mappings()]
+    try:
+        yield table
+    finally:
+        with transaction() as session:
+            session.execute(delete(table))
+            session.execute(insert(table), before)
+        boxes.forget_boxes()
 
 
 def new_keys(vault: Vault) -> None:
@@ -187,20 +190,19 @@ def test_it_goes_on_over_many_batches(vault: Vault) -> None:
     assert_rotated(vault)
 
 
-def test_a_table_of_many_rows_is_walked_to_its_end(spoilt_vault: Vault) -> None:
-    vault = spoilt_vault
-    table = metadata.tables["patients"]
-    with transaction() as session:
-        row = dict(session.execute(select(table)).mappings().one())
-        rows = [{**row, "id": new_id()} for _ in range(rotation.BATCH)]
-        for column in rotation.sealed_columns(table):
-            for other in rows:
-                other[column.key] = None if column.nullable else b"spoilt"
-        session.execute(insert(table), rows)
-    new_keys(vault)
-    _, unreadable = exhaust(steps())
-    assert len(unreadable) == rotation.BATCH * sum(not column.nullable for column in rotation.sealed_columns(table))
-    assert_rotated(vault)
+def test_a_table_of_many_rows_is_walked_to_its_end(vault: Vault) -> None:
+    with put_back("patients") as table:
+        with transaction() as session:
+            row = dict(session.execute(select(table)).mappings().one())
+            rows = [{**row, "id": new_id()} for _ in range(rotation.BATCH)]
+            for column in rotation.sealed_columns(table):
+                for other in rows:
+                    other[column.key] = None if column.nullable else b"spoilt"
+            session.execute(insert(table), rows)
+        new_keys(vault)
+        _, unreadable = exhaust(steps())
+        assert len(unreadable) == rotation.BATCH * sum(not column.nullable for column in rotation.sealed_columns(table))
+        assert_rotated(vault)
 
 
 def test_a_clock_that_was_set_back_keeps_no_owner_on_an_old_key(vault: Vault) -> None:
@@ -277,35 +279,34 @@ def test_resealing_keeps_nobody_from_writing_records_that_refer_to_the_row(vault
     assert moved == len(vault.sealed)
 
 
-def test_a_spoilt_value_is_named_and_does_not_keep_the_rest_under_old_keys(spoilt_vault: Vault) -> None:
-    vault = spoilt_vault
-    spoilt = next(place for place in vault.sealed if place.__tablename__ == "patients")
-    table = metadata.tables["patients"]
-    with transaction() as session:
-        flipped = bytearray(stored(session, vault.sealed)[spoilt])
-        flipped[-1] ^= 1
-        session.execute(update(table).where(table.c.id == spoilt.id).values({spoilt.column: bytes(flipped)}))
-    new_keys(vault)
-    _, unreadable = exhaust(steps())
-    assert unreadable == [f"patients.{spoilt.column} of {spoilt.id}"]
-    with transaction() as session:
-        assert stored(session, {spoilt: ""})[spoilt] == bytes(flipped)
-    whole = {place: value for place, value in vault.sealed.items() if place != spoilt}
-    with transaction() as session:
-        assert opened(session, whole) == whole
+def test_a_spoilt_value_is_named_and_does_not_keep_the_rest_under_old_keys(vault: Vault) -> None:
+    with put_back("patients") as table:
+        spoilt = next(place for place in vault.sealed if place.__tablename__ == "patients")
+        with transaction() as session:
+            flipped = bytearray(stored(session, vault.sealed)[spoilt])
+            flipped[-1] ^= 1
+            session.execute(update(table).where(table.c.id == spoilt.id).values({spoilt.column: bytes(flipped)}))
+        new_keys(vault)
+        _, unreadable = exhaust(steps())
+        assert unreadable == [f"patients.{spoilt.column} of {spoilt.id}"]
+        with transaction() as session:
+            assert stored(session, {spoilt: ""})[spoilt] == bytes(flipped)
+        whole = {place: value for place, value in vault.sealed.items() if place != spoilt}
+        with transaction() as session:
+            assert opened(session, whole) == whole
 
 
-def test_a_data_key_that_does_not_open_is_named_and_left(spoilt_vault: Vault) -> None:
-    vault = spoilt_vault
-    with transaction() as session:
-        row = session.scalars(select(DataKey).where(DataKey.purpose == Purpose.RECORD).limit(1)).one()
-        row.wrapped = os.urandom(60)
-        spoilt = row.id
-    new_keys(vault)
-    _, unreadable = exhaust(rotation.rewrap(Purpose.RECORD))
-    assert unreadable == [f"data_keys.wrapped of {spoilt}"]
-    with transaction() as session:
-        wrapped_by = dict(session.execute(select(DataKey.id, DataKey.wrapping_key)).all())
-    active = {boxes.wrapping_keys(Purpose.RECORD).active}
-    record_keys = {key for key in wrapped_by.values() if key in vault.kept()["keys"]}
-    assert record_keys - active == {wrapped_by[spoilt]}
+def test_a_data_key_that_does_not_open_is_named_and_left(vault: Vault) -> None:
+    with put_back("data_keys"):
+        with transaction() as session:
+            row = session.scalars(select(DataKey).where(DataKey.purpose == Purpose.RECORD).limit(1)).one()
+            row.wrapped = os.urandom(60)
+            spoilt = row.id
+        new_keys(vault)
+        _, unreadable = exhaust(rotation.rewrap(Purpose.RECORD))
+        assert unreadable == [f"data_keys.wrapped of {spoilt}"]
+        with transaction() as session:
+            wrapped_by = dict(session.execute(select(DataKey.id, DataKey.wrapping_key)).all())
+        active = {boxes.wrapping_keys(Purpose.RECORD).active}
+        record_keys = {key for key in wrapped_by.values() if key in vault.kept()["keys"]}
+        assert record_keys - active == {wrapped_by[spoilt]}

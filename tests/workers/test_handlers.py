@@ -23,7 +23,6 @@ from services.messaging.models import DeadLetter, Event, Task, WebhookDelivery
 from tests.factories import World, make_world
 from tests.factories_messaging import keep_text
 from tests.workers.bags import (
-    UNCLEAR,
     bag_of,
     count,
     emit_for,
@@ -242,13 +241,3 @@ def test_the_news_of_a_dead_letter_never_dies_and_never_breeds(
     news.envelope = readable
     session.commit()
     assert len(told_of(session, world, letters(session)[0])) == 1
-
-
-def test_nothing_is_unhandled_in_this_bag(session: Session, world: World) -> None:
-    handle_bag(DESK, [])
-    assert count(session, Event) == 0
-
-
-def test_the_kind_used_here_goes_to_the_desk_only(session: Session, world: World) -> None:
-    assert {event.party for event in emit_unclear(session)} == {DESK}
-    assert UNCLEAR in EventKind

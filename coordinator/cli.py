@@ -7,7 +7,6 @@ arguments, where other users of the machine could read them.
 from __future__ import annotations
 
 import json
-import logging
 import os
 import sys
 import time
@@ -28,7 +27,6 @@ from services.core.actors import SYSTEM, Role
 from services.core.config import config
 from services.core.database import transaction
 from services.core.errors import CoordinationError
-from services.core.logs import configure_logs
 from services.core.personal import Personal, Secret
 from services.core.vocabulary import Party
 from services.messaging import outbox
@@ -46,7 +44,6 @@ class _Commands(click.Group):
     """Says in a sentence, not in a traceback, what the service refuses or cannot reach."""
 
     def invoke(self, context: click.Context) -> object:
-        configure_logs(logging.WARNING)
         try:
             return super().invoke(context)
         except CoordinationError as error:

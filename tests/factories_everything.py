@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import time_machine
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -34,20 +35,25 @@ from services.screening.models import Screening
 from services.sessions import adverse_events
 from services.sessions.adverse_events import Report
 from services.sessions.models import TherapySession
-from tests import factories_refills, factories_sessions
+from services.sessions.states import SessionKind, SessionState
+from services.shipping.models import Shipment
+from tests import factories_refills
 from tests.factories import World, make_account
 from tests.factories_messaging import keep_text
 from tests.factories_prescribing import (
     Case,
+    answer,
     make_case,
     make_draft,
     make_ready,
     make_shipment,
     make_signed,
     raise_risk,
+    report,
 )
 from tests.factories_refills import ask, report_all_scales
 from tests.factories_screening import make_referral
+from tests.factories_sessions import book, drive
 
 MOBILE = "+14155550177"
 
@@ -78,13 +84,15 @@ def make_everything(session: Session) -> Iterator[Everything]:
     with factories_refills.make_supplied(session, mobile=MOBILE) as supplied:
         case, world, episode = supplied.case, supplied.case.world, supplied.episode
         newcomer = make_referral(session, world=world)
-        waiting = make_case(session, world=world)  # approved, and nothing signed yet
+        waiting = make_case(session, world=world)
+        dosed, parcel, dosing = _dosed(session, world, SessionState.DOSED, days_ago=1)
+        _, _, held = _dosed(session, world, SessionState.INTEGRATION_DUE, days_ago=2)
         shipped = make_case(session, world=world)
         shipment = make_shipment(session, shipped)
         session.flush()
         people = _expendable(session, world)
         ids: dict[str, list[UUID]] = {
-            "episode_id": [episode.id, waiting.episode.id, newcomer.episode.id],
+            "episode_id": [episode.id, dosed.episode.id, waiting.episode.id, newcomer.episode.id],
             "patient_id": [episode.patient_id, newcomer.referral.patient_id],
             "referral_id": [newcomer.referral.id],
             "screening_id": [newcomer.screening_id, *_screenings(session, episode)],
@@ -96,8 +104,8 @@ def make_everything(session: Session) -> Iterator[Everything]:
                 make_draft(session, shipped).id,
             ],
             "fill_id": list(session.scalars(select(Fill.id).order_by(Fill.id))),
-            "shipment_id": [shipment.id],
-            "session_id": [*_sessions(session, supplied, case)],
+            "shipment_id": [shipment.id, parcel.id],
+            "session_id": [_preparation(session, case).id, dosing.id, held.id],
             "event_id": [_adverse_event(session, case)],
             "outcome_id": [report_all_scales(session, episode).report.id],
             "note_id": [_note(session, case)],
@@ -128,14 +136,18 @@ def _screenings(session: Session, episode: Episode) -> list[UUID]:
     return list(session.scalars(select(Screening.id).where(Screening.episode_id == episode.id)))
 
 
-def _sessions(session: Session, supplied: factories_refills.Supplied, case: Case) -> list[UUID]:
-    preparation = factories_sessions.booking(
-        kind=factories_sessions.SessionKind.PREPARATION, starts_at=clock.now() + timedelta(days=1)
-    )
-    booked: TherapySession = factories_sessions.bookings.book_session(
-        session, case.actor("therapist"), case.episode.id, preparation
-    ).row
-    return [booked.id, *(held.id for held in supplied.sessions)]
+def _preparation(session: Session, case: Case) -> TherapySession:
+    return book(session, case, kind=SessionKind.PREPARATION, starts_at=clock.now() + timedelta(days=1))
+
+
+def _dosed(session: Session, world: World, to: SessionState, *, days_ago: int) -> tuple[Case, Shipment, TherapySession]:
+    """Another patient, whose first parcel came and whose first dosing session was brought to a state days ago."""
+    with time_machine.travel(clock.now() - timedelta(days=days_ago), tick=False) as moment:
+        case = make_case(session, world=world)
+        parcel = make_shipment(session, case)
+        report(session, parcel, "delivered")
+        answer(session, case, parcel)
+        return case, parcel, drive(session, case, to, moment)
 
 
 def _adverse_event(session: Session, case: Case) -> UUID:

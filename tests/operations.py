@@ -43,7 +43,11 @@ class Operation:
 
     @property
     def answers(self) -> dict[int, Mapping[str, Any]]:
-        return {int(status): answer for status, answer in self.details["responses"].items()}
+        shared = self.document["components"].get("responses", {})
+        return {
+            int(status): shared[answer["$ref"].rpartition("/")[2]] if "$ref" in answer else answer
+            for status, answer in self.details["responses"].items()
+        }
 
     @property
     def path_names(self) -> tuple[str, ...]:

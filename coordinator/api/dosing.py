@@ -201,5 +201,7 @@ def close_emergency(call: Call, body: dict[str, Any], session_id: UUID) -> dict[
 @_step("check-in", CheckInIn)
 def check_in(call: Call, body: dict[str, Any], session_id: UUID) -> dict[str, Any]:
     """You spoke with the patient within a day after the session."""
-    row = afterwards.record_check_in(call.session, call.actor, session_id, body["concern"], body.get("note"))
+    row = afterwards.record_check_in(
+        call.session, call.actor, session_id, body["concern"], body.get("note"), version=call.version
+    )
     return after_step(call, row)

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from marshmallow import Schema, fields, validate
 
-from coordinator.api.endpoints import Call, endpoint, resource
+from coordinator.api.endpoints import Call, IfMatch, endpoint, resource
 from coordinator.api.fields import Choice, PersonalText, Revealed, Text
 from coordinator.api.problem_schemas import FindingOut
 from coordinator.api.screenings import RoundOut
@@ -105,6 +105,7 @@ def decide(call: Call, body: dict[str, Any], episode_id: UUID) -> dict[str, Any]
     body=RescreenIn,
     answer=RoundOut,
     status=201,
+    if_match=IfMatch.TAKEN,  # of the review
 )
 def screen_again(call: Call, body: dict[str, Any], episode_id: UUID) -> Screening:
     """Look at a decision anew: it stops counting, and the patient is screened again."""

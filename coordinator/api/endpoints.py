@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from functools import wraps
 from typing import Any, Final, NoReturn, TypeVar
 from uuid import UUID
@@ -22,9 +23,9 @@ from sqlalchemy.orm import Session
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 
-from coordinator.api.problem_schemas import ERROR_HEADERS, ERRORS, ProblemOut
+from coordinator.api.documents import problem_name
+from coordinator.api.problem_schemas import ERRORS
 from coordinator.api.stored_answers import KEY_PARAMETER, CountedRefusal, answer_once
-from coordinator.problems import PROBLEM_TYPE
 from coordinator.security.bearer import authenticate
 from services.core.actors import NOBODY, Actor
 from services.core.database import transaction
@@ -73,12 +74,20 @@ class Resource(Blueprint):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._prepare_doc_cbks.append(_document_headers)
+        self._prepare_doc_cbks.append(_document_headers_and_errors)
 
 
-def _document_headers(document: dict[str, Any], collected: Mapping[str, Any], **_: Any) -> dict[str, Any]:
-    """Add the request headers of an operation to the parameters that its query gave it."""
-    return {**document, "parameters": [*document.get("parameters", ()), *collected.get("headers", ())]}
+def _document_headers_and_errors(document: dict[str, Any], collected: Mapping[str, Any], **_: Any) -> dict[str, Any]:
+    """Add an operation's request headers to the parameters of its query, and point to the problems it may answer.
+
+    The problems stand once in the document. Described anew for every operation they would cost each process 60 MB.
+    """
+    problems = {str(code): {"$ref": f"#/components/responses/{problem_name(code)}"} for code in collected["errors"]}
+    return {
+        **document,
+        "parameters": [*document.get("parameters", ()), *collected.get("headers", ())],
+        "responses": {**document.get("responses", {}), **problems},
+    }
 
 
 def resource(name: str, description: str) -> Resource:
@@ -91,9 +100,49 @@ IF_MATCH: Final = {
     "in": "header",
     "name": "If-Match",
     "description": "The ETag you read. The change is refused with 412 when the record has moved on since.",
-    "required": False,
     "schema": ETAG,
 }
+
+
+class IfMatch(Enum):
+    """What a route does with ``If-Match``. One that is not looked at would promise a safety that is not there."""
+
+    REFUSED = "refused"
+    TAKEN = "taken"
+    NEEDED = "needed"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What a route was declared with: everything that decides how a request is let in."""
+
+    method: str
+    path: str
+    action: Action | None
+    takes_body: bool
+    takes_query: bool
+    if_match: IfMatch
+
+    def may_answer(self, status: int) -> bool:
+        """Whether the route's document names an error status."""
+        match status:
+            case 403:
+                return self.action is not None
+            case 404:
+                return "<" in self.path or self.takes_body
+            case 409:
+                return self.method != "GET" or "<" in self.path
+            case 412:
+                return self.if_match is not IfMatch.REFUSED
+            case 413 | 415:
+                return self.takes_body
+        return True
+
+    def headers(self) -> list[dict[str, Any]]:
+        """The request headers that the route's document names."""
+        key = [KEY_PARAMETER] if self.method == "POST" else []
+        match = [{**IF_MATCH, "required": self.if_match is IfMatch.NEEDED}]
+        return key + (match if self.if_match is not IfMatch.REFUSED else [])
 
 
 def endpoint(
@@ -106,25 +155,21 @@ def endpoint(
     status: int = 200,
     body: type[Schema] | Schema | None = None,
     query: type[Schema] | Schema | None = None,
+    if_match: IfMatch | None = None,
 ) -> Callable[[View], View]:
     """Declare a route. ``action`` None means that anybody may call it (sign-in and link exchange only).
 
     Conventions: the view's docstring becomes the summary; POST takes an ``Idempotency-Key``; an answer with a
-    ``version`` carries it as ETag; on PATCH and on steps ``If-Match`` is honoured.
+    ``version`` carries it as ETag; a change or step (200) that answers one takes ``If-Match``: it is ``call.version``.
     """
-    errors = {code for code in ERRORS if _may_answer(code, method, path, action, body)}
+    if if_match is None:
+        is_change = method != "GET" and status == 200 and "version" in _instance(answer).fields
+        if_match = IfMatch.TAKEN if is_change else IfMatch.REFUSED
+    route = Route(method, path, action, body is not None, query is not None, if_match)
 
     def declare(view: View) -> View:
         inner = _called(view, method)
         inner = blueprint.response(status, answer, headers=_answer_headers(_instance(answer)))(inner)
-        for code in sorted(errors):
-            inner = blueprint.alt_response(
-                code,
-                schema=ProblemOut,
-                content_type=PROBLEM_TYPE,
-                description=ERRORS[code],
-                headers=ERROR_HEADERS.get(code),
-            )(inner)
         # Schemas are built once, here; a class would be built anew for every request.
         if body is not None:
             inner = blueprint.arguments(_instance(body))(inner)
@@ -135,17 +180,16 @@ def endpoint(
             security=[{"bearer": []}] if action is not None else [],
             **{"x-action": None if action is None else action.value},
         )(inner)
-        inner._apidoc["headers"] = ([KEY_PARAMETER] if method == "POST" else []) + (
-            [IF_MATCH] if method != "GET" else []
-        )
+        inner._apidoc["errors"] = list(filter(route.may_answer, sorted(ERRORS)))
+        inner._apidoc["headers"] = route.headers()
 
         @wraps(inner)
         def handle(**path_values: Any) -> Any:
-            if body is not None:
+            if route.takes_body:
                 _check_body()
             with transaction() as session:
                 try:
-                    return _answer(session, inner, action, method, query is not None, path_values)
+                    return _answer(session, inner, route, path_values)
                 except CountedRefusal as counted:
                     refused = counted.refused
             raise refused.error
@@ -192,43 +236,40 @@ def _called(view: View, method: str) -> Callable[..., Any]:
     return call_view
 
 
-def _answer(
-    session: Session,
-    inner: Callable[..., Response],
-    action: Action | None,
-    method: str,
-    takes_query: bool,
-    path_values: Mapping[str, Any],
-) -> Response:
+def _answer(session: Session, inner: Callable[..., Response], route: Route, path_values: Mapping[str, Any]) -> Response:
     """Everything between opening and committing the request's transaction."""
-    actor, principal = _enter(session, action, method)
-    if not takes_query and request.args:
+    actor, principal = _enter(session, route)
+    if request.args and not route.takes_query:
         raise InvalidInput("This address takes no query.", field=next(iter(request.args)))
-    g.call = Call(session, actor, None if method == "GET" else _version(), g.get("token_id"))
+    g.call = Call(session, actor, _version(route), g.get("token_id"))
 
     def answer_now() -> Response:
         response = inner(**path_values)
         session.flush()
         return _with_etag(response)
 
-    return answer_once(session, principal, answer_now) if method == "POST" else answer_now()
+    return answer_once(session, principal, answer_now) if route.method == "POST" else answer_now()
 
 
-def _enter(session: Session, action: Action | None, method: str) -> tuple[Actor, str]:
+def _enter(session: Session, route: Route) -> tuple[Actor, str]:
     """Who asks, after token, scope and role are checked; anonymous routes act as nobody until the use case knows."""
-    if action is None:
+    if route.action is None:
         return NOBODY, ANONYMOUS
-    g.action = action
-    actor = authenticate(session, is_read=method == "GET")
+    g.action = route.action
+    actor = authenticate(session, is_read=route.method == "GET")
     g.actor = actor
-    authorize(actor, action)
+    authorize(actor, route.action)
     return actor, str(actor.id)
 
 
-def _version() -> int | None:
+def _version(route: Route) -> int | None:
     given = request.headers.get("If-Match")
-    if given is None:
+    if given is None and route.if_match is IfMatch.NEEDED:
+        raise InvalidInput("Send If-Match with the ETag of the record as you read it.", field="If-Match")
+    if given is None or route.method == "GET":
         return None
+    if route.if_match is IfMatch.REFUSED:
+        raise InvalidInput("This address takes no If-Match: nothing here has a version.", field="If-Match")
     if not re.fullmatch(ETAG["pattern"], given):
         raise InvalidInput('If-Match takes the ETag of the record as you read it, like "3".', field="If-Match")
     return int(given.strip('"'))
@@ -245,21 +286,3 @@ def _with_etag(response: Response) -> Response:
     if isinstance(document, Mapping) and isinstance(document.get("version"), int):
         response.set_etag(str(document["version"]))
     return response
-
-
-def _may_answer(code: int, method: str, path: str, action: Action | None, body: object | None) -> bool:
-    match code:
-        case 401:
-            return True
-        case 403:
-            return action is not None
-        case 404:
-            return "<" in path or body is not None
-        case 409:
-            return method != "GET"
-        case 412:
-            return method != "GET"
-        case 413 | 415:
-            return body is not None
-        case _:
-            return True

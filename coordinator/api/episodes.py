@@ -11,6 +11,7 @@ from marshmallow import Schema, fields
 from coordinator.api import cursors
 from coordinator.api.endpoints import Call, endpoint, resource
 from coordinator.api.fields import Choice, Id, Text, page_schema
+from services.core.errors import StaleVersion
 from services.eligibility.overviews import Overview, read_overview
 from services.eligibility.states import ReviewState
 from services.people import consents, episodes
@@ -159,6 +160,8 @@ def _overview(overview: Overview) -> dict[str, Any]:
 def change_care_team(call: Call, body: dict[str, Any], episode_id: UUID) -> Episode:
     """Name another prescriber of the medical team, or hand the patient over to another therapist."""
     episode = visible_episode(call.session, call.actor, Action.CHANGE_EPISODE, episode_id)
+    if call.version not in (None, episode.version):
+        raise StaleVersion("Somebody else changed this episode since you read it.", field="version")
     if "prescriber_id" in body:
         episode = episodes.assign_prescriber(
             call.session, call.actor, episode_id, body["prescriber_id"], version=call.version

@@ -8,7 +8,7 @@ from uuid import UUID
 from marshmallow import Schema, fields
 
 from coordinator.api import cursors
-from coordinator.api.endpoints import Call, endpoint, resource
+from coordinator.api.endpoints import Call, IfMatch, endpoint, resource
 from coordinator.api.fields import Flag, Whole, page_schema
 from services.people.access import Action
 from services.people.attempts import Refused
@@ -48,6 +48,7 @@ class FillOut(Schema):
     body=FillIn,
     answer=FillOut,
     status=201,
+    if_match=IfMatch.TAKEN,  # of the prescription
 )
 def record_fill(call: Call, body: dict[str, Any], prescription_id: UUID) -> dict[str, Any] | Refused:
     """Record a hand-out. Parts add up; never above what was prescribed, after six months, or without approval."""

@@ -7,9 +7,8 @@ from uuid import UUID
 
 from marshmallow import Schema, fields, post_load, validate
 
-from coordinator.api.endpoints import Call, endpoint, resource
+from coordinator.api.endpoints import Call, IfMatch, endpoint, resource
 from coordinator.api.fields import PersonalText, Revealed, Text
-from services.core.errors import RuleRefused
 from services.core.personal import Personal
 from services.people import patients
 from services.people.access import Action
@@ -117,12 +116,10 @@ def read_contact(call: Call, patient_id: UUID) -> Contact:
     action=Action.CHANGE_PATIENT,
     body=PatientChangesIn,
     answer=PatientOut,
+    if_match=IfMatch.NEEDED,
 )
 def change_patient(call: Call, body: dict[str, Any], patient_id: UUID) -> dict[str, Any]:
     """Change how a patient is reached. ``If-Match`` is needed: an address decides where a parcel goes."""
-    if call.version is None:
-        sentence = "Send If-Match with the ETag of the patient as you read it."
-        raise RuleRefused(sentence, field="If-Match", rule="patient.version_needed")
     episode = episode_of_patient(call.session, call.actor, Action.CHANGE_PATIENT, patient_id)
     patients.change_patient(call.session, call.actor, episode.id, PatientChanges(**body), version=call.version)
     return _shown(call, episode.id)

@@ -9,7 +9,7 @@ from marshmallow import Schema, fields, validate
 
 from coordinator.api import cursors
 from coordinator.api.eligibility import FindingReasonIn
-from coordinator.api.endpoints import Call, endpoint, resource
+from coordinator.api.endpoints import Call, IfMatch, endpoint, resource
 from coordinator.api.fields import (
     Choice,
     Day,
@@ -25,7 +25,6 @@ from coordinator.api.fields import (
 )
 from coordinator.api.problem_schemas import FindingOut
 from coordinator.api.tasks import StepIn
-from services.core.errors import RuleRefused
 from services.people.access import Action
 from services.people.attempts import Refused
 from services.people.identifiers import STATES
@@ -301,11 +300,10 @@ def read_prescription(call: Call, prescription_id: UUID) -> dict[str, Any]:
     action=Action.CHANGE_PRESCRIPTION,
     body=ChangesIn,
     answer=PrescriptionOut,
+    if_match=IfMatch.NEEDED,
 )
 def change(call: Call, body: dict[str, Any], prescription_id: UUID) -> dict[str, Any]:
     """Change one that is not signed yet; it is a draft again. ``If-Match`` is needed. Cancel a signed one instead."""
-    if call.version is None:
-        raise RuleRefused("Send If-Match with the ETag of the prescription as you read it.", field="If-Match")
     row = prescriptions.change(call.session, call.actor, prescription_id, _with_limits(body), version=call.version)
     return _view(call, row)
 

@@ -9,7 +9,7 @@ from marshmallow import Schema, fields
 
 from coordinator.api import cursors
 from coordinator.api.dosing import red_flags_field
-from coordinator.api.endpoints import Call, endpoint, resource
+from coordinator.api.endpoints import Call, IfMatch, endpoint, resource
 from coordinator.api.fields import Choice, Moment, Whole, page_schema
 from coordinator.api.sessions import AdviceOut, RuleFindingOut
 from services.core import clock
@@ -78,6 +78,7 @@ class VitalsOut(Schema):
     body=VitalsIn,
     answer=VitalsOut,
     status=201,
+    if_match=IfMatch.TAKEN,  # of the session
 )
 def record_vitals(call: Call, body: dict[str, Any], session_id: UUID) -> dict[str, Any]:
     """Record a reading. Before the start the gate answers: pass, rest and repeat, cancel, or an emergency."""

@@ -73,9 +73,13 @@ def record_denial(actor: Actor, action: str, subject_kind: str, subject_id: UUID
 
 @event.listens_for(Session, "before_commit")
 def _store_pending(session: Session) -> None:
-    pending: list[dict[str, Any]] = session.info.pop("audit", [])
-    if not pending:
+    if session.in_nested_transaction():
+        return  # a savepoint is kept: the transaction around it goes on, and must not go on with a chain in hand
+    if not session.info.get("audit"):
         return
+    # What has to wait for another transaction's records waits now, before a chain is taken.
+    session.flush()
+    pending: list[dict[str, Any]] = session.info.pop("audit")
     connection = session.connection()
     chain = _take_chain(connection)
     sequence, mac = chain.sequence, chain.mac

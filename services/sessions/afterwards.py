@@ -91,13 +91,19 @@ def _integrate(session: Session, actor: Actor, dosing_id: UUID) -> None:
 
 
 def record_check_in(
-    session: Session, actor: Actor, session_id: UUID, concern: bool, note: Personal[str] | None = None
+    session: Session,
+    actor: Actor,
+    session_id: UUID,
+    concern: bool,
+    note: Personal[str] | None = None,
+    *,
+    version: int | None = None,
 ) -> TherapySession:
     """The therapist spoke with the patient after a dosing session; ``concern``: not all is well.
 
     What is not well is reported as an adverse event. Raises ``IllegalTransition`` while the patient has not left.
     """
-    row, episode = locked_session(session, actor, Action.RUN_SESSION, session_id)
+    row, episode = locked_session(session, actor, Action.RUN_SESSION, session_id, version)
     take(row, SessionStep.CHECK_IN, actor)
     now = clock.now()
     check = Check(

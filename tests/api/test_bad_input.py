@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 import json
 import secrets
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -73,7 +75,9 @@ def permitted(operation: Operation, callers: Mapping[Role, Caller], api: Api) ->
 
 
 def call(caller: Caller, clinic: Clinic, operation: Operation, *, turn: int = 0, **options: Any) -> TestResponse:
-    """Call with ids that exist and, unless told otherwise, a body that fits."""
+    """Call with ids that exist and, unless told otherwise, a body that fits and a version where one is needed."""
+    if operation.parameters("header").get("If-Match", {}).get("required"):
+        options["headers"] = {"If-Match": '"1"', **options.get("headers", {})}
     if operation.body is not None and "data" not in options:
         body = options.pop("json") if "json" in options else clinic.body_for(operation)
         options |= {"data": json.dumps(body), "content_type": "application/json"}
@@ -331,38 +335,55 @@ def test_a_post_without_a_usable_key_is_422(
 
 
 def test_repeating_a_post_gives_the_same_answer_and_has_no_second_effect(
-    api: Api, session: Session, clinic: Clinic, operations: list[Operation]
+    api: Api, session: Session, clinic: Clinic, callers: dict[Role, Caller], operations: list[Operation]
 ) -> None:
     wrong, done = [], []
     for each in operations:
-        if each.method != "POST":
-            continue
-        caller = permitted(each, clinic.callers(api), api)  # anew: some of what is tried ends tokens
         key = {"Idempotency-Key": f"repeat-{each.id}"}
-        for full in (True, False):
-            first = call(caller, clinic, each, json=clinic.body_for(each, full=full), headers=key)
-            if first.status_code < 300:
-                break
-        else:
-            continue
-        done.append(each.id)
-        before = fingerprint(session)
-        again = call(caller, clinic, each, json=clinic.body_for(each, full=full), headers=key)
-        other = call(
-            caller, clinic, each, data=b" " + json.dumps({}).encode(), content_type="application/json", headers=key
-        )
-        if each.action == Action.SIGN_OUT:  # the token that asked is gone
-            continue
-        if (again.status_code, again.data) != (first.status_code, first.data) or not again.headers[
-            "Idempotent-Replayed"
-        ]:
-            wrong.append(f"{each}: {first.status_code}, then {again.status_code}")
-        if not is_problem(other, 422) or other.get_json()["code"] != "idempotency_key_reused":
-            wrong.append(f"{each}: another body {other.status_code} {other.text:.150}")
-        if fingerprint(session) != before:
-            wrong.append(f"{each}: done twice")
+        for caller, how in ways(each, clinic, callers, api) if each.method == "POST" else ():
+            with undone(session):
+                how["headers"] = key
+                first = call(caller, clinic, each, **how)
+                if first.status_code >= 300 or each.action == Action.SIGN_OUT:  # which ends the token that asks
+                    continue
+                done.append(each.id)
+                before = fingerprint(session)
+                again = call(caller, clinic, each, **how)
+                other = call(caller, clinic, each, headers=key, turn=how["turn"], json={"other": 1})
+                if (again.status_code, again.data) != (first.status_code, first.data):
+                    wrong.append(f"{each}: {first.status_code}, then {again.status_code}")
+                if again.headers.get("Idempotent-Replayed") != "true" or fingerprint(session) != before:
+                    wrong.append(f"{each}: done twice")
+                if not is_problem(other, 422) or other.get_json()["code"] != "idempotency_key_reused":
+                    wrong.append(f"{each}: another body {other.status_code} {other.text:.150}")
+            break
     assert wrong == [], listed(wrong)
     assert len(done) > 15, done
+
+
+def ways(
+    operation: Operation, clinic: Clinic, callers: Mapping[Role, Caller], api: Api
+) -> Iterator[tuple[Caller, dict[str, Any]]]:
+    """Ways to call an operation of which perhaps one succeeds: each role, several ids, a full body and a bare one."""
+    people = [callers[role] for role in allowed(operation)] or [api.anonymous()]
+    turns = range(max((len(clinic.everything.ids[name]) for name in operation.path_names), default=1))
+    for caller, turn, full in itertools.product(people, turns, (False, True)):
+        how: dict[str, Any] = {"turn": turn, "json": clinic.body_for(operation, full=full)}
+        if operation.parameters("header").get("If-Match", {}).get("required"):
+            present = caller.get(operation.at(**clinic.ids_for(operation, turn))).headers.get("ETag", '"1"')
+            how["headers"] = {"If-Match": present}
+        yield caller, how
+
+
+@contextmanager
+def undone(session: Session) -> Iterator[None]:
+    """Whatever is committed inside did not happen."""
+    connection = session.connection()
+    mark = connection.begin_nested()
+    try:
+        yield
+    finally:
+        mark.rollback()
 
 
 VERSIONS = ("", "3", '"', '"x"', '"-1"', '"1', 'W/"1"', "*", '"1", "2"', '"1234567890"', '"²"', '"1 "')
@@ -410,6 +431,8 @@ def test_what_is_not_there_looks_like_what_is_not_ones_own(
         role = allowed(each)[0]
         nowhere = each.at(**{name: new_id() for name in each.path_names})
         body = {} if each.body is None else {"json": clinic.body_for(each, full=False)}
+        if each.parameters("header").get("If-Match", {}).get("required"):
+            body["headers"] = {"If-Match": '"1"'}
         absent = callers[role].request(each.method, nowhere, **body)
         hidden = call(strangers[role], clinic, each, json=clinic.body_for(each, full=False))
         if hidden.status_code == 404 and _without_request_id(absent) != _without_request_id(hidden):
@@ -423,26 +446,70 @@ def _without_request_id(answer: TestResponse) -> dict[str, Any]:
     return {name: value for name, value in answer.get_json().items() if name != "request_id"}
 
 
-def test_a_version_that_is_not_the_present_one_is_412_where_a_version_counts(
-    api: Api, session: Session, clinic: Clinic, operations: list[Operation]
+def test_a_version_that_is_not_the_present_one_is_412(
+    api: Api, session: Session, clinic: Clinic, callers: dict[Role, Caller], operations: list[Operation]
 ) -> None:
-    """On whatever would succeed otherwise. The transaction of the attempt that succeeds is undone."""
+    """Tried on whatever would succeed otherwise; a refusal for another reason would prove nothing."""
     wrong, done = [], []
     for each in operations:
         if "If-Match" not in each.parameters("header"):
             continue
-        for role, turn, full in itertools.product(allowed(each), range(3), (True, False)):
-            caller = clinic.callers(api)[role]
-            how = {"json": clinic.body_for(each, full=full), "turn": turn}
-            mark = session.begin_nested()
-            fits = call(caller, clinic, each, **how)
-            mark.rollback()
+        for caller, how in ways(each, clinic, callers, api):
+            with undone(session):
+                fits = call(caller, clinic, each, **how)
             if fits.status_code < 300:
                 done.append(each.id)
                 before = fingerprint(session, ignoring=AUDIT)
-                stale = call(caller, clinic, each, headers={"If-Match": '"999999999"'}, **how)
+                stale = call(caller, clinic, each, **{**how, "headers": {"If-Match": '"999999999"'}})
                 if not is_problem(stale, 412) or fingerprint(session, ignoring=AUDIT) != before:
                     wrong.append(f"{each}: {stale.status_code} {stale.text:.150}")
                 break
     assert wrong == [], listed(wrong)
     assert len(done) > 15, done
+
+
+def test_a_change_that_needs_a_version_is_refused_without_one(
+    api: Api, session: Session, clinic: Clinic, callers: dict[Role, Caller], operations: list[Operation]
+) -> None:
+    needing = [each for each in operations if each.parameters("header").get("If-Match", {}).get("required")]
+    assert {each.id for each in needing} == {"patients_change_patient", "prescriptions_change"}
+    for each in needing:
+        path = each.at(**clinic.ids_for(each))
+        answer = permitted(each, callers, api).request(each.method, path, json={})
+        assert is_problem(answer, 422), each
+        assert names_field(answer, "If-Match"), each
+
+
+def test_a_version_is_refused_where_nothing_has_one(
+    api: Api, session: Session, clinic: Clinic, callers: dict[Role, Caller], operations: list[Operation]
+) -> None:
+    before, wrong = fingerprint(session), []
+    for each in operations:
+        if each.method != "GET" and "If-Match" not in each.parameters("header"):
+            answer = call(permitted(each, callers, api), clinic, each, headers={"If-Match": '"1"'})
+            if not (is_problem(answer, 422) and names_field(answer, "If-Match")):
+                wrong.append(f"{each}: {answer.status_code} {answer.text:.150}")
+    assert wrong == [], listed(wrong)
+    assert fingerprint(session) == before
+
+
+def test_whatever_is_refused_is_refused_whole_and_says_why(
+    api: Api, session: Session, clinic: Clinic, callers: dict[Role, Caller], operations: list[Operation]
+) -> None:
+    """Every operation by everybody who may, on everything there is, in whatever state it is."""
+    before, wrong, answers = fingerprint(session, ignoring=AUDIT), [], Counter[int]()
+    for each in operations:
+        for caller, how in ways(each, clinic, callers, api):
+            with undone(session):
+                answer = call(caller, clinic, each, **how)
+            answers[answer.status_code] += 1
+            if answer.status_code not in each.answers:
+                wrong.append(f"{each}: {answer.status_code} is not documented {answer.text:.150}")
+            elif answer.status_code == 409 and not (is_problem(answer, 409) and answer.get_json().get("rule")):
+                wrong.append(f"{each}: 409 without a rule {answer.text:.250}")
+            elif answer.status_code >= 400 and not is_problem(answer, answer.status_code):
+                wrong.append(f"{each}: {answer.text:.150}")
+    print(answers)
+    assert wrong == [], listed(wrong)
+    assert answers[409] > 100, answers
+    assert fingerprint(session, ignoring=AUDIT) == before

@@ -36,11 +36,16 @@ def _letters(number: int) -> str:
     return "".join(chr(ord("a") + number // 26**place % 26) for place in (1, 0))
 
 
-def forms(text: str) -> set[bytes]:
-    """How ``text`` may look when somebody stored it without sealing it."""
+def readable_forms(text: str) -> set[bytes]:
+    """``text`` as it is, in UTF-16, and what is left of either in base64."""
     plain = {each.encode(code) for each in (text, text.lower()) for code in ("utf-8", "utf-16-le", "utf-16-be")}
-    encoded = {core for form in plain for core in _base64_cores(form)}
-    return plain | encoded | {form.hex().encode() for form in plain | encoded}
+    return plain | {core for form in plain for core in _base64_cores(form)}
+
+
+def forms(text: str) -> set[bytes]:
+    """How ``text`` may look when somebody stored it without sealing it: readable, or bytes that were written in hex."""
+    readable = readable_forms(text)
+    return readable | {form.hex().encode() for form in readable}
 
 
 def _base64_cores(data: bytes) -> Iterable[bytes]:
@@ -48,7 +53,9 @@ def _base64_cores(data: bytes) -> Iterable[bytes]:
     for shift in range(3):
         padded = bytes(shift) + data
         for encode in (base64.b64encode, base64.urlsafe_b64encode):
-            tail = {0: 0, 1: 3, 2: 2}[len(padded) % 3]  # the padding, and the last sign, which the next bytes would change
+            tail = {0: 0, 1: 3, 2: 2}[
+                len(padded) % 3
+            ]  # the padding, and the last sign, which the next bytes would change
             text = encode(padded)
             yield text[(0, 2, 3)[shift] : len(text) - tail]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.journeys.conftest import clean_environment, command
+from tests.journeys.evidence import clean_environment, command
 
 
 def test_the_demo_tells_its_story_and_exits_with_0(tmp_path: Path) -> None:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from coordinator.local.story.records import StepRecord
-from coordinator.local.story.times import following
-from tests.journeys.conftest import Journey, command
+from coordinator.local.story.scripts import ZONE
+from tests.journeys.evidence import Evidence
 
 
-def step(journey: Journey, number: int) -> StepRecord:
-    return journey.record.steps[number - 1]
+def step(journey: Evidence, number: int) -> StepRecord:
+    return journey.steps[number - 1]
 
 
-def test_all_fourteen_steps_are_done_in_order(journey: Journey) -> None:
-    assert [each.number for each in journey.record.steps] == list(range(1, 15))
-    assert all(each.done for each in journey.record.steps)
+def test_all_fourteen_steps_are_done_in_order(journey: Evidence) -> None:
+    assert [each.number for each in journey.steps] == list(range(1, 15))
+    assert all(each.done for each in journey.steps)
 
 
 TASKS: dict[int, set[str]] = {
@@ -36,7 +36,7 @@ TASKS: dict[int, set[str]] = {
 
 
 @pytest.mark.parametrize("number", TASKS)
-def test_each_hand_over_puts_its_task_into_the_right_inbox(journey: Journey, number: int) -> None:
+def test_each_hand_over_puts_its_task_into_the_right_inbox(journey: Evidence, number: int) -> None:
     assert set(step(journey, number).tasks) == TASKS[number]
 
 
@@ -54,7 +54,7 @@ TEXTS: dict[int, list[str]] = {
 
 
 @pytest.mark.parametrize("number", TEXTS)
-def test_people_are_texted_what_they_must_hear(journey: Journey, number: int) -> None:
+def test_people_are_texted_what_they_must_hear(journey: Evidence, number: int) -> None:
     texts = step(journey, number).texts
     assert len(texts) == len(TEXTS[number])
     assert all(words in text for words, text in zip(TEXTS[number], texts, strict=True))
@@ -93,63 +93,54 @@ REFUSALS: dict[int, set[str]] = {
 
 
 @pytest.mark.parametrize("number", REFUSALS)
-def test_what_must_not_happen_is_refused_with_its_rule(journey: Journey, number: int) -> None:
+def test_what_must_not_happen_is_refused_with_its_rule(journey: Evidence, number: int) -> None:
     assert set(step(journey, number).refusals) >= REFUSALS[number]
 
 
-def test_texts_are_kept_back_by_limits_quiet_hours_and_missing_agreement(journey: Journey) -> None:
-    kept_back = [kind for each in journey.record.steps for kind in each.kept_back]
+def test_texts_are_kept_back_by_limits_quiet_hours_and_missing_agreement(journey: Evidence) -> None:
+    kept_back = [kind for each in journey.steps for kind in each.kept_back]
     assert {"decision_made", "package_preparing", "package_in_transit", "package_delivered"} <= set(kept_back)
-    assert journey.story.stage.texts_to(journey.story.stage.lee) == []
+    assert journey.texts["lee"] == []
 
 
-def notices_of(journey: Journey, episode_id: str) -> list[dict[str, Any]]:
-    stage = journey.story.stage
-    with following(journey.stack.environment):
-        items: list[dict[str, Any]] = stage.read(stage.cast.therapist, f"/episodes/{episode_id}/notices", limit=100)[
-            "items"
-        ]
-    return items
+def sent_at(journey: Evidence, who: str) -> list[datetime]:
+    """When the texts about care went to a patient, who lives in Arizona."""
+    found = [each["sent_at"] for each in journey.notices[who] if each["purpose"] == "care" and each["sent_at"]]
+    return [datetime.fromisoformat(at).astimezone(ZoneInfo(ZONE)) for at in found]
 
 
 @pytest.mark.parametrize("who", ["dana", "robin"])
-def test_no_patient_gets_more_than_one_text_a_day_and_three_a_week(journey: Journey, who: str) -> None:
-    notices = notices_of(journey, getattr(journey.story.stage, who).episode_id)
-    sent = [datetime.fromisoformat(each["sent_at"]) for each in notices if each["purpose"] == "care" and each["sent_at"]]
+def test_no_patient_gets_more_than_one_text_a_day_and_three_a_week(journey: Evidence, who: str) -> None:
+    sent = sent_at(journey, who)
     assert len(sent) >= 3
     for at in sent:
         assert sum(at - timedelta(hours=24) < other <= at for other in sent) == 1
         assert sum(at - timedelta(days=7) < other <= at for other in sent) <= 3
 
 
-def test_no_text_about_care_reaches_a_patient_at_night(journey: Journey) -> None:
-    zone = journey.story.stage.clock.zone
-    for notice in notices_of(journey, journey.story.stage.dana.episode_id):
-        if notice["purpose"] == "care" and notice["sent_at"]:
-            assert 8 <= datetime.fromisoformat(notice["sent_at"]).astimezone(zone).hour < 21
+@pytest.mark.parametrize("who", ["dana", "robin"])
+def test_no_text_about_care_reaches_a_patient_at_night(journey: Evidence, who: str) -> None:
+    assert all(8 <= at.hour < 21 for at in sent_at(journey, who))
 
 
-def test_every_text_to_a_patient_fits_one_segment_and_says_how_to_opt_out(journey: Journey) -> None:
-    stage = journey.story.stage
-    bodies = [message["body"] for who in (stage.dana, stage.robin) for message in stage.texts_to(who)]
+def test_every_text_to_a_patient_fits_one_segment_and_says_how_to_opt_out(journey: Evidence) -> None:
+    bodies = journey.texts["dana"] + journey.texts["robin"]
     assert len(bodies) > 15
     for body in bodies:
         assert len(body) <= 160
         assert "Reply STOP to opt out" in body or "Reply START to opt in again" in body
 
 
-def test_no_process_ended_on_the_way(journey: Journey) -> None:
-    assert journey.stack.supervisor is not None
-    assert set(journey.stack.supervisor.restarts().values()) == {0}
+def test_no_process_ended_on_the_way(journey: Evidence) -> None:
+    assert len(journey.restarts) == 9
+    assert set(journey.restarts.values()) == {0}
 
 
-def test_the_audit_trail_of_the_whole_journey_is_whole(journey: Journey) -> None:
-    done = command("coordinator", "verify-audit", environment=journey.stack.environment)
-    assert done.stdout == "The audit trail is whole.\n"
-    assert done.returncode == 0
+def test_the_audit_trail_of_the_whole_journey_is_whole(journey: Evidence) -> None:
+    assert journey.audit == "The audit trail is whole.\n"
 
 
-def test_what_is_told_has_headings_and_no_colors_off_a_terminal(journey: Journey) -> None:
+def test_what_is_told_has_headings_and_no_colors_off_a_terminal(journey: Evidence) -> None:
     for number in range(1, 15):
         assert f"── Step {number}: " in journey.told
     assert "\x1b" not in journey.told

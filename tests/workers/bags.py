@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -12,14 +10,11 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from services.core import database
-from services.core.config import config
 from services.core.ids import new_id
 from services.core.programme import Programme, programme
 from services.core.vocabulary import EventKind, Party
 from services.messaging.models import DeadLetter, Event, Task
 from services.messaging.outbox import Subject, emit
-from services.vault.boxes import forget_boxes
 from tests.factories import World
 from workers.handlers import handle_bag
 from workers.queues import Envelope
@@ -98,25 +93,3 @@ def count(session: Session, model: type[Any]) -> int:
     """How many rows a table has."""
     session.expire_all()
     return session.scalar(select(func.count()).select_from(model)) or 0
-
-
-@contextmanager
-def working_on(database_url: str) -> Iterator[None]:
-    """This whole process uses another database meanwhile, as if it had been started with that address."""
-    bound, address = dict(database.Sessions.kw), os.environ["DATABASE_URL"]
-    _begin_with(database_url)
-    try:
-        yield
-    finally:
-        database.engine().dispose()
-        _begin_with(address)
-        database.Sessions.kw.clear()
-        database.Sessions.kw.update(bound)
-
-
-def _begin_with(database_url: str) -> None:
-    os.environ["DATABASE_URL"] = database_url
-    config.cache_clear()
-    forget_boxes()
-    database._engine = None  # a process keeps its first engine; this one begins anew
-    database.engine()

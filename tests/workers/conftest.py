@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from services.core import database
 from tests.factories import World, make_world
 from tests.factories_messaging import DAYTIME
-from tests.workers.bags import working_on
+from tests.workers.places import working_on
 
 
 @pytest.fixture

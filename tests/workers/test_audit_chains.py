@@ -4,18 +4,28 @@ from __future__ import annotations
 
 from threading import Thread
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, select, text
 from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm.exc import StaleDataError
 
 from coordinator.local.processes import wait_until
+from services.audit.models import AuditRecord
 from services.audit.records import CHAINS, record
+from services.audit.verification import verify
 from services.core.actors import SYSTEM
 from services.core.database import transaction
+from services.core.ids import new_id
 from services.people.models import Episode
 from tests.factories import make_episode
 
 FREE = text("SELECT chain FROM audit_chains FOR UPDATE SKIP LOCKED")
 WAITING = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()")
+
+
+def seen(sessions: sessionmaker[Session], query: TextClause) -> list[int]:
+    """What somebody else sees now. A transaction of its own: one sees the same activity for as long as it lasts."""
+    with sessions() as observer:
+        return list(observer.scalars(query))
 
 
 def change_and_record(episode: Episode, state: str) -> None:
@@ -32,9 +42,8 @@ def test_a_transaction_that_waits_for_a_record_holds_no_chain(own_database: sess
         holder.get_one(Episode, episode.id, with_for_update=True)
         waiter = Thread(target=change_and_record, args=(episode, "screening"))
         waiter.start()
-        with own_database() as observer:
-            assert wait_until(lambda: observer.scalar(WAITING) == 1, 10)
-            free = observer.scalars(FREE).all()
+        assert wait_until(lambda: seen(own_database, WAITING) == [1], 10)
+        free = seen(own_database, FREE)
         holder.rollback()
         waiter.join(10)
     assert len(free) == CHAINS
@@ -42,25 +51,50 @@ def test_a_transaction_that_waits_for_a_record_holds_no_chain(own_database: sess
         assert session.get_one(Episode, episode.id).state == "screening"
 
 
-def test_more_writers_than_chains_that_wait_for_each_other_all_finish(own_database: sessionmaker[Session]) -> None:
-    """Each waits for the same record; whoever has it must find a chain, or all stand still until one is sacrificed."""
+def test_a_savepoint_that_is_kept_holds_no_chain(own_database: sessionmaker[Session]) -> None:
+    with own_database.begin() as session:
+        episode = make_episode(session)
+    with own_database() as session:
+        with session.begin_nested():
+            record(session, SYSTEM, "test.inside", "episode", episode.id)
+        assert len(seen(own_database, FREE)) == CHAINS
+        record(session, SYSTEM, "test.after", "episode", episode.id)
+        session.commit()
+    with own_database() as session:
+        written = select(AuditRecord.action).where(AuditRecord.action.like("test.%"))
+        assert session.scalars(written.order_by(AuditRecord.sequence)).all() == ["test.inside", "test.after"]
+        assert verify(session) == []
+
+
+def test_what_a_kept_savepoint_noted_goes_with_the_transaction_around_it(own_database: sessionmaker[Session]) -> None:
+    with own_database.begin() as session:
+        episode = make_episode(session)
+    with own_database() as session:
+        with session.begin_nested():
+            record(session, SYSTEM, "test.inside", "episode", episode.id)
+        session.rollback()
+        record(session, SYSTEM, "test.after", "episode", episode.id)
+        session.commit()
+        assert session.scalars(select(AuditRecord.action).where(AuditRecord.action.like("test.%"))).all() == [
+            "test.after"
+        ]
+
+
+def test_as_many_writers_as_chains_that_wait_for_one_record_all_finish(own_database: sessionmaker[Session]) -> None:
+    """Whoever has the record must find a free chain, or all stand still until PostgreSQL sacrifices one."""
     with own_database.begin() as session:
         episode = make_episode(session)
     failures: list[BaseException] = []
 
-    def add_one() -> None:
+    def change() -> None:
         try:
-            with transaction() as session:
-                session.execute(text("SELECT 1"))
-                session.execute(
-                    text("UPDATE data_keys SET wrapping_key = wrapping_key WHERE owner_id = :id"),
-                    {"id": episode.patient_id},
-                )
-                record(session, SYSTEM, "test.change", "episode", episode.id)
+            change_and_record(episode, new_id().hex[:20])
+        except StaleDataError:
+            pass  # somebody was faster, as it should be
         except BaseException as error:  # noqa: BLE001 - shown by the assertion below
             failures.append(error)
 
-    threads = [Thread(target=add_one) for _ in range(CHAINS - 1)]
+    threads = [Thread(target=change) for _ in range(CHAINS)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -19,7 +19,7 @@ from services.audit.models import AuditRecord
 from services.core import clock as service_clock
 from services.core.ids import new_id
 from services.core.vocabulary import EventKind, Party, TaskKind
-from services.messaging.models import DeadLetter, Event, Task, WebhookDelivery
+from services.messaging.models import DeadLetter, Task, WebhookDelivery
 from tests.factories import World, make_world
 from tests.factories_messaging import keep_text
 from tests.workers.bags import (
@@ -32,8 +32,8 @@ from tests.workers.bags import (
     tasks_of,
     told_of,
     waiting,
-    working_on,
 )
+from tests.workers.places import working_on
 from workers.handlers import handle_bag, run_errands
 
 DESK = Party.OPERATIONS

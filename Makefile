@@ -14,7 +14,7 @@ STAMP := $(VENV)/installed-$(shell cat $(PINS) | cksum | cut -d ' ' -f 1)
 is_set = $(filter-out 0 no false,$(1))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test bench lint format pins clean
+.PHONY: help setup demo run test bench lint format docs pins clean
 
 help: ## Show this list
 	@echo "make <target>, with these targets:"
@@ -52,6 +52,9 @@ lint: $(STAMP) ## Check style, types and the direction of imports
 format: $(STAMP) ## Put the code into shape
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+docs: $(STAMP) ## Write docs/states.md, docs/access.md and docs/routing.md from the code
+	@$(BIN)/python -m coordinator.local.documents
 
 pins: ## Choose versions anew within requirements/*.in and pin them with hashes (UPGRADE=1: newest that fit)
 	@$(PYTHON) -m venv var/pins

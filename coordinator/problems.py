@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
+import psycopg
 import structlog
 from flask import Flask, Response, g, json, request
 from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as NoConnectionLeft
 from sqlalchemy.orm.exc import StaleDataError
 from werkzeug.exceptions import HTTPException
 
@@ -36,6 +38,7 @@ STATUS: Final[Mapping[type[errors.CoordinationError], int]] = {
 }
 
 PROBLEM_TYPE = "application/problem+json"
+RETRY_AFTER_SECONDS: Final = "2"
 
 
 def status_of(error: errors.CoordinationError) -> int:
@@ -66,6 +69,7 @@ def register(app: Flask) -> None:
     app.register_error_handler(StaleDataError, _stale_data)
     app.register_error_handler(IntegrityError, _integrity_error)
     app.register_error_handler(DBAPIError, _database_error)
+    app.register_error_handler(NoConnectionLeft, _database_error)
     app.register_error_handler(Exception, _unexpected)
 
 
@@ -86,6 +90,8 @@ def _coordination_error(error: errors.CoordinationError) -> Response:
     )
     if isinstance(error, errors.Locked):
         answer.headers["Retry-After"] = str(error.retry_after_seconds)
+    if isinstance(error, errors.Unavailable):
+        answer.headers["Retry-After"] = RETRY_AFTER_SECONDS
     if status == 401:
         answer.headers["WWW-Authenticate"] = "Bearer"
     return answer
@@ -163,13 +169,17 @@ def _integrity_error(error: IntegrityError) -> Response:
     return problem(409, "conflict", "This contradicts a record that already exists.")
 
 
-def _database_error(error: DBAPIError) -> Response:
-    if not error.connection_invalidated:
+def _database_error(error: DBAPIError | NoConnectionLeft) -> Response:
+    """What goes away by itself: no server, no connection left, a deadlock, a lock or a statement that took too long."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    lost = isinstance(error, DBAPIError) and error.connection_invalidated
+    if not lost and not isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError | NoConnectionLeft):
         return _unexpected(error)
-    log.warning("database_away", error=type(error.orig).__name__)
-    answer = problem(503, "unavailable", "The database does not answer right now. Nothing was changed; try again.")
-    answer.headers["Retry-After"] = "2"
-    return answer
+    log.warning("database_away", error=type(cause).__name__)
+    return _coordination_error(
+        # Where the connection broke during the commit nobody knows what became of it; the key makes trying again safe.
+        errors.Unavailable("The database does not answer right now. Try again, with the same Idempotency-Key.")
+    )
 
 
 def _unexpected(error: Exception) -> Response:

@@ -18,7 +18,7 @@ ERRORS: Final[Mapping[int, str]] = {
     415: "The body must be application/json.",
     422: "The input does not fit this document, or an idempotency key was reused for another request.",
     429: "Too many attempts; `Retry-After` says when to come back.",
-    503: "A part of the service does not answer right now; nothing was changed.",
+    503: "A part of the service does not answer right now; try again, with the same Idempotency-Key.",
 }
 
 

@@ -38,6 +38,12 @@ class TaskOut(Schema):
     version = fields.Integer(required=True)
 
 
+class TaskReadOut(TaskOut):
+    """A task with the reason it was forwarded or rejected for."""
+
+    reason = PersonalText(500, required=True, allow_none=True)
+
+
 class InboxIn(cursors.PageIn):
     """Filters of an inbox. Without ``state`` it shows what is open."""
 
@@ -80,10 +86,12 @@ def list_tasks(call: Call, query: dict[str, Any]) -> dict[str, Any]:
     return cursors.page(found, query["limit"], lambda task: (task.due_at, task.id))
 
 
-@endpoint(blueprint, "GET", "/tasks/<uuid:task_id>", action=Action.READ_INBOX, answer=TaskOut)
-def read_task(call: Call, task_id: UUID) -> Task:
-    """One task of yours or your organisation's."""
-    return tasks.read_task(call.session, call.actor, task_id)
+@endpoint(blueprint, "GET", "/tasks/<uuid:task_id>", action=Action.READ_INBOX, answer=TaskReadOut)
+def read_task(call: Call, task_id: UUID) -> dict[str, Any]:
+    """One task of yours or your organisation's, with the reason it was forwarded or rejected for."""
+    task = tasks.read_task(call.session, call.actor, task_id)
+    shown = {name: getattr(task, name) for name in TaskOut().fields}
+    return {**shown, "reason": tasks.read_reason(call.session, call.actor, task_id)}
 
 
 def _move(call: Call, task_id: UUID, step: TaskStep, body: dict[str, Any]) -> Task:

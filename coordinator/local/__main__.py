@@ -61,6 +61,8 @@ def _demo(stack: Stack, *, once: bool) -> int:
         stack.start()
         story = Story(stack.environment)
         outcome = story.tell()
+        if outcome != 0:
+            _tell_ended(stack)
         if once or outcome != 0:
             return outcome
         _tell_addresses(stack)
@@ -74,6 +76,13 @@ def _tell_addresses(stack: Stack) -> None:
     if stack.sandbox_url is not None:
         print(f"The sandbox for Twilio and EasyPost is on {stack.sandbox_url} (sent texts: /sandbox/messages)")
     print(f"Data, keys and logs: {stack.directory}. Ctrl-C ends it.", flush=True)
+
+
+def _tell_ended(stack: Stack) -> None:
+    """Name the programs that ended by themselves: often the reason why something did not happen."""
+    ended = stack.supervisor.ended() if stack.supervisor is not None else []
+    if ended:
+        print(f"Ended by themselves: {', '.join(ended)}; see {stack.directory / 'log'}.", file=sys.stderr)
 
 
 def _stay_up() -> NoReturn:

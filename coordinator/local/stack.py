@@ -95,8 +95,10 @@ class Stack:
             migrate(self.environment)
             logs = self.directory / "log"
             self.supervisor = Supervisor(self._programs(), directory=ROOT, logs=logs, servers=servers, echo=self._echo)
-            self.supervisor.start()
+            # Ten interpreters that start at once are slow together. The web takes longest, so it goes first.
+            self.supervisor.start({"web", "sandbox"})
             self._await_programs(self.supervisor)
+            self.supervisor.start()
         except BaseException:
             self.stop()
             raise

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,14 +82,17 @@ class Supervisor:
         self._turn = threading.Lock()
         self._watcher: threading.Thread | None = None
 
-    def start(self) -> None:
-        """Start every program and begin to watch them."""
+    def start(self, names: Collection[str] | None = None) -> None:
+        """Start every program, or at first only those in ``names``, and begin to watch them. Called again: the rest."""
         self._logs.mkdir(parents=True, exist_ok=True)
-        for child in self._children.values():
-            (self._logs / f"{child.program.name}.log").write_bytes(b"")
-            self._launch(child)
-        self._watcher = threading.Thread(target=self._watch, name="supervisor")
-        self._watcher.start()
+        with self._turn:
+            for name, child in self._children.items():
+                if child.process is None and (names is None or name in names):
+                    (self._logs / f"{name}.log").write_bytes(b"")
+                    self._launch(child)
+        if self._watcher is None:
+            self._watcher = threading.Thread(target=self._watch, name="supervisor")
+            self._watcher.start()
 
     def stop(self) -> None:
         """Stop rank after rank, highest first, killing what takes too long. May be called again."""

@@ -35,7 +35,10 @@ REQUIRED = (
 
 @dataclass(frozen=True)
 class Config:
-    """All that the processes need to know about where they run. Secrets redact themselves."""
+    """All that the processes need to know about where they run. Secrets redact themselves.
+
+    ``proxies`` is how many proxies of ours stand in front of the web and tell it a client's address.
+    """
 
     environment: str
     tenant: str
@@ -44,6 +47,7 @@ class Config:
     keyring: Path
     programme_file: Path
     public_base_url: str
+    proxies: int
     audit_heads_file: Path
     twilio_account_sid: str
     twilio_auth_token: Secret[str]
@@ -72,13 +76,14 @@ def read_config(environ: Mapping[str, str]) -> Config:
     keyring = Path(environ["COORDINATOR_KEYRING"])
     return Config(
         environment=environment,
-        tenant=environ.get("COORDINATOR_TENANT", "default"),
+        tenant=environ.get("COORDINATOR_TENANT") or "default",
         database_url=Secret(environ["DATABASE_URL"]),
         redis_url=Secret(environ["REDIS_URL"]),
         keyring=keyring,
-        programme_file=Path(environ.get("COORDINATOR_PROGRAMME", str(DEFAULT_FILE))),
+        programme_file=Path(environ.get("COORDINATOR_PROGRAMME") or DEFAULT_FILE),
         public_base_url=environ["PUBLIC_BASE_URL"].rstrip("/"),
-        audit_heads_file=Path(environ.get("COORDINATOR_AUDIT_HEADS", str(keyring.parent / "audit-heads.jsonl"))),
+        proxies=_small_number(environ, "COORDINATOR_PROXIES"),
+        audit_heads_file=Path(environ.get("COORDINATOR_AUDIT_HEADS") or keyring.parent / "audit-heads.jsonl"),
         twilio_account_sid=environ["TWILIO_ACCOUNT_SID"],
         twilio_auth_token=Secret(environ["TWILIO_AUTH_TOKEN"]),
         twilio_messaging_service_sid=environ["TWILIO_MESSAGING_SERVICE_SID"],
@@ -87,6 +92,13 @@ def read_config(environ: Mapping[str, str]) -> Config:
         easypost_webhook_secret=Secret(environ["EASYPOST_WEBHOOK_SECRET"]),
         easypost_api_base=environ.get("EASYPOST_API_BASE") or None,
     )
+
+
+def _small_number(environ: Mapping[str, str], name: str) -> int:
+    given = environ.get(name) or "0"
+    if not (given.isascii() and given.isdecimal() and len(given) == 1):
+        raise InvalidConfiguration(f"{name} must be a number from 0 to 9.")
+    return int(given)
 
 
 def _refuse_laptop_parts(environ: Mapping[str, str]) -> None:
@@ -105,7 +117,9 @@ def _refuse_laptop_parts(environ: Mapping[str, str]) -> None:
             "the embedded PostgreSQL and Valkey are for laptops: point DATABASE_URL and REDIS_URL elsewhere"
         )
     if (Path(environ["COORDINATOR_KEYRING"]) / "GENERATED").exists():
-        problems.append("COORDINATOR_KEYRING holds keys generated for a laptop: create its keys with 'keys create'")
+        problems.append(
+            "COORDINATOR_KEYRING holds keys generated for a laptop: create keys with 'python -m coordinator create-keys'"
+        )
     if problems:
         raise InvalidConfiguration("Refused in production: " + "; ".join(problems) + ".")
 

@@ -15,6 +15,7 @@ from services.core import clock
 from services.core.actors import SYSTEM, Actor
 from services.core.errors import InvalidInput, NotFound, StaleVersion
 from services.core.ids import new_id
+from services.core.personal import Personal
 from services.core.vocabulary import Party, Priority, TaskKind
 from services.messaging.models import OPEN_TASK, Settlement, Task
 from services.messaging.outbox import Subject
@@ -115,6 +116,15 @@ def read_task(session: Session, actor: Actor, task_id: UUID) -> Task:
     return task
 
 
+def read_reason(session: Session, actor: Actor, task_id: UUID) -> Personal[str | None]:
+    """Why a task was forwarded or rejected, for whoever may read the task; audited when there is a reason."""
+    task = read_task(session, actor, task_id)
+    if task.reason is not None:
+        record(session, actor, "task.read", "task", task.id, episode_id=task.episode_id, kind=task.kind)
+    reason: Personal[str | None] = box(session, task.owner_id).open(task, "reason")
+    return reason
+
+
 def move_task(
     session: Session,
     actor: Actor,
@@ -134,7 +144,7 @@ def move_task(
     task = read_task(session, actor, task_id)
     if version is not None and task.version != version:
         raise StaleVersion("Somebody else changed this task since you read it.", field="version")
-    if step in (TaskStep.REJECT, TaskStep.FORWARD) and not reason:
+    if step in (TaskStep.REJECT, TaskStep.FORWARD) and not (reason or "").strip():
         raise InvalidInput("A reason is needed to reject or forward a task.", field="reason")
     if step is TaskStep.FORWARD:
         task.owner_id = _colleague(session, actor, to)

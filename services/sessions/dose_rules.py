@@ -57,7 +57,7 @@ def dose_findings(plan: DosePlan, taken: Sequence[DoseTaken], new: DoseTaken, pr
     findings += _first_session_findings(plan, programme)
     total = sum(dose.mg for dose in taken) + new.mg
     if total > plan.cap_mg:
-        sentence = f"With this the session would take more than its {plan.cap_mg} mg."
+        sentence = "With this the session would take more than is prescribed for one session."
         findings.append(_stop("dose_over_cap", sentence, total_mg=total, cap_mg=plan.cap_mg))
     if not new.is_booster:
         findings += _step_findings(plan, taken, new, programme)
@@ -68,7 +68,7 @@ def _main_findings(plan: DosePlan, taken: Sequence[DoseTaken], new: DoseTaken) -
     total = sum(dose.mg for dose in taken if not dose.is_booster) + new.mg
     findings = []
     if total > plan.dose_mg:
-        sentence = f"This is more than the prescribed dose of {plan.dose_mg} mg."
+        sentence = "This is more than the prescribed dose."
         findings.append(_stop("dose_over_prescription", sentence, total_mg=total, dose_mg=plan.dose_mg))
     if any(dose.is_booster for dose in taken):
         findings.append(_stop("dose_after_booster", "After the booster nothing more is taken."))
@@ -82,7 +82,7 @@ def _booster_findings(
     if plan.booster_mg == 0:
         findings.append(_stop("booster_not_prescribed", "The prescription has no booster."))
     elif new.mg > plan.booster_mg:
-        sentence = f"This is more than the prescribed booster of {plan.booster_mg} mg."
+        sentence = "This is more than the prescribed booster."
         findings.append(_stop("booster_over_prescription", sentence, mg=new.mg, booster_mg=plan.booster_mg))
     setting = "sessions.boosters_at_most"
     if sum(dose.is_booster for dose in taken) >= programme.whole(setting):

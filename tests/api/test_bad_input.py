@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import secrets
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -29,7 +29,7 @@ from services.vault.blind_indexes import token_hash
 from tests.api.clinics import AUDIT, Clinic, allowed, fingerprint, open_clinic
 from tests.api.conftest import PREFIX, Api, Caller
 from tests.operations import Operation, document_of, operations_of
-from tests.samples import OTHER_SPELLINGS, kind_of, misfits
+from tests.samples import AN_ID, OTHER_SPELLINGS, kind_of, misfits
 from tests.servers import Servers
 
 Fault = TypeVar("Fault")
@@ -367,8 +367,9 @@ def ways(
     """Ways to call an operation of which perhaps one succeeds: each role, several ids, a full body and a bare one."""
     people = [callers[role] for role in allowed(operation)] or [api.anonymous()]
     turns = range(max((len(clinic.everything.ids[name]) for name in operation.path_names), default=1))
-    for caller, turn, full in itertools.product(people, turns, (False, True)):
-        how: dict[str, Any] = {"turn": turn, "json": clinic.body_for(operation, full=full)}
+    bare, whole = clinic.body_for(operation, full=False), clinic.body_for(operation)
+    for caller, turn, body in itertools.product(people, turns, [bare] if bare == whole else [bare, whole]):
+        how: dict[str, Any] = {"turn": turn, "json": body}
         if operation.parameters("header").get("If-Match", {}).get("required"):
             present = caller.get(operation.at(**clinic.ids_for(operation, turn))).headers.get("ETag", '"1"')
             how["headers"] = {"If-Match": present}
@@ -493,6 +494,31 @@ def test_a_version_is_refused_where_nothing_has_one(
     assert fingerprint(session) == before
 
 
+# Taking these again says the same once more, or something new; every other step leads to where it cannot be taken.
+REPEATABLE = {
+    *("dosing_record_check", "dosing_declare_emergency", "dosing_check_in", "fills_record_fill"),
+    *("notices_read_notice", "prescriptions_mark_ready", "sessions_confirm_session", "sessions_ask_to_reschedule"),
+}
+
+
+def test_a_step_taken_twice_is_409_naming_the_rule(
+    api: Api, session: Session, clinic: Clinic, callers: dict[Role, Caller], operations: list[Operation]
+) -> None:
+    steps = [each for each in operations if each.method == "POST" and "If-Match" in each.parameters("header")]
+    wrong, done = [], set()
+    for each in steps:
+        for caller, how in ways(each, clinic, callers, api):
+            with undone(session):
+                if each.id not in done and call(caller, clinic, each, **how).status_code < 300:
+                    done.add(each.id)
+                    again = call(caller, clinic, each, **how)
+                    refused = is_problem(again, 409) and again.get_json().get("rule")
+                    if bool(refused) is (each.id in REPEATABLE):
+                        wrong.append(f"{each.id}: {again.status_code} {again.text:.150}")
+    assert wrong == [], listed(wrong)
+    assert len(done) > 15, done
+
+
 def test_whatever_is_refused_is_refused_whole_and_says_why(
     api: Api, session: Session, clinic: Clinic, callers: dict[Role, Caller], operations: list[Operation]
 ) -> None:
@@ -509,7 +535,40 @@ def test_whatever_is_refused_is_refused_whole_and_says_why(
                 wrong.append(f"{each}: 409 without a rule {answer.text:.250}")
             elif answer.status_code >= 400 and not is_problem(answer, answer.status_code):
                 wrong.append(f"{each}: {answer.text:.150}")
-    print(answers)
     assert wrong == [], listed(wrong)
     assert answers[409] > 100, answers
     assert fingerprint(session, ignoring=AUDIT) == before
+
+
+BAD_IDS = ("1", "x" * 36, f"{AN_ID}0", AN_ID.hex, f"{{{AN_ID}}}", "%00", "%20", "null", "..%2f..", "\u0661", "A" * 2000)
+
+
+def test_an_id_that_is_none_is_404(api: Api, operations: list[Operation]) -> None:
+    wrong = []
+    for each, bad in spread([each for each in operations if each.path_names], BAD_IDS):
+        answer = api.anonymous().request(each.method, each.at(**dict.fromkeys(each.path_names, bad)))
+        if not is_problem(answer, 404):
+            wrong.append(f"{each} {bad:.40}: {answer.status_code}")
+    assert wrong == [], listed(wrong)
+
+
+def test_another_method_is_405_with_those_that_are_taken(api: Api, operations: list[Operation]) -> None:
+    wrong, taken = [], defaultdict(set)
+    for each in operations:
+        taken[each.path].add(each.method)
+        taken[each.path] |= {"OPTIONS", "HEAD"} if each.method == "GET" else {"OPTIONS"}
+    every = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "CONNECT", "BREW"}
+    by_path = {each.path: each for each in operations}
+    for path, methods in taken.items():
+        for method in every - methods:
+            # Two paths may meet: /prescriptions/sign is no id, and /accounts/me is one of neither.
+            answer = api.anonymous().request(method, by_path[path].at(**dict.fromkeys(by_path[path].path_names, AN_ID)))
+            allow = set(answer.headers.get("Allow", "").split(", "))
+            if (answer.status_code, answer.content_type, allow) != (405, PROBLEM_TYPE, methods):
+                wrong.append(f"{method} {path}: {answer.status_code} {allow}")
+    assert wrong == [], listed(wrong)
+
+
+def test_an_address_that_is_none_is_404(api: Api) -> None:
+    for path in ("/nothing", "//tasks", "/tasks/", "/tasks//accept", "/TASKS", "/tasks;x=1", "/../metrics", "/%ff"):
+        assert is_problem(api.anonymous().get(path), 404), path

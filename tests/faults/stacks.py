@@ -42,7 +42,7 @@ BARE = {name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH") if nam
 SHORT_TIMES = {
     "relay": {"bag_size": 5, "acknowledge_within_seconds": 1, "retry_first_seconds": 0.2, "waiting_bags_at_most": 500},
     "sms.gateway": {"timeout_seconds": 0.4},
-    "sms.unknown": {"look_after_seconds": 0.5, "person_after_seconds": 3},
+    "sms.unknown": {"look_after_seconds": 0.5, "person_after_seconds": 2},
     "sms.sending": {"stuck_after_seconds": 2, "look_again_seconds": 0.5, "retry_first_seconds": 0.2},
     "shipping.gateway": {"timeout_seconds": 1},
     "shipping.tracking": {"retry_first_seconds": 0.2, "stuck_after_seconds": 2},
@@ -128,8 +128,9 @@ class Service:
                         continue  # a process was killed in the middle of it
 
     def wait_until_idle(self) -> None:
-        """Wait until every event was handled or buried."""
+        """Wait until every event was handled or buried, and the copies that were relayed meanwhile are gone too."""
         assert processes.wait_until(is_idle, PATIENCE_SECONDS), unhandled()
+        assert processes.wait_until(lambda: self.waiting(*Party) == 0, PATIENCE_SECONDS)
 
     def wait_until_ready(self) -> None:
         """Wait until all programs are up and the web answers."""
@@ -215,6 +216,13 @@ def tasks_per(event_ids: Sequence[UUID]) -> list[int]:
     with transaction() as session:
         found = Counter(session.scalars(select(Task.event_id).where(Task.event_id.in_(event_ids))))
     return [found[event_id] for event_id in event_ids]
+
+
+def handled(event_ids: Sequence[UUID]) -> int:
+    """How many of some events were handled."""
+    with transaction() as session:
+        done = select(func.count()).where(Event.id.in_(event_ids), Event.acknowledged_at.is_not(None))
+        return session.scalar(done) or 0
 
 
 def relays_of(event_ids: Iterable[UUID]) -> list[int]:

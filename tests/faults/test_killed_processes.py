@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import random
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
 from sqlalchemy import text
@@ -13,7 +12,7 @@ from coordinator.local import processes
 from services.core.database import transaction
 from services.core.vocabulary import EventKind, Party
 from tests.faults.counts import Count
-from tests.faults.stacks import PATIENCE_SECONDS, Service, blocked, is_idle, relays_of, tasks_per
+from tests.faults.stacks import PATIENCE_SECONDS, Service, blocked, handled, is_idle, relays_of, tasks_per
 
 DESK = [(EventKind.SMS_UNCLEAR, Party.OPERATIONS)]
 WORKERS = [f"worker-{party}" for party in (Party.THERAPIST, Party.MEDICAL_TEAM, Party.PHARMACY, Party.OPERATIONS)]
@@ -35,27 +34,28 @@ def test_a_worker_killed_in_the_middle_of_a_bag(service: Service, counted: Calla
 
 
 def test_workers_killed_again_and_again(service: Service, counted: Callable[[Count], None]) -> None:
-    """At random moments, while all four drain what waits for them."""
-    moments, before = random.Random(7), service.restarts(*WORKERS)
-    events = service.emit(1200)
-    kills = 0
-    for _ in range(3):
-        for name in WORKERS:
-            service.pid(name)
-        time.sleep(moments.uniform(0.0, 0.3))  # the moment of the kill is what is random here; nothing is waited for
-        assert not is_idle()
+    """All four at once, each time after as many events as chance has it."""
+    chance, kills = random.Random(7), 0
+    events = service.emit(800)
+    for left in (650, 350):
+        wait_until_handled(events, len(events) - left + chance.randrange(100))
         for name in WORKERS:
             service.kill(name)
             kills += 1
+        assert not is_idle()
     service.wait_until_idle()
-    assert service.restarts(*WORKERS) - before >= kills - len(WORKERS)
     counted(Count.of("workers killed at random", tasks_per(events), f"{kills} kills"))
+
+
+def wait_until_handled(events: Sequence[UUID], number: int) -> None:
+    """Wait until so many of some events were handled."""
+    assert processes.wait_until(lambda: handled(events) >= number, PATIENCE_SECONDS)
 
 
 def test_the_relay_killed_between_enqueue_and_mark(service: Service, counted: Callable[[Count], None]) -> None:
     """Bags are in Valkey, PostgreSQL knows nothing of it: the next relay brings them again."""
     repeated = service.repeated()
-    events = [*kill_the_relay_before_it_marks(service), *kill_the_relay_before_it_marks(service)]
+    events = kill_the_relay_before_it_marks(service)
     again = service.repeated() - repeated
     assert again > 0
     counted(Count.of("relay killed between enqueue and mark", tasks_per(events), f"{again} came twice"))
@@ -65,7 +65,7 @@ def kill_the_relay_before_it_marks(service: Service) -> list[UUID]:
     """The desk's worker is halted meanwhile, so that what comes twice is still there to come twice."""
     with service.halted("worker-operations"):
         waiting = service.waiting(Party.OPERATIONS)
-        events = service.emit(1000, DESK)
+        events = service.emit(600, DESK)
         assert processes.wait_until(lambda: service.waiting(Party.OPERATIONS) > waiting, PATIENCE_SECONDS)
         service.kill("relay")
         pushed = service.waiting(Party.OPERATIONS)
@@ -77,13 +77,13 @@ def kill_the_relay_before_it_marks(service: Service) -> list[UUID]:
 
 
 def test_the_relay_killed_again_and_again(service: Service, counted: Callable[[Count], None]) -> None:
-    """At random moments, while a backlog drains."""
-    moments, before, repeated = random.Random(11), service.restarts("relay"), service.repeated()
-    events = service.emit(1000)
+    """Each time after as many events as chance has it, while the workers drain what it brings."""
+    chance, repeated, events = random.Random(11), service.repeated(), []
     for _ in range(3):
-        service.pid("relay")
-        time.sleep(moments.uniform(0.0, 0.2))  # the moment of the kill is what is random here; nothing is waited for
+        batch = service.emit(200)
+        wait_until_handled(batch, chance.randrange(100))
         service.kill("relay")
+        events += batch
     service.wait_until_idle()
-    proof = f"{service.restarts('relay') - before} restarts, {service.repeated() - repeated} came twice"
+    proof = f"3 kills, {service.repeated() - repeated} came twice"
     counted(Count.of("relay killed at random", tasks_per(events), proof))

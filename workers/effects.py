@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
 from uuid import UUID
@@ -20,12 +20,12 @@ from services.core.errors import NotFound
 from services.core.programme import Programme
 from services.core.vocabulary import EventKind, NoticeKind, Party
 from services.messaging import incoming, notices
-from services.messaging.due_times import due_after
+from services.messaging.due_times import WORKING_DAYS, due_after
 from services.messaging.keywords import Command
 from services.messaging.outbox import Subject
 from services.messaging.tasks import open_task, settled_since
 from services.people.models import Episode
-from services.people.organisations import operations_desk
+from services.people.organisations import operations_desk, zone_of
 from services.prescribing import fills
 from services.routing import Call, Errand, Inform, Owner, Page, Sms, Task, Work
 from services.sessions import answers, reminders
@@ -107,13 +107,15 @@ def _carry_out_one(
 ) -> None:
     match effect:
         case Task():
+            owner_id = _owner_id(session, effect.owner, event, episode)
+            zone = zone_of(session, owner_id) if effect.due.endswith(WORKING_DAYS) else UTC
             open_task(
                 session,
                 effect.kind,
                 party=event.party,
-                owner_id=_owner_id(session, effect.owner, event, episode),
+                owner_id=owner_id,
                 subject=event.subject,
-                due_at=due_after(clock.now(), effect.due, programme),
+                due_at=due_after(clock.now(), effect.due, programme, zone),
                 priority=effect.priority,
                 episode_id=event.episode_id,
                 event_id=event.id,

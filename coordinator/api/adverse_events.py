@@ -56,6 +56,7 @@ class AdverseEventOut(Schema):
     body=AdverseEventIn,
     answer=AdverseEventOut,
     status=201,
+    located="/adverse-events/{id}",
 )
 def record_adverse_event(call: Call, body: dict[str, Any], episode_id: UUID) -> dict[str, Any]:
     """Record an adverse event. Moderate and severe ask the prescriber, serious pages the medical team at once."""

@@ -105,6 +105,7 @@ def decide(call: Call, body: dict[str, Any], episode_id: UUID) -> dict[str, Any]
     body=RescreenIn,
     answer=RoundOut,
     status=201,
+    located="/screenings/{id}",
     if_match=IfMatch.TAKEN,  # of the review
 )
 def screen_again(call: Call, body: dict[str, Any], episode_id: UUID) -> Screening:

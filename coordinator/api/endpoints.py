@@ -90,9 +90,12 @@ def _document_headers_and_errors(document: dict[str, Any], collected: Mapping[st
     }
 
 
+PREFIX: Final = "/api/v1"
+
+
 def resource(name: str, description: str) -> Resource:
     """The blueprint of one resource; ``description`` heads its section in the OpenAPI document."""
-    return Resource(name, name, url_prefix="/api/v1", description=description)
+    return Resource(name, name, url_prefix=PREFIX, description=description)
 
 
 ETAG: Final = {"type": "string", "pattern": '^"[0-9]{1,9}"$'}
@@ -100,7 +103,8 @@ IF_MATCH: Final = {
     "in": "header",
     "name": "If-Match",
     "description": "The ETag you read. The change is refused with 412 when the record has moved on since.",
-    "schema": ETAG,
+    # Some clients take the quotes off and do not put them on again.
+    "schema": {"type": "string", "pattern": '^"?[0-9]{1,9}"?$'},
 }
 
 
@@ -122,6 +126,7 @@ class Route:
     takes_body: bool
     takes_query: bool
     if_match: IfMatch
+    located: str | None
 
     def may_answer(self, status: int) -> bool:
         """Whether the route's document names an error status."""
@@ -156,20 +161,22 @@ def endpoint(
     body: type[Schema] | Schema | None = None,
     query: type[Schema] | Schema | None = None,
     if_match: IfMatch | None = None,
+    located: str | None = None,
 ) -> Callable[[View], View]:
     """Declare a route. ``action`` None means that anybody may call it (sign-in and link exchange only).
 
     Conventions: the view's docstring becomes the summary; POST takes an ``Idempotency-Key``; an answer with a
-    ``version`` carries it as ETag; a change or step (200) that answers one takes ``If-Match``: it is ``call.version``.
+    ``version`` carries it as ETag; a change or step (200) that answers one takes ``If-Match``: it is ``call.version``;
+    ``located`` is where the thing created can be read, such as ``/fills/{id}``, with what the answer names filled in.
     """
     if if_match is None:
         is_change = method != "GET" and status == 200 and "version" in _instance(answer).fields
         if_match = IfMatch.TAKEN if is_change else IfMatch.REFUSED
-    route = Route(method, path, action, body is not None, query is not None, if_match)
+    route = Route(method, path, action, body is not None, query is not None, if_match, located)
 
     def declare(view: View) -> View:
         inner = _called(view, method)
-        inner = blueprint.response(status, answer, headers=_answer_headers(_instance(answer)))(inner)
+        inner = blueprint.response(status, answer, headers=_answer_headers(_instance(answer), route))(inner)
         # Schemas are built once, here; a class would be built anew for every request.
         if body is not None:
             inner = blueprint.arguments(_instance(body))(inner)
@@ -246,7 +253,7 @@ def _answer(session: Session, inner: Callable[..., Response], route: Route, path
     def answer_now() -> Response:
         response = inner(**path_values)
         session.flush()
-        return _with_etag(response)
+        return _with_headers(response, route)
 
     return answer_once(session, principal, answer_now) if route.method == "POST" else answer_now()
 
@@ -270,19 +277,27 @@ def _version(route: Route) -> int | None:
         return None
     if route.if_match is IfMatch.REFUSED:
         raise InvalidInput("This address takes no If-Match: nothing here has a version.", field="If-Match")
-    if not re.fullmatch(ETAG["pattern"], given):
+    if not re.fullmatch(IF_MATCH["schema"]["pattern"], given):
         raise InvalidInput('If-Match takes the ETag of the record as you read it, like "3".', field="If-Match")
     return int(given.strip('"'))
 
 
-def _answer_headers(answer: Schema) -> dict[str, Any] | None:
-    if "version" not in answer.fields:
-        return None
-    return {"ETag": {"description": "The version of this answer, for `If-Match`.", "required": True, "schema": ETAG}}
+def _answer_headers(answer: Schema, route: Route) -> dict[str, Any] | None:
+    headers: dict[str, Any] = {}
+    if "version" in answer.fields:
+        described = "The version of this answer, for `If-Match`."
+        headers["ETag"] = {"description": described, "required": True, "schema": ETAG}
+    if route.located is not None:
+        described = "Where it can be read from now on."
+        headers["Location"] = {"description": described, "required": True, "schema": {"type": "string"}}
+    return headers or None
 
 
-def _with_etag(response: Response) -> Response:
-    document = response.get_json(silent=True) if response.is_json and b'"version"' in response.get_data() else None
+def _with_headers(response: Response, route: Route) -> Response:
+    is_wanted = route.located is not None or b'"version"' in response.get_data()
+    document = response.get_json(silent=True) if is_wanted and response.is_json else None
     if isinstance(document, Mapping) and isinstance(document.get("version"), int):
         response.set_etag(str(document["version"]))
+    if isinstance(document, Mapping) and route.located is not None:
+        response.headers["Location"] = PREFIX + route.located.format_map(document)
     return response

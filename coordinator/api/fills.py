@@ -48,6 +48,7 @@ class FillOut(Schema):
     body=FillIn,
     answer=FillOut,
     status=201,
+    located="/fills/{id}",
     if_match=IfMatch.TAKEN,  # of the prescription
 )
 def record_fill(call: Call, body: dict[str, Any], prescription_id: UUID) -> dict[str, Any] | Refused:

@@ -66,6 +66,7 @@ class NoteVersionOut(Schema):
     body=NoteIn,
     answer=NoteOut,
     status=201,
+    located="/notes/{id}",
 )
 def write_note(call: Call, body: dict[str, Any], episode_id: UUID) -> PsychotherapyNote:
     """Write a psychotherapy note about a patient of yours."""

@@ -96,6 +96,7 @@ class OutcomeOut(Schema):
     body=OutcomeIn,
     answer=OutcomeOut,
     status=201,
+    located="/outcomes/{id}",
 )
 def report_outcome(call: Call, body: dict[str, Any], episode_id: UUID) -> dict[str, Any]:
     """Report scores, a summary, or both. A suicide risk in the answers alerts the care team at once."""

@@ -255,6 +255,7 @@ class PdmpCheckOut(Schema):
     body=DraftIn,
     answer=PrescriptionOut,
     status=201,
+    located="/prescriptions/{id}",
 )
 def draft(call: Call, body: dict[str, Any]) -> dict[str, Any]:
     """Draft a prescription for the named prescriber to sign (default: the episode's)."""

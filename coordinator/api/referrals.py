@@ -84,6 +84,7 @@ class CreatedReferralOut(ReferralOut):
     body=ReferralIn,
     answer=CreatedReferralOut,
     status=201,
+    located="/referrals/{id}",
 )
 def refer(call: Call, body: dict[str, Any]) -> dict[str, Any]:
     """Refer a client. Needs KAP training on record and a practice with a partner medical team and pharmacy."""

@@ -141,6 +141,7 @@ def read_gate(call: Call, episode_id: UUID) -> dict[str, Any]:
     body=RequestIn,
     answer=OpenedRequestOut,
     status=201,
+    located="/refill-requests/{id}",
 )
 def request_refill(call: Call, body: dict[str, Any]) -> dict[str, Any]:
     """Ask for the next supply. A refusal names every condition that is not met, and the earliest day."""

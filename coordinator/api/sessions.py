@@ -195,7 +195,16 @@ class ExtensionOut(Schema):
     extended_at = fields.AwareDateTime(required=True)
 
 
-@endpoint(blueprint, "POST", "/sessions", action=Action.BOOK_SESSION, body=BookingIn, answer=SessionOut, status=201)
+@endpoint(
+    blueprint,
+    "POST",
+    "/sessions",
+    action=Action.BOOK_SESSION,
+    body=BookingIn,
+    answer=SessionOut,
+    status=201,
+    located="/sessions/{id}",
+)
 def book_session(call: Call, body: dict[str, Any]) -> dict[str, Any]:
     """Book a session. A dosing session needs a signed prescription and current eligibility, and keeps its distance."""
     episode_id = body.pop("episode_id")

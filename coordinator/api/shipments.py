@@ -103,6 +103,7 @@ class EstablishedIn(Schema):
     body=ShipmentIn,
     answer=ShipmentOut,
     status=201,
+    located="/shipments/{id}",
 )
 def create_shipment(call: Call, body: dict[str, Any], fill_id: UUID) -> dict[str, Any] | Refused:
     """Ship a fill to the patient's home. Its tracker is registered right after; any workplace's address is refused."""

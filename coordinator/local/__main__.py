@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -15,6 +17,7 @@ from coordinator.local.story import Story
 from services.core.errors import CoordinationError
 
 VAR = ROOT / "var"
+_PYTHON = Path(sys.executable)
 
 
 class Stopped(BaseException):
@@ -75,7 +78,17 @@ def _tell_addresses(stack: Stack) -> None:
     print(f"\nThe service is up on {stack.url} (API description: {stack.url}/api/v1/openapi.json)")
     if stack.sandbox_url is not None:
         print(f"The sandbox for Twilio and EasyPost is on {stack.sandbox_url} (sent texts: /sandbox/messages)")
+    print(
+        f"The command line, in another terminal: . {_here(stack.environment_file)} && {_here(_PYTHON)} -m coordinator"
+    )
     print(f"Data, keys and logs: {stack.directory}. Ctrl-C ends it.", flush=True)
+
+
+def _here(path: Path) -> str:
+    """A path as a shell in this directory takes it."""
+    relative = os.path.relpath(path)
+    # Without a slash a shell would look for it elsewhere.
+    return shlex.quote(str(path) if relative.startswith("..") else relative if "/" in relative else f"./{relative}")
 
 
 def _tell_ended(stack: Stack) -> None:

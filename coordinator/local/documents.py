@@ -1,8 +1,8 @@
 """Writes the documents that are generated from the code, so that they cannot disagree with it: ``make docs``.
 
-    docs/states.md   one diagram per transition table
-    docs/access.md   who may do what
-    docs/routing.md  what happened → who must know → what follows
+docs/states.md   one diagram per transition table
+docs/access.md   who may do what
+docs/routing.md  what happened → who must know → what follows
 """
 
 from __future__ import annotations

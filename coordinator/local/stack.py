@@ -11,6 +11,7 @@ import fcntl
 import http.client
 import os
 import secrets
+import shlex
 import shutil
 import socket
 import sys
@@ -24,6 +25,7 @@ from coordinator.local.credentials import EASYPOST, TWILIO, real_credentials, sa
 from coordinator.local.migrations import ROOT, migrate
 from coordinator.local.servers import EmbeddedPostgres, EmbeddedServer, EmbeddedValkey
 from coordinator.local.supervisor import Program, Supervisor
+from services.core.config import REQUIRED
 from services.core.errors import InvalidConfiguration, Unavailable
 from services.core.vocabulary import Party
 from services.vault import keyring
@@ -81,6 +83,11 @@ class Stack:
         return f"http://127.0.0.1:{self.port}"
 
     @property
+    def environment_file(self) -> Path:
+        """Where a shell finds the service's settings, for ``python -m coordinator``."""
+        return self.directory / "environment"
+
+    @property
     def sandbox_url(self) -> str | None:
         """Where the sandbox listens; None when both providers are real."""
         return None if self.sandbox_port is None else f"http://127.0.0.1:{self.sandbox_port}"
@@ -92,6 +99,7 @@ class Stack:
             servers = self._start_servers()
             self.port = self._wanted_port or _free_port(PREFERRED_PORT if self._wanted_port is None else None)
             self.environment = self._settings()
+            self._keep_environment()
             migrate(self.environment)
             logs = self.directory / "log"
             self.supervisor = Supervisor(self._programs(), directory=ROOT, logs=logs, servers=servers, echo=self._echo)
@@ -177,6 +185,19 @@ class Stack:
         if not self._given.get("REDIS_URL"):
             settings |= {"REDIS_URL": self.valkey.url, "COORDINATOR_EMBEDDED": "1"}
         return settings | self._providers()
+
+    def _keep_environment(self) -> None:
+        """Write the service's settings, secrets among them, to a file that a shell of this user's can load."""
+        lines = [
+            f"export {name}={shlex.quote(value)}\n"
+            for name, value in sorted(self.environment.items())
+            if name in REQUIRED or name.startswith(("COORDINATOR_", "TWILIO_", "EASYPOST_"))
+        ]
+        unfinished = self.directory / "environment.unfinished"
+        unfinished.unlink(missing_ok=True)
+        with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.writelines(lines)
+        unfinished.replace(self.environment_file)
 
     def _providers(self) -> dict[str, str]:
         """Credentials and addresses of Twilio and EasyPost: the given ones, or the sandbox's."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
-from sqlalchemy import select
+from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
 from services.audit.models import AuditChain, AuditHead, AuditRecord
@@ -49,23 +49,32 @@ def verify(session: Session, heads_file: Path | None = None) -> list[Damage]:
     earlier backup is found too.
     """
     heads = list(_signed_heads(session, heads_file))
-    chains = session.scalars(select(AuditChain).order_by(AuditChain.chain)).all()
-    damages = [damage for chain in chains for damage in _verify_chain(session, chain, heads)]
-    known = {chain.chain for chain in chains}
-    strays = session.scalars(select(AuditRecord.chain).where(AuditRecord.chain.not_in(known)).distinct())
+    # The service may go on writing. One statement sees one moment: an end, and the last record that belongs to it.
+    last = select(func.max(AuditRecord.sequence)).where(AuditRecord.chain == AuditChain.chain).scalar_subquery()
+    ends = session.execute(select(AuditChain, last).order_by(AuditChain.chain)).all()
+    damages = [damage for chain, until in ends for damage in _verify_chain(session, chain, until or 0, heads)]
+    known = exists().where(AuditChain.chain == AuditRecord.chain)
+    strays = session.scalars(select(AuditRecord.chain).where(~known).distinct())
     damages.extend(Damage(chain, 0, "records of a chain that does not exist") for chain in strays)
     damages.extend(Damage(-1, 0, "a signed head whose signature is wrong") for head in heads if head is None)
     return damages
 
 
-def _verify_chain(session: Session, chain: AuditChain, heads: list[dict[str, Any] | None]) -> Iterator[Damage]:
-    """Walk one chain. After the first break everything behind it would look broken too, so one damage is reported."""
+def _verify_chain(
+    session: Session, chain: AuditChain, until: int, heads: list[dict[str, Any] | None]
+) -> Iterator[Damage]:
+    """Walk one chain up to the record ``until``.
+
+    After the first break everything behind it would look broken too, so one damage is reported.
+    """
     signed = {
         head[str(chain.chain)][0]: head[str(chain.chain)][1] for head in heads if head and str(chain.chain) in head
     }
     mac, sequence = first_code(chain.chain), 0
     rows = session.scalars(
-        select(AuditRecord).where(AuditRecord.chain == chain.chain).order_by(AuditRecord.sequence),
+        select(AuditRecord)
+        .where(AuditRecord.chain == chain.chain, AuditRecord.sequence <= until)
+        .order_by(AuditRecord.sequence),
         execution_options={"yield_per": 1000},
     )
     for row in rows:

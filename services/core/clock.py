@@ -15,7 +15,7 @@ class _Offset:
     """The seconds by which a clock file moves time, reread only when the file changes."""
 
     def __init__(self) -> None:
-        self._seen: tuple[int, int] | None = None
+        self._seen: tuple[int, int, int] | None = None
         self._seconds = timedelta()
 
     def read(self, path: str) -> timedelta:
@@ -23,7 +23,8 @@ class _Offset:
             stat = os.stat(path)
         except FileNotFoundError:
             return timedelta()
-        seen = (stat.st_mtime_ns, stat.st_ino)
+        # With the size: writing cuts a file off first, and both may happen within one tick of the file's time.
+        seen = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
         if seen != self._seen:
             text = Path(path).read_text(encoding="ascii").strip()
             self._seconds = timedelta(seconds=float(text or 0))

@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -118,7 +119,7 @@ def _refuse_laptop_parts(environ: Mapping[str, str]) -> None:
         )
     if (Path(environ["COORDINATOR_KEYRING"]) / "GENERATED").exists():
         problems.append(
-            "COORDINATOR_KEYRING holds keys generated for a laptop: create keys with 'python -m coordinator create-keys'"
+            "COORDINATOR_KEYRING holds keys generated for a laptop: make others, 'python -m coordinator create-keys'"
         )
     if problems:
         raise InvalidConfiguration("Refused in production: " + "; ".join(problems) + ".")
@@ -126,7 +127,13 @@ def _refuse_laptop_parts(environ: Mapping[str, str]) -> None:
 
 def _is_outside_https(url: str) -> bool:
     parts = urlsplit(url)
-    return parts.scheme == "https" and parts.hostname not in {"localhost", "127.0.0.1", "::1"}
+    host = parts.hostname or "localhost"
+    try:
+        address = ip_address(host)
+        is_here = address.is_loopback or address.is_unspecified
+    except ValueError:
+        is_here = host == "localhost" or host.endswith(".localhost")
+    return parts.scheme == "https" and not is_here
 
 
 @lru_cache(maxsize=1)

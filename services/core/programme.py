@@ -7,11 +7,13 @@ it read. A programme is immutable once loaded; its ``version`` is stored with ev
 from __future__ import annotations
 
 import hashlib
+import math
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from services.core.errors import InvalidConfiguration
@@ -37,7 +39,8 @@ class Programme:
     def number(self, setting: str) -> float:
         """A numeric setting; ``InvalidConfiguration`` when it is something else."""
         value = self.value(setting)
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        # TOML knows nan and inf; nothing is below or above nan, so that a limit of nan would let everything pass.
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise InvalidConfiguration(f"The setting '{setting}' of '{self.name}' must be a number.")
         return value
 
@@ -84,8 +87,12 @@ def load_programme(path: Path) -> Programme:
         raise InvalidConfiguration(f"The programme file {path.name} is not valid TOML: {error}") from error
     except KeyError as error:
         raise InvalidConfiguration(f"The programme file {path.name} lacks {error} under [programme].") from error
+    except TypeError as error:
+        raise InvalidConfiguration(f"The programme file {path.name} lacks a table [programme].") from error
     digest = hashlib.sha256(content).hexdigest()[:12]
-    return Programme(name=name, version=f"{name}-{declared}-{digest}", settings=dict(_flatten(tables)))
+    return Programme(
+        name=name, version=f"{name}-{declared}-{digest}", settings=MappingProxyType(dict(_flatten(tables)))
+    )
 
 
 @lru_cache(maxsize=16)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -17,7 +18,7 @@ from services.core.ids import new_id
 from services.core.personal import Personal
 from services.people.access import Action, authorize
 from services.people.identifiers import state_code
-from services.people.models import Organisation, OrganisationKind
+from services.people.models import Account, Organisation, OrganisationKind
 from services.people.phones import e164
 from services.people.postal import postal_code
 from services.people.zones import default_zone, read_zone
@@ -114,6 +115,12 @@ def organisation_of(session: Session, organisation_id: UUID) -> Organisation:
     if organisation is None:
         raise NotFound("There is no such organisation.")
     return organisation
+
+
+def zone_of(session: Session, owner_id: UUID) -> ZoneInfo:
+    """The time zone that the owner of a task works in: an organisation's own, or that of a person's."""
+    account = session.get(Account, owner_id)
+    return read_zone(organisation_of(session, owner_id if account is None else account.organisation_id).zone)
 
 
 def list_organisations(

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 import services.tables  # noqa: F401 - so that every table is known
 from services.core.actors import Role
-from services.core.database import Base
+from services.core.database import Base, Sessions, engine
 from services.people.access import POLICY, Action
 from services.people.models import Episode
 from services.vault import boxes
@@ -81,6 +81,33 @@ def open_clinic(servers: Servers) -> Iterator[Clinic]:
         boxes.forget_boxes()
         engine.dispose()
         servers.postgres.drop_database(name)
+
+
+@contextmanager
+def working_in(clinic_engine: Engine) -> Iterator[Session]:
+    """A session on a clinic's database, which the application works in too; all of it is undone afterwards."""
+    engine()  # so that nobody makes one later, which would take the place of this
+    before = dict(Sessions.kw)
+    with clinic_engine.connect() as connection:
+        outer = connection.begin()
+        Sessions.configure(bind=connection, join_transaction_mode="create_savepoint")
+        try:
+            with Sessions() as opened:
+                yield opened
+        finally:
+            Sessions.kw.clear()
+            Sessions.kw.update(before)
+            outer.rollback()
+
+
+@contextmanager
+def undone(session: Session) -> Iterator[None]:
+    """Whatever is committed inside did not happen."""
+    mark = session.connection().begin_nested()
+    try:
+        yield
+    finally:
+        mark.rollback()
 
 
 def fingerprint(session: Session, *, ignoring: Collection[str] = ()) -> dict[str, tuple[int, int]]:

@@ -56,6 +56,8 @@ class Api:
 
     def __init__(self, app: Flask, session: Session) -> None:
         self.client = app.test_client()
+        # Whoever has no token is counted by address: one test's attempts must not be the next one's refusals.
+        self.client.environ_base["REMOTE_ADDR"] = f"10.0.{secrets.randbelow(256)}.{secrets.randbelow(256)}"
         self.session = session
 
     def anonymous(self) -> Caller:

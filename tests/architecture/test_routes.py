@@ -124,6 +124,21 @@ def test_every_answer_with_a_version_carries_it_as_etag(operations: list[Operati
                 assert ("version" in schema["properties"]) == ("ETag" in answer.get("headers", {})), each
 
 
+def test_whatever_is_created_and_can_be_read_is_located(operations: list[Operation]) -> None:
+    reads = [each.path for each in operations if each.method == "GET"]
+    readable = {path.split("/")[1] for path in reads if re.fullmatch(r"/[a-z-]+/{[a-z_]+}", path)}
+    wrong = []
+    for each in operations:
+        created = each.answers.get(201)
+        if (
+            created is not None
+            and each.path.rpartition("/")[2] in readable
+            and "Location" not in created.get("headers", {})
+        ):
+            wrong.append(str(each))
+    assert wrong == []
+
+
 def test_every_error_is_a_problem_document(operations: list[Operation]) -> None:
     wrong = [
         f"{each} {status}"

@@ -29,9 +29,12 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 @pytest.fixture
 def service(running: Service) -> Iterator[Service]:
     """The service, up and with nothing to do; afterwards its audit trail is whole."""
+    assert running.is_sound, "an earlier fault left work undone"
     with working_in(running.stack.environment):
+        running.is_sound = False
         running.wait_until_ready()
         running.wait_until_idle()
+        running.is_sound = True
         yield running
         assert damage_to_the_audit_trail() == []
 

@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -19,6 +19,7 @@ import requests
 from redis import Redis
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
 from coordinator.local import processes
 from coordinator.local.stack import Stack
@@ -88,6 +89,12 @@ class Service:
     world: World
     episode_id: UUID
     tokens: dict[UUID, str] = field(default_factory=dict)
+    is_sound: bool = True
+
+    def world_in(self, session: Session) -> World:
+        """Everybody, as rows of ``session``."""
+        rows = {name: getattr(self.world, name) for name in (each.name for each in fields(World))}
+        return World(**{name: session.get_one(type(row), row.id) for name, row in rows.items()})
 
     # Looking
 

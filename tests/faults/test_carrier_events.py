@@ -31,7 +31,7 @@ def make_parcels(service: Service) -> list[UUID]:
     parcels = []
     for _ in range(PARCELS):
         with transaction() as session:
-            parcels.append(make_shipment(session, make_case(session, world=service.world)).id)
+            parcels.append(make_shipment(session, make_case(session, world=service.world_in(session))).id)
     assert processes.wait_until(lambda: all(trackers_of(parcels)), PATIENCE_SECONDS)
     return parcels
 

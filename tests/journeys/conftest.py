@@ -11,7 +11,7 @@ import pytest
 from coordinator.local.stack import Stack
 from coordinator.local.story import Narrator, Script, Story
 from tests.journeys.canaries import Canaries
-from tests.journeys.evidence import Evidence, clean_environment, collect
+from tests.journeys.evidence import Evidence, begun, clean_environment, collect
 from tests.journeys.watching import watching
 
 
@@ -28,17 +28,24 @@ def journey(tmp_path_factory: pytest.TempPathFactory, worker: str) -> Evidence:
         if (directory / "evidence.json").exists():
             return Evidence.kept(directory)
         try:
-            return made(directory, tmp_path_factory.mktemp("stack"))
+            return made(directory, tmp_path_factory.mktemp("stacks"))
         except BaseException as failure:
             (directory / "failure").write_text(f"{type(failure).__name__}: {failure}", encoding="utf-8")
             raise
 
 
-def made(directory: Path, stack_directory: Path) -> Evidence:
-    """Make the journey on a stack of its own."""
+def made(directory: Path, stacks: Path) -> Evidence:
+    """Make the journey on a stack of its own, while the demo's command makes one of its own beside it."""
     canaries, told = Canaries(), io.StringIO()
-    with Stack(stack_directory, clean_environment(), port=0, durable=False) as stack:
+    with (
+        begun("coordinator.local", "--port", "0", "--directory", str(stacks / "demo"), "demo", "--once") as demo,
+        Stack(stacks / "journey", clean_environment(), port=0, durable=False) as stack,
+    ):
         story = Story(stack.environment, script=Script(canaries.mark), narrator=Narrator(told))
         with watching(stack) as watch:
             story.perform()
-        return collect(directory, stack, story, canaries, told.getvalue(), watch)
+        evidence = collect(directory, stack, story, canaries, told.getvalue(), watch)
+        evidence.demo = demo.communicate()[0]
+        evidence.demo_exit_code = demo.returncode
+    evidence.keep()
+    return evidence

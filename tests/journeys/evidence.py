@@ -48,6 +48,8 @@ class Evidence:
     restarts: dict[str, int]
     audit: str
     export: str
+    demo: str = ""
+    demo_exit_code: int | None = None
 
     def place(self, name: str) -> bytes:
         """All that was found in one of ``PLACES``."""
@@ -80,6 +82,26 @@ def command(*arguments: str, environment: dict[str, str]) -> subprocess.Complete
     )
 
 
+@contextmanager
+def begun(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """``python -m …`` running beside the block, as from a shell; what is left of it afterwards is asked to end."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", *arguments],
+        cwd=ROOT,
+        env=clean_environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.communicate()
+
+
 def collect(directory: Path, stack: Stack, story: Story, canaries: Canaries, told: str, watch: Watch) -> Evidence:
     """Look everywhere while the stack of a journey is still up."""
     stage = story.stage
@@ -104,7 +126,6 @@ def collect(directory: Path, stack: Stack, story: Story, canaries: Canaries, tol
     )
     with _planted(stack, evidence.planted):
         _write_places(evidence, stack, story, watch)
-    evidence.keep()
     return evidence
 
 

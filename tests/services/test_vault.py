@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from uuid import UUID
 
 import pytest
 from sqlalchemy.orm import Session
 
+from services.core.database import Sessions
 from services.core.errors import InvalidConfiguration, UnreadableSeal
 from services.core.ids import new_id
 from services.core.personal import Personal, Secret
 from services.core.vocabulary import EventKind, Party
 from services.messaging.models import Task
 from services.vault import boxes, envelopes, keyring
-from services.vault.blind_indexes import blind_index
+from services.vault.blind_indexes import blind_index, token_hash
 from services.vault.models import DataKey, Purpose
+from tests.own_services import service_with
 
 
 def a_row() -> Task:
@@ -101,7 +104,7 @@ def test_a_new_data_key_seals_and_the_old_one_still_opens(session: Session) -> N
     assert boxes.sealing_key_of(row.reason) != old
 
 
-def test_blind_indexes_find_equal_values_and_tell_fields_apart() -> None:
+def test_blind_indexes_find_equal_values_and_tell_fields_apart(environment: object) -> None:
     assert blind_index("email", " Ana@Example.org ") == blind_index("email", Personal("ana@example.org"))
     assert blind_index("email", "x") != blind_index("phone", "x")
 
@@ -131,10 +134,65 @@ def test_an_envelope_relabelled_renumbered_or_altered_does_not_open(environment:
         envelopes.open_envelope(Party.PHARMACY, kind, event_id, key, sealed)
 
 
-def test_keys_are_never_overwritten(tmp_path: object) -> None:
-    keyring.generate(tmp_path / "keys")  # type: ignore[operator]
+def test_keys_are_never_overwritten(tmp_path: Path) -> None:
+    keyring.generate(tmp_path / "keys")
+    before = {file.name: file.read_bytes() for file in (tmp_path / "keys").iterdir()}
     with pytest.raises(InvalidConfiguration):
-        keyring.generate(tmp_path / "keys")  # type: ignore[operator]
+        keyring.generate(tmp_path / "keys")
+    assert {file.name: file.read_bytes() for file in (tmp_path / "keys").iterdir()} == before
+
+
+def test_a_value_that_was_never_sealed_is_told_from_one_that_was(session: Session) -> None:
+    row = a_row()
+    own = boxes.box(session, row.owner_id)
+    assert own.open(row, "reason").reveal() is None
+    for stored in (b"", b"plain text that nobody sealed, and long enough", b"\x02" + bytes(60)):
+        row.reason = stored
+        with pytest.raises(UnreadableSeal):
+            own.open(row, "reason")
+    own.seal(row, "reason", None)
+    assert row.reason is None
+
+
+@pytest.mark.parametrize("value", ["text", "", "Ñandú 🦤", 0, 1.5, True, None, [], {"a": [1, {"b": None}]}])
+def test_any_json_value_comes_back_as_it_was(session: Session, value: object) -> None:
+    row = a_row()
+    own = boxes.box(session, row.owner_id)
+    own.seal(row, "reason", value)
+    assert own.open(row, "reason").reveal() == value
+
+
+def test_another_tenants_keys_do_not_open_a_value_of_the_same_row(session: Session) -> None:
+    row = a_row()
+    boxes.box(session, row.owner_id).seal(row, "reason", "ours")
+    data_key = session.query(DataKey).filter_by(owner_id=row.owner_id).one()
+    bound = dict(Sessions.kw)
+    with service_with(COORDINATOR_TENANT="another"):
+        Sessions.configure(**bound)
+        with pytest.raises(UnreadableSeal):
+            boxes.unwrap(data_key)
+
+
+def test_a_data_key_is_stored_wrapped_only(session: Session) -> None:
+    owner = new_id()
+    boxes.box(session, owner)
+    row = session.query(DataKey).filter_by(owner_id=owner).one()
+    assert boxes.unwrap(row) not in row.wrapped
+    assert len(boxes.unwrap(row)) == 32
+
+
+def test_tokens_are_found_by_a_hash_that_says_nothing_of_them() -> None:
+    assert token_hash("one") == token_hash("one") != token_hash("two")
+    assert b"one" not in token_hash("one")
+    assert len(token_hash("one")) == 32
+
+
+def test_a_secret_is_compared_whole() -> None:
+    assert Secret("hunter2").matches("hunter2")
+    assert Secret(b"hunter2").matches("hunter2")
+    assert not Secret("hunter2").matches("hunter")
+    assert not Secret("hunter2").matches("")
+    assert not Secret(7).matches("7")
 
 
 def test_personal_and_secret_values_never_show_themselves() -> None:

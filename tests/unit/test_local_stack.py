@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from coordinator.local import __main__ as local_program
 from coordinator.local import processes
 from coordinator.local.credentials import EASYPOST, TWILIO, real_credentials, sandbox_credentials
 from coordinator.local.migrations import ROOT
 from coordinator.local.stack import KEY_FILES, Stack
-from services.core.config import read_config
+from services.core.config import REQUIRED, read_config
 from services.core.errors import InvalidConfiguration, Unavailable
 from services.core.vocabulary import Party
 
@@ -107,6 +108,48 @@ def test_the_sandbox_knows_neither_database_nor_keys(stack: Stack) -> None:
 def test_secrets_on_disk_are_for_their_owner_only(stack: Stack) -> None:
     for file in (stack.directory / "sandbox.json", *(stack.directory / "keys").glob("*.json")):
         assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
+
+
+def test_a_shell_can_load_the_environment_and_run_the_command_line(stack: Stack) -> None:
+    loaded = subprocess.run(
+        ["sh", "-c", '. "$0" && exec "$1" -m coordinator list-dead-letters', stack.environment_file, sys.executable],
+        cwd=ROOT,
+        env=BARE,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (loaded.returncode, loaded.stdout) == (0, "0 dead letter(s)\n"), loaded.stderr
+    assert stat.S_IMODE(stack.environment_file.stat().st_mode) == 0o600
+    lines = stack.environment_file.read_text().splitlines()
+    assert all(line.startswith("export ") for line in lines)
+    names = {line.removeprefix("export ").partition("=")[0] for line in lines}
+    assert names == {
+        "COORDINATOR_AUDIT_HEADS",
+        "COORDINATOR_CLOCK_FILE",
+        "COORDINATOR_EMBEDDED",
+        "TWILIO_API_BASE",
+        "EASYPOST_API_BASE",
+        *REQUIRED,
+    }
+
+
+def test_the_user_is_told_how_to_load_it(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+    local_program._tell_addresses(stack)
+    (hint,) = [line for line in capsys.readouterr().out.splitlines() if "command line" in line]
+    command = hint.partition(": ")[2]
+    shown = subprocess.run(["sh", "-c", f"{command} --help"], env=BARE, capture_output=True, text=True, check=True)
+    assert "rotate-keys" in shown.stdout
+
+
+@pytest.mark.parametrize("value", ["plain", "with 'quotes' and $HOME", "p@ss;word|`x`"])
+def test_a_value_of_any_kind_survives_the_shell(tmp_path: Path, value: str) -> None:
+    stack = Stack(tmp_path, BARE, port=0)
+    stack.environment = {"TWILIO_AUTH_TOKEN": value, "PATH": "/nowhere"}
+    stack._keep_environment()
+    script = '. "$0" && printf %s "$TWILIO_AUTH_TOKEN" && test "$PATH" != /nowhere'
+    loaded = subprocess.run(["sh", "-c", script, stack.environment_file], env=BARE, capture_output=True, check=True)
+    assert loaded.stdout.decode() == value
 
 
 def test_no_secret_stands_in_a_command_line(stack: Stack) -> None:

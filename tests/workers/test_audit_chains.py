@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Event as Stop
 from threading import Thread
 
 from sqlalchemy import TextClause, select, text
@@ -100,3 +101,26 @@ def test_as_many_writers_as_chains_that_wait_for_one_record_all_finish(own_datab
     for thread in threads:
         thread.join(20)
     assert failures == []
+
+
+def test_a_trail_that_is_being_written_is_whole_at_every_moment(own_database: sessionmaker[Session]) -> None:
+    enough = Stop()
+
+    def write() -> None:
+        while not enough.is_set():
+            with transaction() as session:
+                record(session, SYSTEM, "test.act", "thing", new_id())
+
+    writers = [Thread(target=write) for _ in range(2)]
+    for writer in writers:
+        writer.start()
+    try:
+        found = []
+        for _ in range(8):
+            with own_database() as session:
+                found += verify(session)
+    finally:
+        enough.set()
+        for writer in writers:
+            writer.join(10)
+    assert found == []

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+from coordinator.local.story.records import Unmet
+
 TIMEOUT_SECONDS = 30
 
 
@@ -63,7 +65,10 @@ class Client:
         key: str | None = None,
         query: Mapping[str, Any] | None = None,
     ) -> Answer:
-        """Make one call. ``version`` is sent as ``If-Match``; ``key`` stands in for a fresh idempotency key."""
+        """Make one call. ``version`` is sent as ``If-Match``; ``key`` stands in for a fresh idempotency key.
+
+        Raises ``Unmet`` when nobody answers.
+        """
         headers = {"Accept": "application/json"}
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
@@ -79,12 +84,7 @@ class Client:
         return self._answer(method, target, content, headers)
 
     def _answer(self, method: str, target: str, content: bytes | None, headers: Mapping[str, str]) -> Answer:
-        try:
-            response, raw = self._exchange(method, target, content, headers)
-        except (http.client.RemoteDisconnected, ConnectionError):
-            # A kept-alive connection that the server closed meanwhile. The idempotency key makes a second try safe.
-            self._connection.close()
-            response, raw = self._exchange(method, target, content, headers)
+        response, raw = self._exchange(method, target, content, headers)
         at = time.monotonic()
         if response.status >= http.HTTPStatus.BAD_REQUEST:
             self.problems.append(raw)
@@ -103,6 +103,15 @@ class Client:
     def _exchange(
         self, method: str, target: str, content: bytes | None, headers: Mapping[str, str]
     ) -> tuple[http.client.HTTPResponse, bytes]:
-        self._connection.request(method, target, body=content, headers=dict(headers))
-        response = self._connection.getresponse()
-        return response, response.read()
+        """Ask, and once more when the server closed the kept-alive connection; the idempotency key makes that safe."""
+        for is_last in (False, True):
+            try:
+                self._connection.request(method, target, body=content, headers=dict(headers))
+                response = self._connection.getresponse()
+                return response, response.read()
+            except (http.client.HTTPException, OSError) as error:
+                self._connection.close()
+                if is_last:
+                    address = f"{self._connection.host}:{self._connection.port}"
+                    raise Unmet(f"{address} does not answer: {type(error).__name__}.") from error
+        raise AssertionError("The loop returns or raises.")

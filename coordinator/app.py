@@ -49,6 +49,7 @@ def create_app() -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the provider in use has it; the base class does not
     app.before_request(_name_request)
     app.after_request(_log_request)
+    app.teardown_request(_forget_request)
     api = DocumentedApi(app)
     for blueprint in RESOURCES:
         api.register_blueprint(blueprint)
@@ -78,3 +79,8 @@ def _log_request(response: Response) -> Response:
         "request_answered", method=request.method, route=rule, status=response.status_code, request=g.get("request_id")
     )
     return response
+
+
+def _forget_request(error: BaseException | None) -> None:
+    """What the thread does next is no part of this request."""
+    request_id.set(None)

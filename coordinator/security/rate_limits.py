@@ -33,7 +33,7 @@ def register(app: Flask) -> None:
         get_remote_address,
         storage_uri="redis://",
         storage_options={"connection_pool": connect().connection_pool},
-        strategy="fixed-window",
+        strategy="moving-window",
         # The same limits, counted here. Limits of its own would be put on every route, also on those without any.
         in_memory_fallback_enabled=True,
         headers_enabled=False,

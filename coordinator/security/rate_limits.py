@@ -19,7 +19,8 @@ from services.core.config import config
 from services.core.redis_connections import connect
 
 # Per client address. Sign-in has a lock-out of its own per account; this keeps one address from trying many accounts.
-ANONYMOUS_LIMIT: Final = "60 per minute"
+WINDOW_SECONDS: Final = 60
+ANONYMOUS_LIMIT: Final = f"60 per {WINDOW_SECONDS} seconds"
 ANONYMOUS_PATHS: Final = frozenset(
     {"/api/v1/sign-in", "/api/v1/links/exchange", "/api/v1/codes", "/api/v1/codes/exchange"}
 )
@@ -44,7 +45,8 @@ def register(app: Flask) -> None:
         window = limiter.current_limit
         seconds = math.ceil(window.reset_at - time.time()) if window is not None else 60
         answer = problem(429, "too_many_requests", SENTENCES[429])
-        answer.headers["Retry-After"] = str(max(1, seconds))
+        # The window's end is told in whole seconds, rounded up; no wait is longer than the window itself.
+        answer.headers["Retry-After"] = str(min(max(1, seconds), WINDOW_SECONDS))
         return answer
 
     app.register_error_handler(RateLimitExceeded, refuse)

@@ -187,7 +187,7 @@ def test_chains_of_requests_do_what_the_document_says(contract: BaseSchema, cast
             self.ids |= set(_ids_in(response.json()))
 
     Chains.run(settings=settings(max_examples=25, stateful_step_count=8, **LIMITS))
-    assert sum(count for status, count in answered.items() if status < 300) > 50, answered
+    assert sum(count for status, count in answered.items() if status < 300) > 30, answered
 
 
 def _ids_in(document: Any) -> Iterator[str]:

@@ -17,6 +17,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoConnectionLeft
 from sqlalchemy.orm import Session
 
 from services.core import clock
@@ -29,6 +30,7 @@ from services.messaging.states import OPEN_STATES
 blueprint = Blueprint("health", __name__)
 
 RELAY_LAG_LIMIT_SECONDS: Final = 30.0
+DATABASE_AWAY: Final = (DBAPIError, NoConnectionLeft)
 
 
 @lru_cache(maxsize=1)
@@ -52,7 +54,7 @@ def ready() -> tuple[Response, int]:
         checks["relay_lag_seconds"] = round(lag, 1)
         if lag > RELAY_LAG_LIMIT_SECONDS:
             checks["relay"] = "behind"
-    except DBAPIError:
+    except DATABASE_AWAY:
         checks["database"] = checks["relay"] = "unreachable"
     try:
         _redis().ping()
@@ -78,7 +80,7 @@ class _Gauges:
             with transaction() as session:
                 yield from _database_gauges(session)
             database_up = 1
-        except DBAPIError:
+        except DATABASE_AWAY:
             database_up = 0
         try:
             depth = GaugeMetricFamily("coordinator_queue_depth", "Bags waiting in a party's queue", labels=["party"])

@@ -9,6 +9,9 @@ from typing import Any
 
 from flask import Flask
 
+from services.core.actors import Role
+from services.people.access import POLICY, Action, Relationship
+
 DOCUMENT = "/api/v1/openapi.json"
 PREFIX = "/api/v1"
 METHODS = ("get", "post", "put", "patch", "delete")
@@ -40,6 +43,11 @@ class Operation:
     @property
     def is_public(self) -> bool:
         return self.action is None
+
+    @property
+    def policy(self) -> Mapping[Role, Relationship]:
+        """Who may call it, by the access table; nobody in particular where anybody may."""
+        return {} if self.action is None else POLICY[Action(self.action)]
 
     @property
     def answers(self) -> dict[int, Mapping[str, Any]]:

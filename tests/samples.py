@@ -139,7 +139,8 @@ def _faults(schema: Schema, value: Any, place: Place) -> Iterator[tuple[Place, s
 
 
 def _takes_null(schema: Schema) -> bool:
-    return "null" in (schema.get("type") if isinstance(schema.get("type"), list) else [schema.get("type")])
+    kinds = schema.get("type")
+    return "null" in kinds if isinstance(kinds, list) else kinds == "null"
 
 
 def _wrong_kinds(schema: Schema) -> Iterator[tuple[str, Any]]:

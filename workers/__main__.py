@@ -8,8 +8,6 @@ import signal
 from threading import Event as Stop
 
 import structlog
-from rq import SimpleWorker
-from rq.serializers import JSONSerializer
 
 from services.core.config import config
 from services.core.logs import configure_logs
@@ -50,9 +48,7 @@ def work(party: Party) -> None:
 
     logging.getLogger("rq.worker").setLevel(logging.WARNING)
     redis = connect(answer_within=None)
-    worker = SimpleWorker(
-        [queues.queue_of(party, redis)], connection=redis, serializer=JSONSerializer, log_job_description=False
-    )
+    worker = queues.worker_of(party, redis)
     structlog.get_logger().info("process_started", process="worker", party=party.value)
     worker.work(logging_level="WARNING")
 

@@ -78,17 +78,25 @@ WORK: Final[Mapping[Work, Callable[[Session, UUID, Programme], None]]] = {
 }
 
 
+OtherThanTask = Sms | Inform | Page | Call | Errand
+
+
 def carry_out(session: Session, events: Sequence[OpenedEvent], programme: Programme) -> None:
-    """Carry out all effects of ``events``, in order, within the caller's transaction."""
+    """Carry out all effects of ``events``, in order but for the tasks, within the caller's transaction.
+
+    Tasks are opened last: from looking whether they were settled meanwhile to the commit, settlements have to wait.
+    Raises ``SettlementUnderWay`` when one of several events asks for what is just being settled.
+    """
     wanted = {event.episode_id for event in events if event.episode_id is not None}
     episodes = {row.id: row for row in session.scalars(select(Episode).where(Episode.id.in_(wanted)))} if wanted else {}
-    settled = settled_since(session, {event.subject.id for event in events}) if events else {}
+    asked: list[tuple[OpenedEvent, Task, Episode | None]] = []
     for event in events:
         episode = None if event.episode_id is None else episodes.get(event.episode_id)
         for effect in routing.ROUTES[event.kind][event.party]:
-            if isinstance(effect, Task) and settled.get((event.subject.id, effect.kind), event.at) > event.at:
-                continue  # done before it was asked for
-            _carry_out_one(session, event, effect, episode, programme)
+            if isinstance(effect, Task):
+                asked.append((event, effect, episode))
+            else:
+                _carry_out_one(session, event, effect, episode, programme)
         record(
             session,
             SYSTEM,
@@ -100,26 +108,43 @@ def carry_out(session: Session, events: Sequence[OpenedEvent], programme: Progra
             kind=event.kind,
             party=event.party,
         )
+    if asked:
+        _open_tasks(session, asked, programme)
+
+
+def _open_tasks(
+    session: Session, asked: Sequence[tuple[OpenedEvent, Task, Episode | None]], programme: Programme
+) -> None:
+    """Open the tasks that events ask for, but for those whose work was done before."""
+    session.flush()  # what has to wait for somebody's records waits before it lets others wait
+    settled = settled_since(session, {event.subject.id for event, _, _ in asked})
+    for event, effect, episode in asked:
+        if settled.get((event.subject.id, effect.kind), event.at) <= event.at:
+            _open_task(session, event, effect, episode, programme)
+
+
+def _open_task(
+    session: Session, event: OpenedEvent, effect: Task, episode: Episode | None, programme: Programme
+) -> None:
+    owner_id = _owner_id(session, effect.owner, event, episode)
+    zone = zone_of(session, owner_id) if effect.due.endswith(WORKING_DAYS) else UTC
+    open_task(
+        session,
+        effect.kind,
+        party=event.party,
+        owner_id=owner_id,
+        subject=event.subject,
+        due_at=due_after(clock.now(), effect.due, programme, zone),
+        priority=effect.priority,
+        episode_id=event.episode_id,
+        event_id=event.id,
+    )
 
 
 def _carry_out_one(
-    session: Session, event: OpenedEvent, effect: routing.Effect, episode: Episode | None, programme: Programme
+    session: Session, event: OpenedEvent, effect: OtherThanTask, episode: Episode | None, programme: Programme
 ) -> None:
     match effect:
-        case Task():
-            owner_id = _owner_id(session, effect.owner, event, episode)
-            zone = zone_of(session, owner_id) if effect.due.endswith(WORKING_DAYS) else UTC
-            open_task(
-                session,
-                effect.kind,
-                party=event.party,
-                owner_id=owner_id,
-                subject=event.subject,
-                due_at=due_after(clock.now(), effect.due, programme, zone),
-                priority=effect.priority,
-                episode_id=event.episode_id,
-                event_id=event.id,
-            )
         case Sms(kind=kind):
             named = NoticeKind(event.data["notice"]) if kind is None else kind
             notices.text_patient(session, named, event.subject, episode, event.id, event.data, programme)

@@ -15,14 +15,13 @@ from typing import Any
 from uuid import UUID
 
 from redis import Redis
-from rq import Queue
+from rq import Queue, SimpleWorker
 from rq.serializers import JSONSerializer
 
 from services.core.ids import new_id
 from services.core.vocabulary import Party
+from workers.jobs import HANDLE_BAG, OwnJob
 
-HANDLE_BAG = "workers.handlers.handle_bag"
-RUN_ERRANDS = "workers.handlers.run_errands"
 JOB_TIMEOUT_SECONDS = 120
 
 
@@ -59,7 +58,24 @@ def spoilt(fields: Any) -> Envelope:
 
 def queue_of(party: Party, redis: Redis) -> Queue:
     """The queue of a party."""
-    return Queue(party.value, connection=redis, serializer=JSONSerializer, default_timeout=JOB_TIMEOUT_SECONDS)
+    return Queue(
+        party.value,
+        connection=redis,
+        serializer=JSONSerializer,
+        job_class=OwnJob,
+        default_timeout=JOB_TIMEOUT_SECONDS,
+    )
+
+
+def worker_of(party: Party, redis: Redis) -> SimpleWorker:
+    """A worker for the party's queue that runs jobs in this process."""
+    return SimpleWorker(
+        [queue_of(party, redis)],
+        connection=redis,
+        serializer=JSONSerializer,
+        job_class=OwnJob,
+        log_job_description=False,
+    )
 
 
 def push_bags(redis: Redis, party: Party, envelopes: Sequence[Envelope], bag_size: int) -> int:

@@ -21,7 +21,8 @@ from services.core.redis_connections import connect
 from services.messaging.escalations import escalate_due
 from services.messaging.timers import fire_due
 from workers.errands import ERRANDS
-from workers.queues import RUN_ERRANDS, depths, push, queue_of
+from workers.jobs import RUN_ERRANDS
+from workers.queues import depths, push, queue_of
 from workers.standby import Standby, Stop
 
 log = structlog.get_logger()

@@ -99,7 +99,7 @@ def resource(name: str, description: str) -> Resource:
 
 
 ETAG: Final = {"type": "string", "pattern": '^"[0-9]{1,9}"$'}
-IF_MATCH: Final = {
+IF_MATCH: Final[dict[str, Any]] = {
     "in": "header",
     "name": "If-Match",
     "description": "The ETag you read. The change is refused with 412 when the record has moved on since.",

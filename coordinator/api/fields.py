@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Any, Final
@@ -43,7 +44,11 @@ class Text(fields.String):
 
     def __init__(self, longest: int = 200, shortest: int = 1, pattern: str = PRINTABLE, **options: Any) -> None:
         explained = "Control characters are not allowed." if pattern == PRINTABLE else "This does not fit {regex}"
-        checks = [validate.Length(min=shortest, max=longest), without_surrogates, Pattern(pattern, error=explained)]
+        checks: list[Callable[[str], Any]] = [
+            validate.Length(min=shortest, max=longest),
+            without_surrogates,
+            Pattern(pattern, error=explained),
+        ]
         super().__init__(validate=checks, **options)
 
 
@@ -158,7 +163,7 @@ class SecretText(Text):
         return super()._serialize(plain, attr, obj, **options)
 
 
-class Choice(fields.Enum):
+class Choice(fields.Enum[StrEnum]):
     """One value of an enumeration. Rows hold the plain value, so both it and the member are written out."""
 
     def __init__(self, enum: type[StrEnum], **options: Any) -> None:
@@ -168,17 +173,17 @@ class Choice(fields.Enum):
         return None if value is None else self.enum(value).value
 
 
-class Choices(fields.List):
+class Choices(fields.List[StrEnum]):
     """Values of an enumeration, no more than it has."""
 
     def __init__(self, enum: type[StrEnum], **options: Any) -> None:
         super().__init__(Choice(enum), validate=validate.Length(max=len(enum)), **options)
 
 
-class Revealed(fields.Field):
+class Revealed(fields.Field[Any]):
     """An answer field holding ``Personal`` content of any JSON shape, described to readers by ``inner``."""
 
-    def __init__(self, inner: fields.Field, **options: Any) -> None:
+    def __init__(self, inner: fields.Field[Any], **options: Any) -> None:
         super().__init__(**options)
         self.inner = inner
         inner.allow_none = inner.allow_none or self.allow_none

@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from coordinator.local.migrations import ROOT
 from coordinator.local.stack import Stack
-from coordinator.local.story import Story
+from coordinator.local.story import Script, Story, cast_of, found
 from services.core.errors import CoordinationError
 
 VAR = ROOT / "var"
@@ -61,8 +61,9 @@ def _run(stack: Stack) -> int:
 def _demo(stack: Stack, *, once: bool) -> int:
     try:
         stack.clear()
-        stack.start()
-        story = Story(stack.environment)
+        cast = cast_of(Script())
+        stack.start(meanwhile=lambda environment: found(cast, environment))
+        story = Story(stack.environment, cast=cast)
         outcome = story.tell()
         if outcome != 0:
             _tell_ended(stack)

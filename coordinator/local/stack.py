@@ -15,7 +15,7 @@ import shlex
 import shutil
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -92,8 +92,11 @@ class Stack:
         """Where the sandbox listens; None when both providers are real."""
         return None if self.sandbox_port is None else f"http://127.0.0.1:{self.sandbox_port}"
 
-    def start(self) -> None:
-        """Start everything and wait until the web answers. Raises ``Unavailable`` or ``InvalidConfiguration``."""
+    def start(self, meanwhile: Callable[[Mapping[str, str]], object] | None = None) -> None:
+        """Start everything and wait until the web answers. Raises ``Unavailable`` or ``InvalidConfiguration``.
+
+        ``meanwhile`` is called with the environment once the database is migrated, while the web comes up.
+        """
         self._own()
         try:
             servers = self._start_servers()
@@ -105,6 +108,8 @@ class Stack:
             self.supervisor = Supervisor(self._programs(), directory=ROOT, logs=logs, servers=servers, echo=self._echo)
             # Ten interpreters that start at once are slow together. The web takes longest, so it goes first.
             self.supervisor.start({"web", "sandbox"})
+            if meanwhile is not None:
+                meanwhile(self.environment)
             self._await_programs(self.supervisor)
             self.supervisor.start()
         except BaseException:

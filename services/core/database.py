@@ -53,6 +53,7 @@ def engine() -> Engine:
             pool_size=8,
             max_overflow=8,
             pool_timeout=10,
+            hide_parameters=True,  # or the text of an error would hold the values of its statement
             connect_args={"connect_timeout": 5, "application_name": "coordinator", "options": "-c timezone=UTC"},
         )
         _engine_pid = os.getpid()

@@ -203,16 +203,43 @@ _OPEN_ABOUT = select(Task).where(
     Task.subject_id == bindparam("subject"), Task.kind.in_(bindparam("kinds", expanding=True)), OPEN_TASK
 )
 
+# The lock is held until the commit: a worker that is about to open such a task waits for it, or is waited for.
 _SETTLE = text(
     """
+    WITH held AS MATERIALIZED (SELECT pg_advisory_xact_lock(hashtextextended(CAST(:subject AS text), 0)))
     INSERT INTO settlements (subject_id, kind, settled_at)
-    SELECT :subject, name, :now FROM unnest(CAST(:names AS text[])) AS name
+    SELECT CAST(:subject AS uuid), name, :now FROM held, unnest(CAST(:names AS text[])) AS name
     ON CONFLICT (subject_id, kind) DO UPDATE SET settled_at = excluded.settled_at
     """
 )
 
 
+class SettlementUnderWay(Exception):
+    """Somebody is just settling a task about one of several subjects: take them up one at a time."""
+
+
 def settled_since(session: Session, subject_ids: Collection[UUID]) -> dict[tuple[UUID, str], datetime]:
-    """When which kinds of tasks about these subjects were last settled."""
+    """When which kinds of tasks about these subjects were last settled; nobody settles more of them until the commit.
+
+    Waits for a settlement that is under way when there is one subject. To wait for one of several while holding the
+    others could bring two to a standstill: then it raises ``SettlementUnderWay``.
+    """
+    statement = _HOLD if len(subject_ids) == 1 else _TRY_TO_HOLD
+    if not session.connection().execute(statement, {"subjects": [str(each) for each in subject_ids]}).scalar():
+        raise SettlementUnderWay
     rows = session.execute(select(Settlement).where(Settlement.subject_id.in_(subject_ids))).scalars()
     return {(row.subject_id, row.kind): row.settled_at for row in rows}
+
+
+_HOLD = text(
+    """
+    SELECT count(pg_advisory_xact_lock_shared(hashtextextended(subject, 0)))
+    FROM unnest(CAST(:subjects AS text[])) AS subject
+    """
+)
+_TRY_TO_HOLD = text(
+    """
+    SELECT bool_and(pg_try_advisory_xact_lock_shared(hashtextextended(subject, 0)))
+    FROM unnest(CAST(:subjects AS text[])) AS subject
+    """
+)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import secrets
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.orm import Session
+from werkzeug.test import TestResponse
 
 import services.tables  # noqa: F401 - so that every table is known
 from services.core.actors import Role
 from services.core.database import Base, Sessions, engine
-from services.people.access import POLICY, Action
 from services.people.models import Episode
 from services.vault import boxes
 from tests.api.conftest import Api, Caller
@@ -62,7 +64,38 @@ class Clinic:
 
 def allowed(operation: Operation) -> list[Role]:
     """The roles that the access table names for an operation; nobody in particular where anybody may call."""
-    return [] if operation.is_public else list(POLICY[Action(operation.action)])
+    return list(operation.policy)
+
+
+def call(caller: Caller, clinic: Clinic, operation: Operation, *, turn: int = 0, **options: Any) -> TestResponse:
+    """Call with ids that exist and, unless told otherwise, a body that fits and a version where one is needed."""
+    if operation.parameters("header").get("If-Match", {}).get("required"):
+        options["headers"] = {"If-Match": '"1"', **options.get("headers", {})}
+    if operation.body is not None and "data" not in options:
+        body = options.pop("json") if "json" in options else clinic.body_for(operation)
+        options |= {"data": json.dumps(body), "content_type": "application/json"}
+    # Whoever has no token is counted by address, and is somebody else each time here.
+    options["environ_overrides"] = {
+        "REMOTE_ADDR": f"10.{secrets.randbelow(2**24)}",
+        **options.pop("environ_overrides", {}),
+    }
+    options.pop("json", None)
+    return caller.request(operation.method, operation.at(**clinic.ids_for(operation, turn)), **options)
+
+
+def ways(
+    operation: Operation, clinic: Clinic, callers: Mapping[Role, Caller], api: Api
+) -> Iterator[tuple[Caller, dict[str, Any]]]:
+    """Ways to call an operation of which perhaps one succeeds: each role, several ids, a full body and a bare one."""
+    people = [callers[role] for role in allowed(operation)] or [api.anonymous()]
+    turns = range(max((len(clinic.everything.ids[name]) for name in operation.path_names), default=1))
+    bare, whole = clinic.body_for(operation, full=False), clinic.body_for(operation)
+    for caller, turn, body in itertools.product(people, turns, [bare] if bare == whole else [bare, whole]):
+        how: dict[str, Any] = {"turn": turn, "json": body}
+        if operation.parameters("header").get("If-Match", {}).get("required"):
+            present = caller.get(operation.at(**clinic.ids_for(operation, turn))).headers.get("ETag", '"1"')
+            how["headers"] = {"If-Match": present}
+        yield caller, how
 
 
 @contextmanager

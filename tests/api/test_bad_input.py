@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import secrets
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
@@ -21,10 +20,10 @@ from services.core import clock
 from services.core.actors import SYSTEM, Role
 from services.core.ids import new_id
 from services.people import accounts, tokens
-from services.people.access import POLICY, Action, Relationship
+from services.people.access import Action, Relationship
 from services.people.models import Token
 from services.vault.blind_indexes import token_hash
-from tests.api.clinics import AUDIT, Clinic, allowed, fingerprint, open_clinic, undone, working_in
+from tests.api.clinics import AUDIT, Clinic, allowed, call, fingerprint, open_clinic, undone, ways, working_in
 from tests.api.conftest import PREFIX, Api, Caller
 from tests.operations import Operation, document_of, operations_of
 from tests.samples import AN_ID, OTHER_SPELLINGS, kind_of, misfits
@@ -60,22 +59,6 @@ def permitted(operation: Operation, callers: Mapping[Role, Caller], api: Api) ->
     """Somebody who may call the operation, so that it is the input that is refused."""
     roles = allowed(operation)
     return callers[roles[0]] if roles else api.anonymous()
-
-
-def call(caller: Caller, clinic: Clinic, operation: Operation, *, turn: int = 0, **options: Any) -> TestResponse:
-    """Call with ids that exist and, unless told otherwise, a body that fits and a version where one is needed."""
-    if operation.parameters("header").get("If-Match", {}).get("required"):
-        options["headers"] = {"If-Match": '"1"', **options.get("headers", {})}
-    if operation.body is not None and "data" not in options:
-        body = options.pop("json") if "json" in options else clinic.body_for(operation)
-        options |= {"data": json.dumps(body), "content_type": "application/json"}
-    # Whoever has no token is counted by address, and is somebody else each time here.
-    options["environ_overrides"] = {
-        "REMOTE_ADDR": f"10.{secrets.randbelow(2**24)}",
-        **options.pop("environ_overrides", {}),
-    }
-    options.pop("json", None)
-    return caller.request(operation.method, operation.at(**clinic.ids_for(operation, turn)), **options)
 
 
 def is_problem(answer: TestResponse, status: int) -> bool:
@@ -349,21 +332,6 @@ def test_repeating_a_post_gives_the_same_answer_and_has_no_second_effect(
     assert len(done) > 15, done
 
 
-def ways(
-    operation: Operation, clinic: Clinic, callers: Mapping[Role, Caller], api: Api
-) -> Iterator[tuple[Caller, dict[str, Any]]]:
-    """Ways to call an operation of which perhaps one succeeds: each role, several ids, a full body and a bare one."""
-    people = [callers[role] for role in allowed(operation)] or [api.anonymous()]
-    turns = range(max((len(clinic.everything.ids[name]) for name in operation.path_names), default=1))
-    bare, whole = clinic.body_for(operation, full=False), clinic.body_for(operation)
-    for caller, turn, body in itertools.product(people, turns, [bare] if bare == whole else [bare, whole]):
-        how: dict[str, Any] = {"turn": turn, "json": body}
-        if operation.parameters("header").get("If-Match", {}).get("required"):
-            present = caller.get(operation.at(**clinic.ids_for(operation, turn))).headers.get("ETag", '"1"')
-            how["headers"] = {"If-Match": present}
-        yield caller, how
-
-
 VERSIONS = ("", "x", '"', '"x"', '"-1"', '"1.5"', 'W/"1"', "*", '"1", "2"', '"1234567890"', '"²"', '"1 "')
 
 
@@ -385,9 +353,8 @@ def test_nothing_of_another_clinic_is_there_whoever_asks(
     strangers = clinic.strangers(api)
     before, wrong, tried = fingerprint(session, ignoring=AUDIT), [], 0
     for each in operations:
-        needs = {} if each.is_public else POLICY[Action(each.action)]
         about = each.path_names or (isinstance(clinic.body_for(each), dict) and "episode_id" in clinic.body_for(each))
-        for role, relationship in needs.items() if about else ():
+        for role, relationship in each.policy.items() if about else ():
             if role is Role.OPERATIONS and relationship is Relationship.ANY and each.action != Action.WORK_TASK:
                 continue  # the one desk serves every clinic
             tried += 1

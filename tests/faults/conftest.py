@@ -11,7 +11,7 @@ from services.core.database import transaction
 from tests.factories import make_episode, make_world
 from tests.faults.counts import COUNTED, Count, pytest_terminal_summary
 from tests.faults.stacks import Service, damage_to_the_audit_trail, letters, prepare
-from tests.workers.places import working_in
+from tests.own_services import service_with
 
 __all__ = ["pytest_terminal_summary"]
 
@@ -20,7 +20,7 @@ __all__ = ["pytest_terminal_summary"]
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """The service with everybody it serves, started once."""
     with prepare(tmp_path_factory.mktemp("faults")) as stack:
-        with working_in(stack.environment), transaction() as session:
+        with service_with(**stack.environment), transaction() as session:
             world = make_world(session)
             episode = make_episode(session, world=world)
         yield Service(stack, world, episode.id)
@@ -30,7 +30,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 def service(running: Service) -> Iterator[Service]:
     """The service, up and with nothing to do; afterwards its audit trail is whole."""
     assert running.is_sound, "an earlier fault left work undone"
-    with working_in(running.stack.environment):
+    with service_with(**running.stack.environment):
         running.is_sound = False
         running.wait_until_ready()
         running.wait_until_idle()

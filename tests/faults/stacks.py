@@ -40,8 +40,8 @@ PATIENCE_SECONDS = 30
 BARE = {name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH") if name in os.environ}
 
 # What takes seconds or minutes in earnest takes as long as a test can wait.
-SHORT_TIMES = {
-    "relay": {"bag_size": 5, "acknowledge_within_seconds": 1, "retry_first_seconds": 0.2, "waiting_bags_at_most": 500},
+SHORT_TIMES: dict[str, dict[str, float]] = {
+    "relay": {"bag_size": 10, "acknowledge_within_seconds": 2, "retry_first_seconds": 0.2},
     "sms.gateway": {"timeout_seconds": 0.4},
     "sms.unknown": {"look_after_seconds": 0.5, "person_after_seconds": 2},
     "sms.sending": {"stuck_after_seconds": 2, "look_again_seconds": 0.5, "retry_first_seconds": 0.2},

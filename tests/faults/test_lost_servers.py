@@ -27,7 +27,7 @@ CLIENTS = 3
 def test_valkey_wiped_with_work_in_flight(service: Service, counted: Callable[[Count], None]) -> None:
     with service.halted(*WORKERS):
         events = service.emit(200)
-        assert processes.wait_until(lambda: service.waiting(*Party) >= 40, PATIENCE_SECONDS)
+        assert processes.wait_until(lambda: service.waiting(*Party) >= 20, PATIENCE_SECONDS)
         gone = service.waiting(*Party)
         service.redis.flushall()
         assert handled(events) < len(events)
@@ -36,13 +36,13 @@ def test_valkey_wiped_with_work_in_flight(service: Service, counted: Callable[[C
 
 
 def test_valkey_restarted_with_work_in_flight(service: Service, counted: Callable[[Count], None]) -> None:
-    events = service.emit(400)
+    events = service.emit(200)
     assert processes.wait_until(lambda: 0 < handled(events) < len(events), PATIENCE_SECONDS)
     gone = service.waiting(*Party)
     service.stack.valkey.kill()
     left = len(events) - handled(events)
     assert left > 0
-    more = service.emit(100)  # what happens while it is away
+    more = service.emit(40)  # what happens while it is away
     service.wait_until_idle()
     counted(Count.of("Valkey restarted", tasks_per([*events, *more]), f"{gone} bags gone, {left} events unhandled"))
 

@@ -7,13 +7,16 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
+import time_machine
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from services.core import clock
 from services.core.actors import Actor, Role
 from services.core.errors import IllegalTransition, InvalidInput, NotAllowed, NotFound, StaleVersion
 from services.core.ids import new_id
-from services.core.vocabulary import Party, TaskKind
+from services.core.programme import programme
+from services.core.vocabulary import EventKind, Party, TaskKind
 from services.messaging.models import Task
 from services.messaging.outbox import Subject
 from services.messaging.states import TaskState, TaskStep
@@ -21,6 +24,7 @@ from services.messaging.tasks import InboxFilter, inbox, move_task, open_task, r
 from services.people.accounts import disable_account
 from services.vault.boxes import box
 from tests.factories import World, audited, make_account, make_actor, make_episode, make_patient_actor, make_world
+from workers.effects import OpenedEvent, carry_out
 
 DUE = datetime(2027, 1, 4, 12, 0, tzinfo=UTC)
 
@@ -205,3 +209,16 @@ def test_a_task_is_forwarded_only_to_an_active_colleague_of_the_same_organisatio
         assert refusal.value.field == "to"
     session.refresh(task)
     assert task.owner_id == world.prescriber.id
+
+
+def test_a_deadline_in_working_days_counts_the_days_where_its_owner_works(session: Session) -> None:
+    """A loss found late on Thursday in New York: DEA hears on Friday (21 CFR 1301.76(b)), though UTC is a day ahead."""
+    world = make_world(session, state="NY")
+    episode = make_episode(session, world=world, state="NY")
+    subject = Subject("shipment", new_id())
+    with time_machine.travel(datetime(2026, 11, 20, 3, 0, tzinfo=UTC), tick=False):
+        lost = OpenedEvent(new_id(), Party.PHARMACY, EventKind.SHIPMENT_LOST, subject, episode.id, clock.now(), {})
+        carry_out(session, [lost], programme())
+    session.flush()
+    task = session.scalars(select(Task).where(Task.subject_id == subject.id, Task.kind == TaskKind.NOTIFY_DEA)).one()
+    assert task.due_at == datetime(2026, 11, 21, 3, 0, tzinfo=UTC)

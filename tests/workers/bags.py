@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -93,3 +95,8 @@ def count(session: Session, model: type[Any]) -> int:
     """How many rows a table has."""
     session.expire_all()
     return session.scalar(select(func.count()).select_from(model)) or 0
+
+
+def leave_a_trace(*_: Any) -> None:
+    """What somebody else would want to have called."""
+    Path(os.environ["TRACE"]).touch()

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from services.core import database
 from tests.factories import World, make_world
 from tests.factories_messaging import DAYTIME
-from tests.workers.places import working_on
+from tests.own_services import service_with
 
 
 @pytest.fixture
@@ -30,5 +30,5 @@ def world(session: Session, clock: time_machine.Traveller) -> World:
 @pytest.fixture
 def own_database(environment: Mapping[str, str], own_postgres_url: str) -> Iterator[sessionmaker[Session]]:
     """This whole process works on a database of its own: commits stay, and threads may take part."""
-    with working_on(own_postgres_url):
+    with service_with(DATABASE_URL=own_postgres_url):
         yield database.Sessions

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from services import routing
 from services.core import clock as service_clock
+from services.core.actors import Role
 from services.core.ids import new_id
 from services.core.vocabulary import EventKind, NoticeKind, Party, Priority, TaskKind
 from services.messaging.escalations import escalate_due
@@ -23,7 +24,7 @@ from services.messaging.tasks import move_task, open_task, settle_tasks
 from services.people.accounts import change_on_call
 from services.people.models import Episode
 from services.vault.boxes import box
-from tests.factories import Role, World, make_account, make_actor, make_episode
+from tests.factories import World, make_account, make_actor, make_episode
 from tests.factories_messaging import emitted
 from tests.workers.bags import DEFAULT, work
 from workers import ticker
@@ -61,6 +62,12 @@ def make_task(
     )
     session.commit()
     return task
+
+
+def about(task: Task) -> Subject:
+    """What a task is about."""
+    assert task.subject_id is not None
+    return Subject(task.subject_kind, task.subject_id)
 
 
 def escalate(session: Session, clock: time_machine.Traveller, hours: float = 0) -> int:
@@ -151,7 +158,7 @@ def test_a_task_that_ended_does_not_escalate(
 ) -> None:
     task, therapist = make_task(session, episode, world.therapist.id), world.actor("therapist")
     if how == "settled":
-        settle_tasks(session, therapist, Subject("session", task.subject_id), {TaskKind(task.kind)})
+        settle_tasks(session, therapist, about(task), {TaskKind(task.kind)})
     elif how == "rejected":
         move_task(session, therapist, task.id, TaskStep.REJECT, reason="Not mine.")
     else:
@@ -190,7 +197,7 @@ def test_the_desks_task_ends_with_the_overdue_one(
     if how == "completed":
         move_task(session, therapist, task.id, TaskStep.COMPLETE)
     else:
-        settle_tasks(session, therapist, Subject("session", task.subject_id), {TaskKind(task.kind)})
+        settle_tasks(session, therapist, about(task), {TaskKind(task.kind)})
     session.commit()
     assert chases(session) == []
     assert len(chases(session, ["completed"])) == 1

@@ -22,6 +22,7 @@ from services.core.vocabulary import EventKind, Party, TaskKind
 from services.messaging.models import DeadLetter, Task, WebhookDelivery
 from tests.factories import World, make_world
 from tests.factories_messaging import keep_text
+from tests.own_services import service_with
 from tests.workers.bags import (
     bag_of,
     count,
@@ -33,7 +34,6 @@ from tests.workers.bags import (
     told_of,
     waiting,
 )
-from tests.workers.places import working_on
 from workers.handlers import handle_bag, run_errands
 
 DESK = Party.OPERATIONS
@@ -214,7 +214,7 @@ def test_a_bag_that_comes_while_postgresql_is_away_waits_for_the_relay(own_datab
         make_world(session)
     with own_database() as session:
         bag = bag_of(emit_unclear(session, 3))
-    with working_on(NOBODY):
+    with service_with(DATABASE_URL=NOBODY):
         handle_bag(DESK, bag)
         run_errands(Party.PATIENT)
     with own_database() as session:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import time_machine
 from redis import Redis
-from rq import SimpleWorker
+from rq import Callback, Queue
 from rq.serializers import JSONSerializer
 from sqlalchemy.orm import Session
 
@@ -20,7 +22,8 @@ from services import routing
 from services.core.vocabulary import EventKind, Party
 from tests.factories import World, make_episode
 from tests.workers.bags import DEFAULT, emit_for, emit_unclear, tasks_of, waiting, with_settings
-from workers.queues import HANDLE_BAG, RUN_ERRANDS, Envelope, depths, push, queue_of, unpacked
+from workers.jobs import HANDLE_BAG, RUN_ERRANDS
+from workers.queues import Envelope, depths, push, queue_of, unpacked, worker_of
 from workers.relay import relay_once
 
 DESK = Party.OPERATIONS
@@ -30,34 +33,30 @@ MOST = DEFAULT.whole("relay.waiting_bags_at_most")
 
 def run_worker(redis: Redis, party: Party) -> None:
     """Let RQ's worker do what waits for ``party``, and stop."""
-    SimpleWorker([queue_of(party, redis)], connection=redis, serializer=JSONSerializer).work(
-        burst=True, logging_level="ERROR"
-    )
+    worker_of(party, redis).work(burst=True, logging_level="CRITICAL")
 
 
 def jobs(redis: Redis) -> list[dict[str, str]]:
     """Every job in Valkey, with its call unpacked."""
     found = []
     for key in redis.scan_iter("rq:job:*", _type="hash"):
-        fields = {name.decode(): value for name, value in redis.hgetall(key).items()}
-        fields["data"] = zlib.decompress(fields["data"])
-        found.append({name: value.decode() for name, value in fields.items()})
+        fields: dict[bytes, bytes] = cast(Any, redis).hgetall(key)
+        fields[b"data"] = zlib.decompress(fields[b"data"])
+        found.append({name.decode(): value.decode() for name, value in fields.items()})
     return found
 
 
 def everything(redis: Redis) -> str:
     """All that anybody with a connection to Valkey can read: keys and values, jobs unpacked."""
-    read = {"string": redis.get, "hash": redis.hgetall, "set": redis.smembers, "stream": redis.xrange}
-    shown = []
-    for key in redis.scan_iter():
-        kind = redis.type(key).decode()
-        if kind == "list":
-            content: Any = redis.lrange(key, 0, -1)
-        elif kind == "zset":
-            content = redis.zrange(key, 0, -1)
-        else:
-            content = read[kind](key)
-        shown.append(f"{key} {content}")
+    read: dict[bytes, Callable[[bytes], object]] = {
+        b"string": redis.get,
+        b"hash": redis.hgetall,
+        b"set": redis.smembers,
+        b"stream": redis.xrange,
+        b"list": lambda key: redis.lrange(key, 0, -1),
+        b"zset": lambda key: redis.zrange(key, 0, -1),
+    }
+    shown = [f"{key!r} {read[cast(Any, redis).type(key)](key)}" for key in redis.scan_iter()]
     return "\n".join([*shown, *map(str, jobs(redis))])
 
 
@@ -138,6 +137,26 @@ def test_a_job_that_was_done_leaves_nothing_behind(session: Session, world: Worl
     assert jobs(redis_client) == []
     left = {key.decode() for key in redis_client.scan_iter()}
     assert not [key for key in left if "result" in key or "failed" in key or "finished" in key]
+
+
+@pytest.mark.parametrize("place", ["call", "success", "failure"])
+def test_nothing_but_our_own_work_runs_whatever_a_job_in_valkey_asks_for(
+    session: Session, world: World, redis_client: Redis, tmp_path: Path, place: str
+) -> None:
+    """As somebody with a connection to Valkey would: RQ itself calls any function that a job names."""
+    trace, alien = tmp_path / "trace", Queue(DESK.value, connection=redis_client, serializer=JSONSerializer)
+    if place == "call":
+        alien.enqueue_call("os.mkdir", args=(str(trace),))
+    elif place == "success":
+        alien.enqueue_call(RUN_ERRANDS, args=(DESK.value,), on_success=Callback("tests.workers.bags.leave_a_trace"))
+    else:
+        alien.enqueue_call(RUN_ERRANDS, args=("nobody",), on_failure=Callback("tests.workers.bags.leave_a_trace"))
+    os.environ["TRACE"] = str(trace)
+    events = emit_unclear(session)
+    relay_once(redis_client, DEFAULT)
+    run_worker(redis_client, DESK)
+    assert not trace.exists()
+    assert len(tasks_of(session, *events)) == 1
 
 
 def test_a_party_whose_queue_is_full_waits_and_the_others_do_not(

@@ -36,11 +36,22 @@ from workers.effects import COMMANDS, WORK
 from workers.errands import ERRANDS
 from workers.handlers import handle_bag
 
-ROWS = [
-    pytest.param(kind, party, effects, id=f"{kind}-{party}")
-    for kind, routes in routing.ROUTES.items()
-    for party, effects in routes.items()
+Row = tuple[EventKind, Party, tuple[routing.Effect, ...]]
+ROWS: list[Row] = [
+    (kind, party, effects) for kind, routes in routing.ROUTES.items() for party, effects in routes.items()
 ]
+
+
+def rows_with(*kinds: type[routing.Effect]) -> list[Row]:
+    """The rows of the table with an effect of these kinds."""
+    return [row for row in ROWS if any(isinstance(effect, kinds) for effect in row[2])]
+
+
+def name_of(value: object) -> str:
+    """How a value of a row is shown in the name of a test."""
+    return "" if isinstance(value, tuple) else str(value)
+
+
 OWNERS = {
     Owner.THERAPIST: "therapist",
     Owner.PRESCRIBER: "prescriber",
@@ -142,7 +153,8 @@ def test_every_work_and_errand_that_is_named_is_somebodys() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "party", "effects"),
-    [row for row in ROWS if not any(isinstance(effect, Call) for effect in row.values[2])],
+    [row for row in ROWS if row not in rows_with(Call)],
+    ids=name_of,
 )
 def test_what_follows_from_an_event_is_done(
     stage: Stage, kind: EventKind, party: Party, effects: tuple[routing.Effect, ...]
@@ -150,7 +162,8 @@ def test_what_follows_from_an_event_is_done(
     letters_before = stage.session.scalars(select(DeadLetter.id)).all()
     event = send(stage, kind, party)
     tasks, notices = came_of(stage.session, Task, event), came_of(stage.session, Notice, event)
-    expected_tasks, expected_notices = [], []
+    expected_tasks: list[tuple[object, ...]] = []
+    expected_notices: list[tuple[object, ...]] = []
     for effect in effects:
         match effect:
             case routing.Task():
@@ -176,7 +189,8 @@ def paged(stage: Stage, owner: Owner) -> set[UUID]:
 
 @pytest.mark.parametrize(
     ("kind", "party", "effects"),
-    [row for row in ROWS if any(isinstance(effect, routing.Task | Inform | Page) for effect in row.values[2])],
+    rows_with(routing.Task, Inform, Page),
+    ids=name_of,
 )
 def test_somebody_has_it_while_the_care_team_is_not_complete(
     stage: Stage, kind: EventKind, party: Party, effects: tuple[routing.Effect, ...]
@@ -261,7 +275,8 @@ def trace(session: Session, work: Work, subject_id: UUID) -> datetime | str | in
 
 @pytest.mark.parametrize(
     ("kind", "party", "effects"),
-    [row for row in ROWS if any(isinstance(effect, Call) for effect in row.values[2])],
+    rows_with(Call),
+    ids=name_of,
 )
 def test_the_work_that_an_event_calls_for_is_done(
     stage: Stage, kind: EventKind, party: Party, effects: tuple[routing.Effect, ...]

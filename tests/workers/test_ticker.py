@@ -26,7 +26,8 @@ from tests.factories import World
 from tests.workers.bags import DEFAULT, count
 from workers import ticker
 from workers.errands import ERRANDS
-from workers.queues import RUN_ERRANDS, depths, push, queue_of
+from workers.jobs import RUN_ERRANDS
+from workers.queues import depths, push, queue_of
 from workers.ticker import Step, beat
 
 

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from typing import Final, NoReturn
 
 from coordinator.local.story import arrival, prescription, renewal, supply, treatment
-from coordinator.local.story.cast import PASSWORD, cast_of
-from coordinator.local.story.casting import assemble
+from coordinator.local.story.cast import PASSWORD, Cast, cast_of
+from coordinator.local.story.casting import found
 from coordinator.local.story.client import Client
 from coordinator.local.story.narration import Narrator
 from coordinator.local.story.records import Record, Unmet
@@ -22,7 +22,7 @@ from coordinator.local.story.stage import Stage
 from coordinator.local.story.times import MovableClock, following
 from services.core.errors import InvalidConfiguration
 
-__all__ = ["Narrator", "Record", "Script", "Story", "Unmet", "tell"]
+__all__ = ["Narrator", "Record", "Script", "Story", "Unmet", "cast_of", "found", "tell"]
 
 FIRST_HOUR: Final = 10
 SANDBOX: Final = ("TWILIO_API_BASE", "EASYPOST_API_BASE")
@@ -53,7 +53,12 @@ class Story:
     """
 
     def __init__(
-        self, environment: Mapping[str, str], *, script: Script | None = None, narrator: Narrator | None = None
+        self,
+        environment: Mapping[str, str],
+        *,
+        script: Script | None = None,
+        narrator: Narrator | None = None,
+        cast: Cast | None = None,  # people who have accounts already
     ) -> None:
         if any(not environment.get(name) for name in SANDBOX):
             raise InvalidConfiguration("The story plays with the sandbox: leave TWILIO_* and EASYPOST_* unset.")
@@ -63,7 +68,7 @@ class Story:
             Client(environment["PUBLIC_BASE_URL"]),
             Client(environment["TWILIO_API_BASE"]),
             MovableClock(environment, ZONE),
-            cast_of(script),
+            cast or cast_of(script),
             script,
             narrator or Narrator(),
         )
@@ -73,7 +78,8 @@ class Story:
         stage = self.stage
         with following(self._environment):
             stage.clock.begin_at(FIRST_HOUR)
-            assemble(stage, self._environment)
+            if not stage.cast.organisations:
+                found(stage.cast, self._environment)
             for chapter in CHAPTERS:
                 chapter(stage)
         return stage.record

@@ -34,6 +34,8 @@ def refer(stage: Stage) -> None:
         raise Unmet("The link of a client who is texted must not be shown to anybody else.")
     stage.kept["dana_link"] = stage.await_text(stage.dana, "your forms are ready")
     stage.await_notice(stage.cast.assistant, "referral.created", about=stage.dana.episode_id)
+    stage.narrator.fact("The workers had only just been started; from now on hand-overs are measured.")
+    stage.is_warm = True
     again = stage.act(
         therapist, "POST", "/referrals", body, key="referral-of-dana", doing="sends the very same request once more"
     )

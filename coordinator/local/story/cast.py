@@ -98,8 +98,8 @@ class Person:
 
     def code(self) -> str:
         """The code that the authenticator shows now."""
-        self.last_step = step_of(clock.now())
-        self.last_code = pyotp.TOTP(self.secret).at(clock.now())
+        now = clock.now()
+        self.last_step, self.last_code = step_of(now), pyotp.TOTP(self.secret).at(now)
         return self.last_code
 
 

@@ -1,55 +1,73 @@
 """``python -m coordinator.local.story.founding``: what has to exist before anybody can sign in.
 
 No API makes the first organisations and the first account of the operations desk; the command line does, with these
-very use cases. Reads what to found as JSON from standard input and writes ids and the authenticator's address to
-standard output: neither stands in the arguments of a process.
+very use cases. Reads what to found as JSON from standard input and writes ids and authenticators' addresses to standard
+output: neither stands in the arguments of a process.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
+from datetime import date
 from typing import Any
+from uuid import UUID
+
+from sqlalchemy.orm import Session
 
 from services.core.actors import SYSTEM, Role
 from services.core.database import transaction
 from services.core.personal import Personal, Secret
-from services.people import accounts, organisations
+from services.people import accounts, organisations, practitioners
 from services.people.models import OrganisationKind
 
 
-def found(plan: dict[str, Any]) -> dict[str, Any]:
-    """Create ``plan["organisations"]`` (by name; the practice works with the other two) and ``plan["operator"]``."""
-    given = plan["organisations"]
-    operator = plan["operator"]
+def found(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """Create ``plan["organisations"]`` (by kind; the practice works with the others) and ``plan["people"]``."""
     with transaction() as session:
+        ids = _create_organisations(session, plan["organisations"])
+        people = [_create_account(session, person, ids[person["workplace"]]) for person in plan["people"]]
+    return {"organisations": {kind: str(id_) for kind, id_ in ids.items()}, "people": people}
 
-        def create(kind: OrganisationKind, **partners: Any) -> Any:
-            details = organisations.OrganisationDetails(kind=kind, **given[kind.value], **partners)
-            return organisations.create_organisation(session, SYSTEM, details).id
 
-        ids = {
-            kind.value: create(kind)
-            for kind in (OrganisationKind.OPERATIONS, OrganisationKind.MEDICAL_TEAM, OrganisationKind.PHARMACY)
-        }
-        partners = {
-            "partner_medical_team_id": ids[OrganisationKind.MEDICAL_TEAM.value],
-            "partner_pharmacy_id": ids[OrganisationKind.PHARMACY.value],
-        }
-        ids[OrganisationKind.PRACTICE.value] = create(OrganisationKind.PRACTICE, **partners)
-        details = accounts.AccountDetails(
-            role=Role.OPERATIONS,
-            organisation_id=ids[OrganisationKind.OPERATIONS.value],
-            email=Personal(operator["email"]),
-            full_name=Personal(operator["full_name"]),
-            phone=Personal(operator["phone"]),
-            on_call=True,
+def _create_organisations(session: Session, given: Mapping[str, Mapping[str, Any]]) -> dict[str, UUID]:
+    def create(kind: OrganisationKind, **partners: Any) -> UUID:
+        details = organisations.OrganisationDetails(kind=kind, **given[kind.value], **partners)
+        return organisations.create_organisation(session, SYSTEM, details).id
+
+    desk, team = create(OrganisationKind.OPERATIONS), create(OrganisationKind.MEDICAL_TEAM)
+    pharmacy = create(OrganisationKind.PHARMACY)
+    practice = create(OrganisationKind.PRACTICE, partner_medical_team_id=team, partner_pharmacy_id=pharmacy)
+    return {"operations": desk, "medical_team": team, "pharmacy": pharmacy, "practice": practice}
+
+
+def _create_account(session: Session, person: Mapping[str, Any], organisation_id: UUID) -> dict[str, str]:
+    details = accounts.AccountDetails(
+        role=Role(person["role"]),
+        organisation_id=organisation_id,
+        email=Personal(person["email"]),
+        full_name=Personal(person["full_name"]),
+        phone=Personal(person["phone"]),
+        on_call=person["on_call"],
+    )
+    created = accounts.create_account(session, SYSTEM, details, Secret(person["password"]))
+    _record_papers(session, created.account.id, person["papers"])
+    return {"id": str(created.account.id), "enrolment": created.enrolment.reveal()}
+
+
+def _record_papers(session: Session, account_id: UUID, papers: Mapping[str, Any]) -> None:
+    if "kap_trained_on" in papers:
+        practitioners.record_kap_training(session, SYSTEM, account_id, date.fromisoformat(papers["kap_trained_on"]))
+    if "npi" in papers:
+        practitioners.record_npi(session, SYSTEM, account_id, papers["npi"])
+        state, expires_on = papers["state"], date.fromisoformat(papers["expires_on"])
+        practitioners.record_licence(
+            session, SYSTEM, account_id, state=state, number=papers["licence"], expires_on=expires_on
         )
-        created = accounts.create_account(session, SYSTEM, details, Secret(operator["password"]))
-        return {
-            "organisations": {kind: str(id_) for kind, id_ in ids.items()},
-            "operator": {"id": str(created.account.id), "enrolment": created.enrolment.reveal()},
-        }
+        practitioners.record_dea_registration(
+            session, SYSTEM, account_id, state=state, number=Personal(papers["dea_number"]), expires_on=expires_on
+        )
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from coordinator.local.story.casting import add_state_papers
+from coordinator.local.story.casting import state_papers
 from coordinator.local.story.prescription import QUANTITY
 from coordinator.local.story.records import Unmet
 from coordinator.local.story.scripts import STATE
@@ -119,10 +119,24 @@ def _talk_it_over(stage: Stage, path: str) -> None:
         doing="forwards it to a colleague licensed elsewhere",
         rules=["refills.licence_not_valid"],
     )
-    add_state_papers(stage, cast.colleague, STATE, "MO2222228")
-    stage.narrator.fact(f"{cast.operator.full_name} puts the colleague's new Arizona papers on record.")
+    _add_papers(stage)
     stage.act(cast.prescriber, "POST", f"{path}/forward", handed, doing=f"forwards it to {cast.colleague.full_name}")
     stage.kept["decide_task"] = stage.await_task(cast.colleague, "decide_refill", about=stage.kept["request"])
+
+
+def _add_papers(stage: Stage) -> None:
+    desk, colleague = stage.cast.operator, stage.cast.colleague
+    papers = state_papers(colleague, STATE, "MO2222228")
+    valid = {"state": STATE, "expires_on": papers["expires_on"]}
+    account = f"/accounts/{colleague.id}"
+    stage.act(
+        desk,
+        "POST",
+        f"{account}/licences",
+        {**valid, "number": papers["licence"]},
+        doing="records a new licence for her",
+    )
+    stage.quietly(desk, "POST", f"{account}/dea-registrations", {**valid, "number": papers["dea_number"]})
 
 
 # ---- Step 14 --------------------------------------------------------------------------------------------------------

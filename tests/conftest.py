@@ -16,7 +16,11 @@ from sqlalchemy.orm import Session
 from services.core import config as configuration
 from services.core.database import Sessions
 from services.vault import boxes, keyring
+from tests.faults.counts import pytest_terminal_summary
+from tests.scheduling import rank_of, scheduling
 from tests.servers import Servers
+
+__all__ = ["pytest_terminal_summary"]  # here, because the process that controls a run loads no other conftest
 
 SERVERS = pytest.StashKey[Servers]()
 
@@ -34,6 +38,15 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     node.workerinput["servers"] = str(node.config.stash[SERVERS].directory)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    return scheduling(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=rank_of)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -13,12 +13,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
 import time_machine
-from argon2 import PasswordHasher
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -37,7 +35,7 @@ from services.sessions.rules import RemoteFacts
 from services.sessions.states import SessionKind, SessionState
 from services.sessions.vitals import Measured, Phase
 from services.sessions.vitals_rules import Reading
-from tests.factories import PASSWORD, World, make_world
+from tests.factories import World
 from tests.factories_prescribing import Case, answer, make_case, make_fill, make_shipment, make_signed, report
 
 # A Monday, 10:00 in California.
@@ -51,15 +49,8 @@ def stopped_clock(at: datetime = MORNING) -> Iterator[time_machine.Traveller]:
         yield traveller
 
 
-@lru_cache(maxsize=1)
-def _quick_hash() -> str:
-    return PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
-
-
 def make_prescribed(session: Session, *, world: World | None = None, **content: Any) -> tuple[Case, Prescription]:
-    """An approved patient with a signed prescription; the prescriber's password is quick to check."""
-    world = world or make_world(session)
-    world.prescriber.password_hash = _quick_hash()
+    """An approved patient with a signed prescription."""
     case = make_case(session, world=world)
     return case, make_signed(session, case, **content)
 

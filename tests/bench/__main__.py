@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -113,8 +114,8 @@ def journey(bench: Bench) -> dict[str, Any]:
 
 
 def _due_from() -> str:
-    """Tasks of this journey are due a day from now; older ones need not be paged through."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 24 * 3600 - 1))
+    """A task that appears from now on is due a day later at the earliest; older ones need not be paged through."""
+    return f"{datetime.now(UTC).replace(tzinfo=None) + timedelta(hours=24):%Y-%m-%dT%H:%M:%S.%fZ}"
 
 
 def route(bench: Bench) -> dict[str, Any]:

@@ -27,12 +27,14 @@ AT_ONCE = 100
 
 def _emit(bench: Bench, number: int) -> list[UUID]:
     """Emit ``number`` events in one transaction."""
+    prescriber_id = bench.world.prescriber.id
     with transaction() as session:
         ids = []
         for index in range(number):
             kind, party = KINDS[index % len(KINDS)]
             episode_id = bench.episodes[index % len(bench.episodes)]
-            ids += emit(session, kind, subject=Subject("bench", new_id()), episode_id=episode_id, to=[party])
+            about = Subject("bench", new_id())
+            ids += emit(session, kind, subject=about, episode_id=episode_id, to=[party], owner=str(prescriber_id))
     return ids
 
 

@@ -9,11 +9,9 @@ import pytest
 
 from services.core.database import transaction
 from tests.factories import make_episode, make_world
-from tests.faults.counts import COUNTED, Count, pytest_terminal_summary
+from tests.faults.counts import COUNTED, Count
 from tests.faults.stacks import Service, damage_to_the_audit_trail, letters, prepare
 from tests.own_services import service_with
-
-__all__ = ["pytest_terminal_summary"]
 
 
 @pytest.fixture(scope="session")

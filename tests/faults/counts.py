@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 COUNTED = "fault counted"
-SHOWN = pytest.StashKey[bool]()
 HEADINGS = ("fault", "in", "out", "doubles", "lost", "proof")
 
 
@@ -45,10 +44,8 @@ def lines(counts: Sequence[Count]) -> Iterator[str]:
         yield f"{fault.ljust(widths[0])}  {'  '.join(aligned)}  {proof}".rstrip()
 
 
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Print the table of all faults of this run."""
-    if config.stash.get(SHOWN, False):
-        return
     reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, ())]
     counts = [
         Count(**value)
@@ -58,7 +55,6 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         if name == COUNTED
     ]
     if counts:
-        config.stash[SHOWN] = True
         terminalreporter.section("faults: in, out, doubles, lost")
         for line in lines(sorted(counts, key=lambda count: count.fault)):
             terminalreporter.write_line(line)

@@ -66,6 +66,8 @@ class Carrier(BaseHTTPRequestHandler):
         text = content if isinstance(content, bytes) else json.dumps(content).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(text)))
+        # A client that is not told would keep the connection, and might ask again on it while it is being closed.
+        self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(text)
 
@@ -73,12 +75,18 @@ class Carrier(BaseHTTPRequestHandler):
         """Nothing."""
 
 
+class CarrierServer(ThreadingHTTPServer):
+    """A server at which many may call at once."""
+
+    request_queue_size = 128
+
+
 @contextmanager
 def carrier(*answers: Any) -> Iterator[tuple[type[Carrier], str]]:
     """A server that gives ``answers``, and its address."""
     attributes = {"answers": list(answers), "requests": [], "leaving": threading.Event()}
     handler = type("ThisCarrier", (Carrier,), attributes)
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    with CarrierServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:

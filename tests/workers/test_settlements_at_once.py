@@ -22,7 +22,11 @@ from workers.effects import OpenedEvent, carry_out
 from workers.handlers import handle_bag
 
 DESK = Party.OPERATIONS
-WAITING = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+# pg_locks shows the whole cluster: other test processes wait for locks in databases of their own.
+WAITING = text(
+    "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database "
+    "WHERE datname = current_database() AND locktype = 'advisory' AND NOT granted"
+)
 
 
 @pytest.fixture

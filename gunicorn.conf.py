@@ -3,13 +3,14 @@
 WEB_BIND, WEB_CONCURRENCY and WEB_THREADS change what differs between machines.
 """
 
-import gc
 import os
 from pathlib import Path
 
+from services.core.memory import settle_memory
+
 bind = os.environ.get("WEB_BIND", "127.0.0.1:8000")
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
-worker_class = "gthread"
+worker_class = "coordinator.connections.EvenWorker"
 threads = int(os.environ.get("WEB_THREADS", "8"))
 timeout = 30
 graceful_timeout = 10
@@ -28,5 +29,4 @@ worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
 
 def when_ready(server: object) -> None:
     """Put what was preloaded out of the collector's reach, before the first fork."""
-    gc.collect()
-    gc.freeze()
+    settle_memory()

@@ -11,6 +11,7 @@ import structlog
 
 from services.core.config import config
 from services.core.logs import configure_logs
+from services.core.memory import settle_memory
 from services.core.programme import programme
 from services.core.redis_connections import connect
 from services.core.vocabulary import Party
@@ -35,6 +36,7 @@ def main() -> None:
         signal.signal(number, lambda *_: stop.set())
     run = {"relay": relay.run, "ticker": ticker.run}[arguments.kind]
     structlog.get_logger().info("process_started", process=arguments.kind)
+    settle_memory()
     run(programme(config().programme_file), stop)
 
 
@@ -50,6 +52,7 @@ def work(party: Party) -> None:
     redis = connect(answer_within=None)
     worker = queues.worker_of(party, redis)
     structlog.get_logger().info("process_started", process="worker", party=party.value)
+    settle_memory()
     worker.work(logging_level="WARNING")
 
 

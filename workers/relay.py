@@ -25,7 +25,7 @@ from workers.standby import Standby, Stop
 log = structlog.get_logger()
 
 BATCH = 1000
-# Each bag costs the relay, RQ and the worker more than what is in it. A pause after each batch lets the next one gather.
+# A bag costs the relay, RQ and the worker more than what is in it. After each batch a pause lets the next one gather.
 BUSY_PAUSE_SECONDS = 0.1
 IDLE_PAUSE_SECONDS = 0.05
 TROUBLE_PAUSE_SECONDS = 0.5

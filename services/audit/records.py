@@ -12,15 +12,15 @@ import hmac
 import json
 from contextvars import ContextVar
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection, Table, bindparam, event, insert, select, update
+from sqlalchemy import BigInteger, Connection, SmallInteger, bindparam, event, select, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session, SessionTransaction
 
-from services.audit.models import AuditChain, AuditRecord
+from services.audit.models import AuditChain
 from services.core import clock
 from services.core.actors import Actor
 from services.core.database import transaction
@@ -86,10 +86,10 @@ def _store_pending(session: Session) -> None:
     for values in pending:
         sequence += 1
         mac = chain_code(mac, chain.chain, sequence, values)
-        values |= {"chain": chain.chain, "sequence": sequence, "mac": mac}
-    connection.execute(_APPEND, pending)
+        values |= {"sequence": sequence, "mac": mac}
     head = {"of_chain": chain.chain, "to_sequence": sequence, "to_mac": mac}
-    connection.execute(_MOVE_END, {**head, "to_head": head_code(chain.chain, sequence, mac)})
+    head |= {"to_head": head_code(chain.chain, sequence, mac), "records": json.dumps(pending, default=_as_text)}
+    connection.execute(_APPEND, head)
 
 
 @event.listens_for(Session, "after_transaction_create")
@@ -110,12 +110,28 @@ def _drop_pending(session: Session, rolled_back: SessionTransaction) -> None:
 _CHAINS = select(AuditChain.chain, AuditChain.sequence, AuditChain.mac).order_by(AuditChain.chain).limit(1)
 _FREE_CHAIN = _CHAINS.with_for_update(skip_locked=True)
 _ANY_CHAIN = _CHAINS.with_for_update()
-_APPEND = insert(cast(Table, AuditRecord.__table__))
-_MOVE_END = (
-    update(cast(Table, AuditChain.__table__))
-    .where(AuditChain.chain == bindparam("of_chain"))
-    .values(sequence=bindparam("to_sequence"), mac=bindparam("to_mac"), head_mac=bindparam("to_head"))
-)
+# The records and the end of their chain, in one round trip.
+_APPEND = text(
+    """
+    WITH moved AS (
+        UPDATE audit_chains SET sequence = :to_sequence, mac = :to_mac, head_mac = :to_head WHERE chain = :of_chain
+    )
+    INSERT INTO audit_records (chain, sequence, id, at, actor_id, actor_role, action, subject_kind, subject_id,
+                               episode_id, outcome, detail, mac)
+    SELECT :of_chain, sequence, id, at, actor_id, actor_role, action, subject_kind, subject_id,
+           episode_id, outcome, detail, decode(mac, 'hex')
+    FROM jsonb_to_recordset(CAST(:records AS jsonb)) AS record (
+        sequence bigint, id uuid, at timestamptz, actor_id uuid, actor_role text, action text, subject_kind text,
+        subject_id uuid, episode_id uuid, outcome text, detail jsonb, mac text)
+    """
+).bindparams(bindparam("of_chain", type_=SmallInteger), bindparam("to_sequence", type_=BigInteger))
+
+
+def _as_text(value: Any) -> str:
+    """A value of a record as PostgreSQL reads it out of JSON."""
+    if isinstance(value, bytes):
+        return value.hex()
+    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def _take_chain(connection: Connection) -> Any:

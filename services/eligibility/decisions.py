@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import ScalarSelect, SQLColumnExpression, bindparam, func, select
 from sqlalchemy.orm import Session
 
 from services.audit.records import record
@@ -258,7 +258,17 @@ def eligibility_current(session: Session, episode_id: UUID, on: date) -> bool:
     return session.scalar(_CURRENT, {"episode": episode_id, "day": on}) is not None
 
 
-# Prepared once: every draft, signature, session and refill asks.
+def approved_until(episode_id: SQLColumnExpression[UUID]) -> ScalarSelect[date | None]:
+    """The last day on which an approval of the episode counts, for a query that reads episodes anyway."""
+    return (
+        select(func.max(EligibilityDecision.valid_until))
+        .join(EligibilityReview, EligibilityReview.id == EligibilityDecision.review_id)
+        .where(EligibilityReview.episode_id == episode_id, EligibilityReview.state == ReviewState.APPROVED.value)
+        .scalar_subquery()
+    )
+
+
+# Prepared once: every signature, session and refill asks.
 _CURRENT = (
     select(EligibilityDecision.id)
     .join(EligibilityReview, EligibilityReview.id == EligibilityDecision.review_id)

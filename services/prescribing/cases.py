@@ -15,6 +15,7 @@ from services.core.errors import NotFound, RuleRefused
 from services.core.findings import Finding, Severity
 from services.core.personal import Personal
 from services.core.vocabulary import TaskKind
+from services.eligibility.decisions import approved_until
 from services.messaging.models import OPEN_TASK, Task
 from services.people.access import Action, authorize
 from services.people.models import Account, Episode, Patient
@@ -69,14 +70,17 @@ class Questions:
     has_risk: bool = True
     has_fills: bool = True
     has_request: bool = True
+    approved_until: date | None = None  # the last day on which an approval counts, where that was looked up as well
 
 
 # Drafting is asked for often, and each further round trip costs as much as the whole judgement of a draft: one query
-# says whether suicide-risk flags, earlier fills or requests to draft exist, before their packages are asked.
+# says whether suicide-risk flags, earlier fills or requests to draft exist, before their packages are asked, and until
+# when the eligibility stands.
 _OPENING = _CASE.add_columns(
     exists().where(RiskFlag.episode_id == Episode.id, RiskFlag.state == RiskState.RAISED.value),
     exists().where(Fill.episode_id == Episode.id),
     exists().where(Task.subject_id == Episode.id, Task.kind == TaskKind.DRAFT_PRESCRIPTION.value, OPEN_TASK),
+    approved_until(Episode.id),
 )
 
 

@@ -210,7 +210,11 @@ def _findings_of_content(draft: Draft, content: Content, programme: Programme) -
 def _standing_findings(session: Session, case: Case, questions: Questions = ASK_ALL) -> list[Finding]:
     """Eligibility and suicide risk, as they stand now."""
     findings = []
-    if not eligibility_current(session, case.episode.id, case.today):
+    if questions is ASK_ALL:
+        is_current = eligibility_current(session, case.episode.id, case.today)
+    else:
+        is_current = questions.approved_until is not None and questions.approved_until >= case.today
+    if not is_current:
         sentence = "The episode has no current approval by a prescriber."
         findings.append(Finding("prescribing.eligibility_not_current", Severity.STOP, "DOMAIN 3", sentence))
     if questions.has_risk and risk.blocking(session, case.episode.id).blocks_treatment:

@@ -11,7 +11,7 @@ from coordinator.api import cursors
 from coordinator.api.endpoints import Call, endpoint, resource
 from coordinator.api.fields import Choice, Choices, Id, Moment, PersonalText, page_schema
 from services.core.vocabulary import Priority, TaskKind
-from services.messaging import tasks
+from services.messaging import inboxes, tasks
 from services.messaging.models import Task
 from services.messaging.states import OPEN_STATES, TaskState, TaskStep
 from services.people.access import Action
@@ -75,15 +75,15 @@ class ForwardIn(Schema):
 )
 def list_tasks(call: Call, query: dict[str, Any]) -> dict[str, Any]:
     """Your inbox and your organisation's, soonest due first."""
-    filters = tasks.InboxFilter(
+    filters = inboxes.InboxFilter(
         states=frozenset(query.get("state") or OPEN_STATES),
         kinds=frozenset(query.get("kind") or ()),
         due_before=query.get("due_before"),
         due_after=query.get("due_after"),
     )
     after = cursors.decode(query.get("cursor"))
-    found = tasks.inbox(call.session, call.actor, filters, after=after, limit=query["limit"] + 1)
-    return cursors.page(found, query["limit"], lambda task: (task.due_at, task.id))
+    found = inboxes.inbox(call.session, call.actor, filters, after=after, limit=query["limit"] + 1)
+    return cursors.page(found, query["limit"], lambda task: (task["due_at"], task["id"]))
 
 
 @endpoint(blueprint, "GET", "/tasks/<uuid:task_id>", action=Action.READ_INBOX, answer=TaskReadOut)

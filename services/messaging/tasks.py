@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import bindparam, select, text, tuple_
+from sqlalchemy import bindparam, select, text
 from sqlalchemy.orm import Session
 
 from services.audit.records import record
@@ -17,6 +16,7 @@ from services.core.errors import InvalidInput, NotFound, StaleVersion
 from services.core.ids import new_id
 from services.core.personal import Personal
 from services.core.vocabulary import Party, Priority, TaskKind
+from services.messaging.inboxes import owners_of
 from services.messaging.models import OPEN_TASK, Settlement, Task
 from services.messaging.outbox import Subject
 from services.messaging.states import OPEN_STATES, TASK_TRANSITIONS, TaskState, TaskStep
@@ -26,18 +26,6 @@ from services.vault.boxes import box
 
 # How far a task has escalated (``escalations.py``).
 REMINDED, WITH_TEAM, WITH_ON_CALL = 1, 2, 3
-
-PAGE_LIMIT = 101  # one more than a page shows, to know whether there is a next one
-
-
-@dataclass(frozen=True, slots=True)
-class InboxFilter:
-    """What to show of an inbox; empty means the open tasks of every kind."""
-
-    states: Collection[TaskState] = OPEN_STATES
-    kinds: Collection[TaskKind] = ()
-    due_before: datetime | None = None
-    due_after: datetime | None = None
 
 
 def open_task(
@@ -72,46 +60,11 @@ def open_task(
     return task
 
 
-def inbox(
-    session: Session,
-    actor: Actor,
-    filters: InboxFilter = InboxFilter(),
-    *,
-    after: tuple[datetime, UUID] | None = None,
-    limit: int = 20,
-) -> Sequence[Task]:
-    """The actor's tasks and those of its organisation, soonest due first, from behind the position ``after``.
-
-    Each owner's first page is read from its own index range and the pages are merged, so that the cost does not grow
-    with the number of tasks stored. Listing shows ids and kinds, nothing personal.
-    """
-    authorize(actor, Action.READ_INBOX)
-    pages: list[Task] = []
-    for owner_id in _owners(actor):
-        # For the open states the text of the partial index's own condition, so that every plan may use that index.
-        states = OPEN_TASK if filters.states == OPEN_STATES else Task.state.in_(sorted(filters.states))
-        query = select(Task).where(Task.owner_id == owner_id, states)
-        if filters.kinds:
-            query = query.where(Task.kind.in_(sorted(filters.kinds)))
-        if filters.due_before is not None:
-            query = query.where(Task.due_at < filters.due_before)
-        if filters.due_after is not None:
-            query = query.where(Task.due_at >= filters.due_after)
-        if after is not None:
-            query = query.where(tuple_(Task.due_at, Task.id) > tuple_(*after))
-        pages.extend(session.scalars(query.order_by(Task.due_at, Task.id).limit(min(limit, PAGE_LIMIT))))
-    return sorted(pages, key=lambda task: (task.due_at, task.id))[:limit]
-
-
-def _owners(actor: Actor) -> list[UUID]:
-    return [actor.id] if actor.organisation_id is None else [actor.id, actor.organisation_id]
-
-
 def read_task(session: Session, actor: Actor, task_id: UUID) -> Task:
     """One task of the actor or its organisation. Raises ``NotFound`` for anybody else's."""
     authorize(actor, Action.READ_INBOX)
     task = session.get(Task, task_id)
-    if task is None or task.owner_id not in _owners(actor):
+    if task is None or task.owner_id not in owners_of(actor):
         raise NotFound("There is no such task, or it is not yours to see.")
     return task
 

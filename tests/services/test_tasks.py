@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 import time_machine
-from sqlalchemy import select
+from sqlalchemy import RowMapping, select
 from sqlalchemy.orm import Session
 
 from services.core import clock
@@ -17,10 +17,11 @@ from services.core.errors import IllegalTransition, InvalidInput, NotAllowed, No
 from services.core.ids import new_id
 from services.core.programme import programme
 from services.core.vocabulary import EventKind, Party, TaskKind
+from services.messaging.inboxes import InboxFilter, inbox
 from services.messaging.models import Task
 from services.messaging.outbox import Subject
 from services.messaging.states import TaskState, TaskStep
-from services.messaging.tasks import InboxFilter, inbox, move_task, open_task, read_reason, read_task
+from services.messaging.tasks import move_task, open_task, read_reason, read_task
 from services.people.accounts import disable_account
 from services.vault.boxes import box
 from tests.factories import World, audited, make_account, make_actor, make_episode, make_patient_actor, make_world
@@ -48,8 +49,8 @@ def make_task(
     return task
 
 
-def ids(tasks: Sequence[Task]) -> list[UUID]:
-    return [task.id for task in tasks]
+def ids(tasks: Sequence[Task | RowMapping]) -> list[UUID]:
+    return [task.id if isinstance(task, Task) else task["id"] for task in tasks]
 
 
 def test_ones_own_tasks_and_the_organisations_are_merged_soonest_due_first(

@@ -64,6 +64,15 @@ def _hashed(password: str) -> str:
     return PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(password)
 
 
+def settle(session: Session) -> None:
+    """What was made so far counts as long there: its data keys are remembered, as in every session but the first.
+
+    Otherwise this session would read them anew for each value. The fixture ``session`` forgets them in the end.
+    """
+    session.flush()
+    session.info.pop("fresh_data_keys", None)
+
+
 def make_number(area: str = "415") -> str:
     """A fresh number in E.164, of the 555 exchange; 555-0xxx is left to the tests that need a number of their own."""
     return f"+1{area}{5_551_000 + next(_count) % 9_000:07d}"
@@ -136,7 +145,7 @@ def make_account(
     if papers and role is Role.PRESCRIBER:
         practitioners.record_npi(session, SYSTEM, account.id, "1234567893")
         make_papers(session, account, state)
-    session.flush()
+    settle(session)
     return account
 
 
@@ -293,7 +302,7 @@ def make_episode(
             episodes.advance_episode(session, make_patient_actor(episode), episode, step)
         else:
             episodes.advance_episode(session, world.actor("prescriber"), episode, step)
-    session.flush()
+    settle(session)
     return episode
 
 

@@ -31,7 +31,7 @@ from services.screening.answer_sheets import Part
 from services.screening.consent_texts import current_texts
 from services.screening.history import load_questions
 from services.screening.models import Screening
-from tests.factories import World, make_patient_actor, make_patient_details, make_world
+from tests.factories import World, make_patient_actor, make_patient_details, make_world, settle
 
 NO_TO_ALL: dict[str, bool] = {"q1": False, "q2": False, "q6_ever": False}
 
@@ -84,7 +84,9 @@ def make_referral(session: Session, *, world: World | None = None, **details: An
     """A referred client of ``world``, who may be texted unless ``sms_agreement=None`` is given."""
     world = world or make_world(session)
     details.setdefault("sms_agreement", make_agreement(world.therapist.id))
-    return referrals.refer(session, world.actor("therapist"), make_referral_details(**details))
+    referred = referrals.refer(session, world.actor("therapist"), make_referral_details(**details))
+    settle(session)
+    return referred
 
 
 def agree_to_treatment(session: Session, episode: Episode) -> None:

@@ -156,14 +156,19 @@ def box(session: Session, owner_id: UUID, purpose: Purpose = Purpose.RECORD) -> 
     re-encryption begins only after that minute.
     """
     owner = (owner_id, purpose)
+    created: dict[tuple[UUID, Purpose], _Keys] = session.info.setdefault("created_data_keys", {})
+    if owner in created:
+        return Box(session, owner, created[owner])
     remembered = _cache.get(owner)
     if remembered is not None and time.monotonic() - remembered[0] < CACHE_SECONDS:
         return Box(session, owner, remembered[1])
     keys = _load(session, owner)
     if keys is None:
-        # Not remembered: the transaction that creates the key may still roll back.
         row = _store_data_key(session, owner_id, purpose, None)
         keys = _Keys(row.id, {row.id: AESGCM(unwrap(row))})
+        # Remembered by this transaction only, which may still roll back; a savepoint in it may do so before it ends.
+        if not session.in_nested_transaction():
+            created[owner] = keys
     elif not session.info.get("fresh_data_keys"):
         if len(_cache) >= CACHE_OWNERS:
             _cache.clear()
@@ -205,6 +210,7 @@ def _store_data_key(session: Session, owner_id: UUID, purpose: Purpose, earliest
     session.add(row)
     session.flush()
     session.info["fresh_data_keys"] = True
+    session.info.get("created_data_keys", {}).pop((owner_id, purpose), None)
     return row
 
 

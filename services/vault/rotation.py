@@ -127,7 +127,7 @@ def _reseal_table(table: Table, columns: Sequence[Column[Any]]) -> Iterator[Batc
             # A row that somebody changes right now is left for the next walk: waiting for it while holding others
             # could bring that somebody to a standstill.
             lock = everything.where(table.c.id.in_(outdated)).order_by(table.c.id)
-            locked = session.execute(lock.with_for_update(skip_locked=True)).all() if outdated else ()
+            locked = session.execute(lock.with_for_update(skip_locked=True, key_share=True)).all() if outdated else ()
             moves = [_reseal_row(session, table, row, columns) for row in locked]
         if not rows:
             return

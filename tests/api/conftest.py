@@ -57,7 +57,7 @@ class Api:
     def __init__(self, app: Flask, session: Session) -> None:
         self.client = app.test_client()
         # Whoever has no token is counted by address: one test's attempts must not be the next one's refusals.
-        self.client.environ_base["REMOTE_ADDR"] = f"10.0.{secrets.randbelow(256)}.{secrets.randbelow(256)}"
+        self.client.environ_base["REMOTE_ADDR"] = ".".join(["10", *map(str, secrets.token_bytes(3))])
         self.session = session
 
     def anonymous(self) -> Caller:

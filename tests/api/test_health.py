@@ -197,7 +197,7 @@ def test_a_request_whose_connection_the_server_ends_is_503_and_the_next_one_succ
         with other.connect() as connection:
             connection.execute(
                 text(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
+                    "SELECT pg_terminate_backend(pid, 30000) FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
                     "AND datname = current_database()"
                 )
             )

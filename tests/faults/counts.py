@@ -10,8 +10,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import pytest
-
 COUNTED = "fault counted"
 HEADINGS = ("fault", "in", "out", "doubles", "lost", "proof")
 

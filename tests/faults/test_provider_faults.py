@@ -107,54 +107,75 @@ def test_a_provider_that_fails(service: Service, counted: Callable[[Count], None
     counted(Count.of(f"Twilio: {', '.join(kinds)}", effects, f"{len(asked)} in front of a person"))
 
 
+def notices_of(texts: Sequence[Text]) -> list[UUID]:
+    """The notices of the texts, as far as there are any yet."""
+    wanted = select(Notice.id).where(Notice.event_id.in_([text.event_id for text in texts]))
+    with transaction() as session:
+        return list(session.scalars(wanted))
+
+
+def callbacks_about(service: Service, notices: Sequence[UUID]) -> list[int | None]:
+    """The answers to the callbacks about some notices; None while there is none."""
+    names = {str(notice_id) for notice_id in notices}
+    posted = service.sandbox("GET", "/callbacks")["callbacks"]
+    return [each["status"] for each in posted if each["path"].rpartition("/")[2] in names]
+
+
 def test_callbacks_that_are_repeated_out_of_order_and_in_parallel(
     service: Service, counted: Callable[[Count], None]
 ) -> None:
     for kind in SPOILT_CALLBACKS:
         service.sandbox("POST", "/faults", {"kind": kind, "count": EACH})
-    before = len(service.sandbox("GET", "/callbacks")["callbacks"])
     texts = text_patients(service, EACH * len(SPOILT_CALLBACKS))
-    posted = EACH * (6 + 2 + 4)
+    posts = EACH * (6 + 2 + 4)
     assert processes.wait_until(lambda: settled(texts, NoticeState.DELIVERED), PATIENCE_SECONDS), fates(texts)
+    notices = notices_of(texts)
     assert processes.wait_until(
-        lambda: len(service.sandbox("GET", "/callbacks")["callbacks"]) == before + posted, PATIENCE_SECONDS
-    )
+        lambda: sum(status is not None for status in callbacks_about(service, notices)) == posts, PATIENCE_SECONDS
+    ), callbacks_about(service, notices)
     service.wait_until_idle()
-    assert {each["status"] for each in service.sandbox("GET", "/callbacks")["callbacks"][before:]} == {204}
+    assert callbacks_about(service, notices) == [204] * posts
     with transaction() as session:
-        notices = session.scalars(select(Notice.id).where(Notice.event_id.in_([text.event_id for text in texts]))).all()
-        times = Counter(
-            session.scalars(
-                select(AuditRecord.subject_id).where(
-                    AuditRecord.action == "notice.deliver", AuditRecord.subject_id.in_(notices)
-                )
-            )
+        delivered = select(AuditRecord.subject_id).where(
+            AuditRecord.action == "notice.deliver", AuditRecord.subject_id.in_(notices)
         )
+        times = Counter(session.scalars(delivered))
     sent = sent_to(service)
     assert [sent[text.number] for text in texts] == [1] * len(texts)
     assert settled(texts, NoticeState.DELIVERED)
-    counted(
-        Count.of(
-            "callbacks repeated, out of order, in parallel",
-            [times[notice_id] for notice_id in notices],
-            f"{posted} callbacks",
-        )
-    )
+    effects = [times[notice_id] for notice_id in notices]
+    counted(Count.of("callbacks repeated, out of order, in parallel", effects, f"{posts} callbacks"))
 
 
 def test_texts_are_sent_once_though_the_worker_is_killed_while_it_sends(
     service: Service, counted: Callable[[Count], None]
 ) -> None:
-    service.sandbox("POST", "/faults", {"kind": "accept_then_hang", "count": 1})
+    """It waits for an answer that never comes, to a text that is on its way already."""
+    service.sandbox("POST", "/faults", {"kind": "accept_then_hang", "count": EACH})
     texts = text_patients(service, 6)
-    # It waits for an answer that never comes, to a text that is on its way already.
-    assert processes.wait_until(
-        lambda: fates(texts)[NoticeState.SENDING] > 0 and sum(sent_to(service)[t.number] for t in texts) > 0,
-        PATIENCE_SECONDS,
-    )
-    service.kill("worker-patient")
+
+    def killed_while_it_sends() -> bool:
+        with service.halted("worker-patient"):
+            sending = {text.number for text in texts_in(texts, NoticeState.SENDING)}
+            if not sending & set(sent_to(service)):
+                return False
+            service.kill("worker-patient")
+            return True
+
+    assert processes.wait_until(killed_while_it_sends, PATIENCE_SECONDS), fates(texts)
     ends = (NoticeState.SENT, NoticeState.DELIVERED)
     assert processes.wait_until(lambda: settled(texts, *ends), PATIENCE_SECONDS), fates(texts)
     service.wait_until_idle()
+    service.sandbox("DELETE", "/faults")
     sent = sent_to(service)
     counted(Count.of("worker killed while it sends a text", [sent[text.number] for text in texts], "1 kill"))
+
+
+def texts_in(texts: Sequence[Text], state: NoticeState) -> list[Text]:
+    """Those of the texts whose notice is in a state."""
+    wanted = select(Notice.event_id).where(
+        Notice.event_id.in_([text.event_id for text in texts]), Notice.state == state
+    )
+    with transaction() as session:
+        found = set(session.scalars(wanted))
+    return [text for text in texts if text.event_id in found]

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import uuid
+import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,7 @@ from tests.journeys.canaries import STEM, Canaries, readable_forms
 from tests.journeys.watching import Watch, command_lines
 
 KEPT = ("PATH", "HOME", "LANG", "PYTHONPATH", "VIRTUAL_ENV")
+LONGEST_JOB = 200_000
 PLACES = ("database", "queues", "logs", "refusals", "command lines")
 
 
@@ -159,7 +162,9 @@ def _write_places(evidence: Evidence, stack: Stack, story: Story, watch: Watch) 
         PLACES,
         (
             dumped(stack),
-            keys_and_values(stack) + bytes(watch.heard),
+            b"\n".join(
+                [kept := keys_and_values(stack), *unpacked(kept), watch.heard, *unpacked(unquoted(watch.heard))]
+            ),
             b"\n".join(file.read_bytes() for file in log_files),
             b"\n".join(problems),
             b"\n".join(watch.seen | command_lines()),
@@ -198,6 +203,24 @@ def keys_and_values(stack: Stack) -> bytes:
     return b"\n".join(parts)
 
 
+def unquoted(heard: bytes) -> bytes:
+    """What Valkey's MONITOR shows, with the bytes that it writes as ``\\x9c`` and so on put back."""
+    signs = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"a": b"\a", b"b": b"\b"}
+
+    def sign(found: re.Match[bytes]) -> bytes:
+        code = found[1]
+        return bytes([int(code[1:], 16)]) if len(code) == 3 else signs.get(code, code)
+
+    return re.sub(rb"\\(x[0-9a-f]{2}|.)", sign, heard, flags=re.DOTALL)
+
+
+def unpacked(content: bytes) -> Iterator[bytes]:
+    """Everything in ``content`` that was compressed, as RQ does with what a job is given."""
+    for place in re.finditer(rb"x[\x01\x5e\x9c\xda]", content):
+        with suppress(zlib.error):
+            yield zlib.decompressobj().decompress(content[place.start() : place.start() + LONGEST_JOB])
+
+
 @contextmanager
 def _planted(stack: Stack, word: str) -> Iterator[None]:
     """``word`` stands, on purpose, in every place; in the database in every form in which something can leak."""
@@ -212,6 +235,7 @@ def _planted(stack: Stack, word: str) -> Iterator[None]:
             database.execute("INSERT INTO planted VALUES (%s, %s)", [number, b"\x01" + form])
         database.commit()
         client.set(key, word)
+        client.set(f"packed {key}", zlib.compress(f"packed {word}".encode()))
         log.write_text(f"somebody was called {word}\n", encoding="utf-8")
         yield
     stranger.communicate(b"\n")

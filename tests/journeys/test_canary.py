@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import zlib
 from base64 import b64encode, urlsafe_b64encode
 
 import pytest
 
 from tests.journeys.canaries import SCORES, STEM, found_in, readable_forms
-from tests.journeys.evidence import PLACES, Evidence
+from tests.journeys.evidence import PLACES, Evidence, unpacked, unquoted
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -56,6 +57,7 @@ def test_every_place_was_really_looked_into(journey: Evidence) -> None:
         assert b"COPY public." + table + b" (" in dump
     assert b"rq:queue:pharmacy" in queues
     assert queues.count(b"handle_bag") > 20
+    assert queues.count(b'["workers.handlers.handle_bag", null, ["') > 20  # what bags are given, unpacked
     assert journey.place("logs").count(b"request_answered") > 200
     assert journey.place("refusals").count(b'"rule"') > 20
     for process in (b"gunicorn", b"workers\0relay", b"workers\0ticker", b"coordinator.local.sandbox", b"postgres"):
@@ -76,6 +78,17 @@ def test_in_the_database_a_planted_word_is_found_in_every_form(journey: Evidence
         stored = [line for line in lines if line.endswith(b"\\\\x01" + form.hex().encode())]
         assert len(stored) == 1
         assert found_in(stored[0], {"it": journey.planted}) == ["it"]
+
+
+def test_in_the_queues_a_planted_word_is_found_in_what_was_compressed(journey: Evidence) -> None:
+    assert b"\npacked " + journey.planted.encode() in journey.place("queues")
+
+
+def test_what_was_compressed_is_found_in_what_the_monitor_shows() -> None:
+    packed = zlib.compress(b"somebody was called " + STEM.encode())
+    shown = "".join(chr(byte) if 32 <= byte < 127 and byte not in b'"\\' else f"\\x{byte:02x}" for byte in packed)
+    heard = f'1.2 [0 unix] "HSET" "data" "{shown}" "n" "a\\nb"'.encode()
+    assert [STEM.encode() in each for each in unpacked(unquoted(heard))] == [True]
 
 
 @pytest.mark.parametrize("around", [b"", b"a", b"ab", b"abc"])

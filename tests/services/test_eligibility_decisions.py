@@ -311,7 +311,7 @@ def test_of_two_prescribers_at_the_same_instant_exactly_one_decides(
         first: Verdict(decision=Decision.APPROVE, reasons=reasons),
         colleague: Verdict(decision=Decision.DECLINE, reason=BECAUSE),
     }
-    start, outcomes = threading.Barrier(2), []
+    start, outcomes = threading.Barrier(2, timeout=30), []
 
     def act(actor: Actor) -> None:
         with Session(engine) as session:

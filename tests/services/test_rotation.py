@@ -250,11 +250,11 @@ def test_what_somebody_is_changing_meanwhile_is_sealed_anew_as_soon_as_they_are_
         with others.begin() as session:
             session.execute(update(table).values(version=VERSION))
             is_locked.set()
-            assert was_skipped.wait(20)
+            assert was_skipped.wait(60)
 
     somebody = threading.Thread(target=change)
     somebody.start()
-    assert is_locked.wait(20)
+    assert is_locked.wait(60)
     batches = []
     for batch in rotation.reseal(metadata):
         batches.append(batch)

@@ -61,7 +61,7 @@ class Carrier(BaseHTTPRequestHandler):
             self.connection.shutdown(socket.SHUT_RDWR)
             return
         if answer == LATE:
-            self.leaving.wait(3)
+            self.leaving.wait(30)
         status, content = (201, TRACKER) if answer == LATE else answer
         text = content if isinstance(content, bytes) else json.dumps(content).encode()
         self.send_response(status)
@@ -76,9 +76,10 @@ class Carrier(BaseHTTPRequestHandler):
 
 
 class CarrierServer(ThreadingHTTPServer):
-    """A server at which many may call at once."""
+    """A server at which many may call at once, and which has read every request when it has ended."""
 
     request_queue_size = 128
+    daemon_threads = False
 
 
 @contextmanager
@@ -163,7 +164,7 @@ def test_nothing_is_asked_twice(answer: str) -> None:
         assert gateway(url, 0.2).create_tracker(Personal(CODE), "USPS").outcome is TrackerOutcome.UNKNOWN
         with pytest.raises(Unavailable):
             gateway(url, 0.2).find(Personal(CODE))
-    assert [method for method, *_ in handler.requests] == ["POST", "GET"]
+    assert sorted(method for method, *_ in handler.requests) == ["GET", "POST"]
 
 
 def test_a_slow_easypost_is_left_after_the_time_out() -> None:

@@ -143,7 +143,7 @@ def test_the_servers_of_a_killed_owner_end_and_its_successor_starts(
     owner.stdin.close()
     owner.stdout.close()
     for server in (postgres, valkey):
-        assert processes.wait_until(lambda token=server.token: not processes.naming(token), 10)
+        assert processes.wait_until(lambda token=server.token: not processes.naming(token), 30)
         server.start()
     assert ask(postgres, "SELECT 1") == 1
     assert Redis.from_url(valkey.url).ping()
@@ -155,7 +155,7 @@ def test_orphans_of_a_killed_postmaster_do_not_stop_the_next_start(postgres: Emb
     children = [pid for pid in processes.naming(postgres.token) if pid != parent]
     processes.end(children[:1], signal.SIGSTOP)
     processes.end([parent])
-    assert processes.wait_until(lambda: not postgres.running, 5)
+    assert processes.wait_until(lambda: not postgres.running, 30)
     assert children[0] in processes.naming(postgres.token)
     postgres.start()
     assert ask(postgres, "SELECT 1") == 1

@@ -66,7 +66,7 @@ def status(port: int | None, path: str) -> int:
 
 def test_the_whole_service_comes_up_where_it_was_killed(stack: Stack) -> None:
     assert status(stack.port, "/health") == 200
-    assert processes.wait_until(lambda: status(stack.port, "/ready") == 200, 20)
+    assert processes.wait_until(lambda: status(stack.port, "/ready") == 200, 30)
     assert status(stack.sandbox_port, "/health") == 200
     assert stack.supervisor is not None
     assert set(stack.supervisor.restarts()) == set(KEY_FILES) | {"sandbox"}
@@ -166,8 +166,8 @@ def test_killed_processes_come_back(stack: Stack) -> None:
     for pid in before.values():
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
-    assert processes.wait_until(lambda: all(supervisor.pid(name) not in {None, before[name]} for name in before), 20)
-    assert processes.wait_until(lambda: answers(stack), 20)
+    assert processes.wait_until(lambda: all(supervisor.pid(name) not in {None, before[name]} for name in before), 30)
+    assert processes.wait_until(lambda: answers(stack), 30)
 
 
 def answers(stack: Stack) -> bool:
@@ -195,7 +195,7 @@ def test_given_servers_are_used_in_place_of_embedded_ones(
         assert not stack.valkey.running
         assert "COORDINATOR_EMBEDDED" not in stack.environment
         assert (stack.environment["DATABASE_URL"], stack.environment["REDIS_URL"]) == (own_postgres_url, redis_url)
-        assert processes.wait_until(lambda: status(stack.port, "/ready") == 200, 20)
+        assert processes.wait_until(lambda: status(stack.port, "/ready") == 200, 30)
 
 
 def test_clearing_removes_everything_but_needs_no_running_server(tmp_path: Path) -> None:

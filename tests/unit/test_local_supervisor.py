@@ -52,7 +52,7 @@ class Run:
 
     def wait_for_log(self, name: str, lines: int) -> list[str]:
         log = self.logs / f"{name}.log"
-        assert processes.wait_until(lambda: log.exists() and log.read_text().count("\n") >= lines, 10)
+        assert processes.wait_until(lambda: log.exists() and log.read_text().count("\n") >= lines, 30)
         return log.read_text().splitlines()
 
 
@@ -97,7 +97,7 @@ def test_what_a_killed_program_left_behind_is_killed_before_it_starts_again(run:
     assert alive(grandchild)
     os.kill(leader, signal.SIGKILL)
     run.wait_for_log("web", 3)
-    assert processes.wait_until(lambda: not alive(grandchild), 5)
+    assert processes.wait_until(lambda: not alive(grandchild), 30)
 
 
 def test_programs_stop_in_order_and_nothing_survives(run: Run) -> None:
@@ -128,8 +128,8 @@ def test_a_crashed_server_is_started_again_and_a_stopped_one_is_not(run: Run, tm
     try:
         run.start(run.program("relay"), servers=(valkey, idle))
         processes.end(processes.naming(valkey.token))
-        assert processes.wait_until(lambda: valkey.crashed, 5) or valkey.running
-        assert processes.wait_until(lambda: valkey.running, 10)
+        assert processes.wait_until(lambda: valkey.crashed, 30) or valkey.running
+        assert processes.wait_until(lambda: valkey.running, 30)
         assert not idle.running
     finally:
         assert run.supervisor is not None
@@ -151,12 +151,12 @@ def test_no_program_survives_a_killed_supervisor(tmp_path: Path) -> None:
     supervisor = subprocess.Popen([sys.executable, "-c", ORPHANER, str(tmp_path), *STEADY], stdout=subprocess.PIPE)
     assert supervisor.stdout is not None
     pid = int(supervisor.stdout.readline())
-    assert processes.wait_until(lambda: "up" in (tmp_path / "worker.log").read_text(), 5)
+    assert processes.wait_until(lambda: "up" in (tmp_path / "worker.log").read_text(), 30)
     assert alive(pid)
     supervisor.kill()
     supervisor.wait()
     supervisor.stdout.close()
-    assert processes.wait_until(lambda: not alive(pid), 5)
+    assert processes.wait_until(lambda: not alive(pid), 30)
 
 
 def test_output_is_prefixed_on_the_terminal_and_kept_in_the_log(
@@ -165,8 +165,8 @@ def test_output_is_prefixed_on_the_terminal_and_kept_in_the_log(
     programs = [Program("web", STEADY, dict(os.environ)), Program("worker-pharmacy", STEADY, dict(os.environ))]
     supervisor = Supervisor(programs, directory=tmp_path, logs=tmp_path, echo=True)
     supervisor.start()
-    assert processes.wait_until(lambda: "up" in (tmp_path / "worker-pharmacy.log").read_text(), 5)
-    assert processes.wait_until(lambda: "up" in (tmp_path / "web.log").read_text(), 5)
+    assert processes.wait_until(lambda: "up" in (tmp_path / "worker-pharmacy.log").read_text(), 30)
+    assert processes.wait_until(lambda: "up" in (tmp_path / "web.log").read_text(), 30)
     supervisor.stop()
     shown = capfd.readouterr().out
     assert "web             │ up\n" in shown
@@ -175,6 +175,6 @@ def test_output_is_prefixed_on_the_terminal_and_kept_in_the_log(
 
 def test_only_programs_that_ended_by_themselves_are_reported(run: Run) -> None:
     supervisor = run.start(run.program("relay"), run.program("broken", (sys.executable, "-c", "print('up')")))
-    assert processes.wait_until(lambda: supervisor.ended() == ["broken"], 5)
+    assert processes.wait_until(lambda: supervisor.ended() == ["broken"], 30)
     supervisor.stop()
     assert supervisor.ended() == ["broken"]

@@ -117,11 +117,11 @@ def sentinel(tmp_path: Path) -> Iterator[tuple[int, int]]:
         file.write_text("\n".join([*lines, f"dir {tmp_path}", ""]))
         command = processes.tied([binary, str(file), *options])
         started.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
-    assert processes.wait_until(lambda: answers(server_port, PASSWORD) and answers(sentinel_port), 20)
+    assert processes.wait_until(lambda: answers(server_port, PASSWORD) and answers(sentinel_port), 30)
     yield sentinel_port, server_port
     for process in started:
         process.terminate()
-        process.wait(10)
+        process.wait(30)
 
 
 def test_a_sentinel_tells_where_the_service_is(environment: Mapping[str, str], sentinel: tuple[int, int]) -> None:

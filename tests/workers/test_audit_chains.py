@@ -43,10 +43,10 @@ def test_a_transaction_that_waits_for_a_record_holds_no_chain(own_database: sess
         holder.get_one(Episode, episode.id, with_for_update=True)
         waiter = Thread(target=change_and_record, args=(episode, "screening"))
         waiter.start()
-        assert wait_until(lambda: seen(own_database, WAITING) == [1], 10)
+        assert wait_until(lambda: seen(own_database, WAITING) == [1], 30)
         free = seen(own_database, FREE)
         holder.rollback()
-        waiter.join(10)
+        waiter.join(30)
     assert len(free) == CHAINS
     with own_database() as session:
         assert session.get_one(Episode, episode.id).state == "screening"
@@ -99,7 +99,7 @@ def test_as_many_writers_as_chains_that_wait_for_one_record_all_finish(own_datab
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(30)
     assert failures == []
 
 
@@ -122,5 +122,5 @@ def test_a_trail_that_is_being_written_is_whole_at_every_moment(own_database: se
     finally:
         enough.set()
         for writer in writers:
-            writer.join(10)
+            writer.join(30)
     assert found == []

@@ -73,8 +73,8 @@ def test_a_worker_waits_for_a_settlement_that_is_under_way(
     with own_database.begin() as settling:
         assert settle_tasks(settling, SYSTEM, subject, {TaskKind.READ_MESSAGE}) == 0
         worker.start()
-        assert wait_until(lambda: somebody_waits(own_database) or not worker.is_alive(), 10)
-    worker.join(10)
+        assert wait_until(lambda: somebody_waits(own_database) or not worker.is_alive(), 30)
+    worker.join(30)
     assert states(own_database, subject) == []
     with own_database() as session:
         assert len(session.scalars(select(Task.id)).all()) == others
@@ -92,8 +92,8 @@ def test_a_settlement_waits_for_a_worker_that_is_just_opening_the_task(
     with own_database.begin() as opening:
         carry_out(opening, [opened(subject)], DEFAULT)
         settler.start()
-        assert wait_until(lambda: somebody_waits(own_database) or not settler.is_alive(), 10)
-    settler.join(10)
+        assert wait_until(lambda: somebody_waits(own_database) or not settler.is_alive(), 30)
+    settler.join(30)
     assert states(own_database, subject) == ["completed"]
 
 

@@ -54,7 +54,7 @@ def cut_off() -> int:
     with transaction() as session:
         holders = list(session.scalars(LOCKS))
         for pid in holders:
-            session.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+            session.execute(text("SELECT pg_terminate_backend(:pid, 30000)"), {"pid": pid})
     return len(holders)
 
 
@@ -91,7 +91,7 @@ def test_letting_go_gives_every_connection_back(one: Standby, other: Standby) ->
         assert one.is_active()
         assert not other.is_active()
         one.release()
-    assert wait_until(lambda: held() == 0, 10)
+    assert wait_until(lambda: held() == 0, 30)
 
 
 def test_letting_go_of_nothing_is_no_error(one: Standby) -> None:
@@ -112,20 +112,20 @@ def running(own_database: sessionmaker[Session], redis_client: Redis) -> Iterato
     yield threads
     stop.set()
     for thread in threads:
-        thread.join(20)
+        thread.join(30)
     assert not any(thread.is_alive() for thread in threads)
 
 
 def test_relay_and_ticker_go_on_after_being_cut_off(
     running: list[Thread], own_database: sessionmaker[Session], redis_client: Redis
 ) -> None:
-    assert wait_until(lambda: held() == 2, 10)
+    assert wait_until(lambda: held() == 2, 30)
     cut_off()
-    assert wait_until(lambda: held() == 2, 10)
+    assert wait_until(lambda: held() == 2, 30)
     assert all(thread.is_alive() for thread in running)
     with own_database() as session:
         events = emit_unclear(session, 3)
-        assert wait_until(lambda: depths(redis_client)[Party.OPERATIONS] > 0, 10)
+        assert wait_until(lambda: depths(redis_client)[Party.OPERATIONS] > 0, 30)
         assert wait_until(
-            lambda: {session.get_one(Event, event.id, populate_existing=True).relays for event in events} == {1}, 10
+            lambda: {session.get_one(Event, event.id, populate_existing=True).relays for event in events} == {1}, 30
         )

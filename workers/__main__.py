@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import signal
 from threading import Event as Stop
 
@@ -17,6 +18,8 @@ from services.core.redis_connections import connect
 from services.core.vocabulary import Party
 from workers import queues, relay, ticker
 
+NICENESS = 5
+
 
 def main() -> None:
     """Run the named process until SIGTERM or SIGINT."""
@@ -28,6 +31,8 @@ def main() -> None:
     party_parser.add_argument("party", choices=[party.value for party in Party])
     arguments = parser.parse_args()
     configure_logs()
+    # On a machine that they share, the web goes first: a person waits for it, and nobody for a worker's milliseconds.
+    os.nice(NICENESS)
     if arguments.kind == "party":
         work(Party(arguments.party))
         return

@@ -83,7 +83,7 @@ def actor_of(session: Session, token: str) -> AuthenticatedActor:
     Raises ``NotSignedIn`` with one and the same sentence for a token that is unknown, expired, revoked or whose account
     is disabled.
     """
-    row = session.execute(_LOOK_UP, {"hash": token_hash(token)}).one_or_none()
+    row = session.connection().execute(_LOOK_UP, {"hash": token_hash(token)}).one_or_none()
     if row is None or row.revoked_at is not None or row.disabled_at is not None or row.expires_at <= clock.now():
         raise NotSignedIn(NOT_VALID)
     if row.account_id is not None:

@@ -25,9 +25,11 @@ from workers.standby import Standby, Stop
 log = structlog.get_logger()
 
 BATCH = 1000
-# A bag costs the relay, RQ and the worker more than what is in it. After each batch a pause lets the next one gather.
-BUSY_PAUSE_SECONDS = 0.1
-IDLE_PAUSE_SECONDS = 0.05
+# A bag costs the relay, RQ and the worker more than what is in it. After each batch a pause lets the next one gather,
+# the longer the more came in: what comes now and then goes at once, and what comes in floods goes in full bags.
+PAUSE_PER_EVENT_SECONDS = 0.005
+SHORTEST_PAUSE_SECONDS = 0.03
+LONGEST_PAUSE_SECONDS = 0.1
 TROUBLE_PAUSE_SECONDS = 0.5
 
 
@@ -54,6 +56,10 @@ def relay_once(redis: Redis, programme: Programme) -> int:
     return len(due)
 
 
+def _pause_after(relayed: int) -> float:
+    return min(max(SHORTEST_PAUSE_SECONDS, relayed * PAUSE_PER_EVENT_SECONDS), LONGEST_PAUSE_SECONDS)
+
+
 def run(programme: Programme, stop: Stop) -> None:
     """Relay until told to stop, whatever PostgreSQL and Redis do meanwhile."""
     redis = connect()
@@ -64,7 +70,7 @@ def run(programme: Programme, stop: Stop) -> None:
                 stop.wait(TROUBLE_PAUSE_SECONDS)
                 continue
             relayed = relay_once(redis, programme)
-            stop.wait(BUSY_PAUSE_SECONDS if relayed else IDLE_PAUSE_SECONDS)
+            stop.wait(_pause_after(relayed))
         except (SQLAlchemyError, RedisError) as error:
             # Names only: the text of a database error may hold values.
             log.warning("relay_interrupted", error=type(error).__name__)

@@ -93,7 +93,8 @@ def _link(kind: LinkKind, patient_id: UUID, episode_id: UUID, lifetime: timedelt
 
 def _cancel(session: Session, episode_id: UUID, kind: LinkKind) -> None:
     unused = (PersonalLink.episode_id == episode_id, PersonalLink.kind == kind, PersonalLink.used_at.is_(None))
-    session.execute(update(PersonalLink).where(*unused).values(used_at=clock.now()))
+    spend = update(PersonalLink).where(*unused).values(used_at=clock.now())
+    session.execute(spend, execution_options={"synchronize_session": False})
 
 
 def exchange_link(session: Session, token: Secret[str]) -> IssuedToken:

@@ -23,7 +23,7 @@ from services.people.phones import e164
 from services.people.postal import Address
 from services.people.zones import default_zone, read_zone
 from services.vault.blind_indexes import blind_index
-from services.vault.boxes import Box, box
+from services.vault.boxes import Box, box, first_box
 
 OLDEST_BIRTH_DATE = date(1900, 1, 1)
 
@@ -79,7 +79,7 @@ def register_patient(session: Session, actor: Actor, details: PatientDetails) ->
     birth_date = _checked_birth_date(details.birth_date)
     address = details.address.reveal().checked()
     patient = Patient(id=new_id(), created_at=clock.now())
-    own = box(session, patient.id)
+    own = first_box(session, patient.id)
     own.seal(patient, "full_name", name)
     own.seal(patient, "birth_date", birth_date.isoformat())
     own.seal(patient, "address", address.as_dict())

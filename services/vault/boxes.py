@@ -156,7 +156,7 @@ def box(session: Session, owner_id: UUID, purpose: Purpose = Purpose.RECORD) -> 
     re-encryption begins only after that minute.
     """
     owner = (owner_id, purpose)
-    created: dict[tuple[UUID, Purpose], _Keys] = session.info.setdefault("created_data_keys", {})
+    created: dict[tuple[UUID, Purpose], _Keys] = session.info.get("created_data_keys", {})
     if owner in created:
         return Box(session, owner, created[owner])
     remembered = _cache.get(owner)
@@ -164,15 +164,22 @@ def box(session: Session, owner_id: UUID, purpose: Purpose = Purpose.RECORD) -> 
         return Box(session, owner, remembered[1])
     keys = _load(session, owner)
     if keys is None:
-        row = _store_data_key(session, owner_id, purpose, None)
-        keys = _Keys(row.id, {row.id: AESGCM(unwrap(row))})
-        # Remembered by this transaction only, which may still roll back; a savepoint in it may do so before it ends.
-        if not session.in_nested_transaction():
-            created[owner] = keys
-    elif not session.info.get("fresh_data_keys"):
+        return first_box(session, owner_id, purpose)
+    if not session.info.get("fresh_data_keys"):
         if len(_cache) >= CACHE_OWNERS:
             _cache.clear()
         _cache[owner] = (time.monotonic(), keys)
+    return Box(session, owner, keys)
+
+
+def first_box(session: Session, owner_id: UUID, purpose: Purpose = Purpose.RECORD) -> Box:
+    """The box of an owner who has no data key yet, with a first one; for an id that was made just now."""
+    owner = (owner_id, purpose)
+    row = _store_data_key(session, owner_id, purpose, None)
+    keys = _Keys(row.id, {row.id: AESGCM(unwrap(row))})
+    # Remembered by this transaction only, which may still roll back; a savepoint in it may do so before it ends.
+    if not session.in_nested_transaction():
+        session.info.setdefault("created_data_keys", {})[owner] = keys
     return Box(session, owner, keys)
 
 

@@ -21,6 +21,7 @@ from tests.bench.world import Bench, grant_eligibility, owner_with_tasks, runnin
 
 QUICK = os.environ.get("QUICK", "") not in ("", "0", "no", "false")
 SECONDS = 4 if QUICK else 15
+FIRST_LOOK_SECONDS = 0.04  # sooner no task is there; a look that finds nothing only takes time from what is measured
 
 TARGETS: dict[str, tuple[str, float]] = {
     "create_prescription.c1_p99_ms": ("<=", 12),
@@ -104,6 +105,7 @@ def journey(bench: Bench) -> dict[str, Any]:
             page = f"/api/v1/tasks?limit=100&due_after={_due_from()}"
             drafted = prescriber.post("/api/v1/prescriptions", draft_body(episode_id))
             give_up_at = time.monotonic() + 60
+            time.sleep(FIRST_LOOK_SECONDS)
             while not any(task["subject_id"] == drafted["id"] for task in prescriber.get(page)["items"]):
                 assert time.monotonic() < give_up_at, "the task did not appear within a minute"
                 time.sleep(0.02)

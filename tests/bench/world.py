@@ -10,18 +10,16 @@ from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
-from sqlalchemy import insert, select, text
+from sqlalchemy import text
 
 from coordinator.local.stack import Stack
 from services.core import clock
 from services.core import config as configuration
 from services.core.actors import SYSTEM, Role
-from services.core.database import transaction
+from services.core.database import Base, transaction
 from services.core.ids import new_id
 from services.eligibility.models import EligibilityDecision, EligibilityReview
 from services.people import tokens
-from services.people.models import Episode
-from services.screening.models import Screening
 from services.vault import keyring
 from tests.factories import World, make_account, make_world
 from tests.factories_screening import make_eligible
@@ -69,25 +67,40 @@ def grant_eligibility(bench: Bench, episode_id: UUID) -> None:
     The copied contents are sealed for another patient and could not be opened; only their dates count here.
     """
     with transaction() as session:
-        episode = session.get_one(Episode, episode_id)
-        screening = session.scalars(select(Screening).where(Screening.episode_id == episode_id)).one()
-        review = session.scalars(select(EligibilityReview).where(EligibilityReview.episode_id == bench.template)).one()
-        decision = session.scalars(
-            select(EligibilityDecision).where(EligibilityDecision.episode_id == bench.template)
-        ).one()
-        review_id = new_id()
-        of_this = {"episode_id": episode_id, "patient_id": episode.patient_id}
-        values = _values(review) | of_this | {"id": review_id, "screening_id": screening.id}
-        session.execute(insert(EligibilityReview), [values])
         session.execute(
-            insert(EligibilityDecision), [_values(decision) | of_this | {"id": new_id(), "review_id": review_id}]
+            _GRANT,
+            {
+                "episode": episode_id,
+                "template": bench.template,
+                "prescriber": bench.world.prescriber.id,
+                "review": new_id(),
+                "decision": new_id(),
+            },
         )
-        episode.state = "eligible"
-        episode.prescriber_id = bench.world.prescriber.id
 
 
-def _values(row: object) -> dict[str, object]:
-    return {column.key: getattr(row, column.key) for column in row.__table__.columns}  # type: ignore[attr-defined]
+def _copied(model: type[Base], **changed: str) -> str:
+    """The columns of a table and, for each, the expression that a copy gets."""
+    names = [column.key for column in model.__table__.columns]
+    return f"({', '.join(names)}) SELECT {', '.join(changed.get(name, f'old.{name}') for name in names)}"
+
+
+_OF_THIS = {"episode_id": "this.id", "patient_id": "this.patient_id"}
+_GRANT = text(
+    f"""
+    WITH this AS (
+        UPDATE episodes SET state = 'eligible', prescriber_id = :prescriber WHERE id = :episode RETURNING id, patient_id
+    ), review AS (
+        INSERT INTO eligibility_reviews
+        {_copied(EligibilityReview, **_OF_THIS, id="CAST(:review AS uuid)", screening_id="screenings.id")}
+        FROM eligibility_reviews AS old, this, screenings
+        WHERE old.episode_id = :template AND screenings.episode_id = :episode
+    )
+    INSERT INTO eligibility_decisions
+    {_copied(EligibilityDecision, **_OF_THIS, id="CAST(:decision AS uuid)", review_id="CAST(:review AS uuid)")}
+    FROM eligibility_decisions AS old, this WHERE old.episode_id = :template
+    """
+)
 
 
 def store_tasks(bench: Bench, total: int) -> None:

@@ -18,7 +18,7 @@ from services.core.database import transaction
 from services.core.programme import Programme
 from services.core.redis_connections import connect
 from services.core.vocabulary import Party
-from services.messaging.outbox import take_due
+from services.messaging.outbox import is_anything_due, take_due
 from workers.queues import Envelope, depths, push_bags
 from workers.standby import Standby, Stop
 
@@ -28,7 +28,7 @@ BATCH = 1000
 # A bag costs the relay, RQ and the worker more than what is in it. After each batch a pause lets the next one gather,
 # the longer the more came in: what comes now and then goes at once, and what comes in floods goes in full bags.
 PAUSE_PER_EVENT_SECONDS = 0.005
-SHORTEST_PAUSE_SECONDS = 0.03
+SHORTEST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 0.1
 TROUBLE_PAUSE_SECONDS = 0.5
 
@@ -39,6 +39,9 @@ def relay_once(redis: Redis, programme: Programme) -> int:
     A party whose queue is full has to wait: without that limit, a worker that is down would have its events relayed
     again and again until Redis is full and nobody gets anything.
     """
+    with transaction() as session:
+        if not is_anything_due(session):
+            return 0
     most = programme.whole("relay.waiting_bags_at_most")
     parties = [party for party, waiting in depths(redis).items() if waiting < most]
     acknowledge_within = timedelta(seconds=programme.number("relay.acknowledge_within_seconds"))

@@ -17,7 +17,7 @@ from datetime import timedelta
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import Row, Table, func, insert, select, update
+from sqlalchemy import Row, Table, bindparam, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from services import routing
@@ -83,6 +83,14 @@ def _row(party: Party, kind: EventKind, payload: dict[str, Any], now: Any) -> di
         "created_at": now,
         "next_relay_at": now,
     }
+
+
+def is_anything_due(session: Session) -> bool:
+    """Whether there is an event to relay, asked many times a second by a relay that mostly hears no."""
+    return session.connection().execute(_ANY_DUE, {"now": clock.now()}).one_or_none() is not None
+
+
+_ANY_DUE = select(Event.id).where(Event.acknowledged_at.is_(None), Event.next_relay_at <= bindparam("now")).limit(1)
 
 
 def take_due(

@@ -122,7 +122,6 @@ def store_tasks(bench: Bench, total: int) -> None:
             {"missing": total - stored, "now": clock.now(), "later": clock.now() + timedelta(days=365)},
         )
     with transaction() as session:
-        session.connection().execution_options(isolation_level="AUTOCOMMIT")
         session.execute(text("ANALYZE tasks"))
 
 

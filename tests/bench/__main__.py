@@ -157,11 +157,21 @@ def inbox(bench: Bench) -> dict[str, Any]:
 
 
 def rss(bench: Bench) -> dict[str, Any]:
-    """Memory after all of this."""
-    found = memory.rss_mb(bench.stack)
-    found["postgres"] = memory.server_mb(processes.naming(bench.stack.postgres.token))
-    found["valkey"] = memory.server_mb(processes.naming(bench.stack.valkey.token))
-    return {**found, "largest": max(found.values()), "all": round(sum(found.values()), 1)}
+    """Memory in MB: of each process; of all together, with shared pages once; and summed up as if none were shared."""
+    servers = {
+        "postgres": processes.naming(bench.stack.postgres.token),
+        "valkey": processes.naming(bench.stack.valkey.token),
+    }
+    programs = memory.processes_of(bench.stack)
+    found = {name: memory.resident_mb(pid) for name, pid in programs.items()}
+    found |= {name: memory.proportional_mb(pids) for name, pids in servers.items()}
+    everything = [*programs.values(), *(pid for pids in servers.values() for pid in pids)]
+    return {
+        **found,
+        "largest": max(found.values()),
+        "all": memory.proportional_mb(everything),
+        "summed": round(sum(found.values()), 1),
+    }
 
 
 PARTS: dict[str, Callable[[Bench], dict[str, Any]]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from coordinator.local.stack import Stack
@@ -10,17 +11,17 @@ from coordinator.local.stack import Stack
 PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 1024 / 1024
 
 
-def rss_mb(stack: Stack) -> dict[str, float]:
-    """Megabytes by process, named after the program; PostgreSQL's many processes count as one, shared memory once."""
+def processes_of(stack: Stack) -> dict[str, int]:
+    """The process ids of our own programs by name; what a program forked has a number behind its name."""
     assert stack.supervisor is not None
-    found: dict[str, float] = {}
+    found: dict[str, int] = {}
     for name in stack.supervisor.restarts():
         pid = stack.supervisor.pid(name)
         if pid is None:
             continue
         family = [pid, *_children(pid)]
         for index, member in enumerate(family):
-            found[name if index == 0 else f"{name}-{index}"] = _resident(member)
+            found[name if index == 0 else f"{name}-{index}"] = member
     return found
 
 
@@ -33,12 +34,13 @@ def _children(pid: int) -> list[int]:
     return direct + [each for child in direct for each in _children(child)]
 
 
-def _resident(pid: int) -> float:
+def resident_mb(pid: int) -> float:
+    """Megabytes that a process has in memory, shared or not."""
     return round(int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * PAGE_MB, 1)
 
 
-def server_mb(pids: list[int]) -> float:
-    """Proportional megabytes of a server's processes together: what they share is counted once."""
+def proportional_mb(pids: Iterable[int]) -> float:
+    """Megabytes that processes have in memory together: what several share is counted once."""
     return round(sum(_proportional(pid) for pid in pids), 1)
 
 

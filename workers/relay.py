@@ -59,7 +59,8 @@ def relay_once(redis: Redis, programme: Programme) -> int:
     return len(due)
 
 
-def _pause_after(relayed: int) -> float:
+def pause_after(relayed: int) -> float:
+    """Seconds to let the next batch gather, after one of ``relayed`` events."""
     return min(max(SHORTEST_PAUSE_SECONDS, relayed * PAUSE_PER_EVENT_SECONDS), LONGEST_PAUSE_SECONDS)
 
 
@@ -73,7 +74,7 @@ def run(programme: Programme, stop: Stop) -> None:
                 stop.wait(TROUBLE_PAUSE_SECONDS)
                 continue
             relayed = relay_once(redis, programme)
-            stop.wait(_pause_after(relayed))
+            stop.wait(pause_after(relayed))
         except (SQLAlchemyError, RedisError) as error:
             # Names only: the text of a database error may hold values.
             log.warning("relay_interrupted", error=type(error).__name__)

@@ -157,7 +157,10 @@ def inbox(bench: Bench) -> dict[str, Any]:
 
 
 def rss(bench: Bench) -> dict[str, Any]:
-    """Memory in MB: of each process; of all together, with shared pages once; and summed up as if none were shared."""
+    """Memory in MB: of each program (a server's processes together), of the largest process, and of everything.
+
+    ``all`` counts pages that processes share once, ``summed`` as often as they are shared.
+    """
     servers = {
         "postgres": processes.naming(bench.stack.postgres.token),
         "valkey": processes.naming(bench.stack.valkey.token),
@@ -168,7 +171,7 @@ def rss(bench: Bench) -> dict[str, Any]:
     everything = [*programs.values(), *(pid for pids in servers.values() for pid in pids)]
     return {
         **found,
-        "largest": max(found.values()),
+        "largest": max(map(memory.resident_mb, everything)),
         "all": memory.proportional_mb(everything),
         "summed": round(sum(found.values()), 1),
     }

@@ -94,7 +94,8 @@ def test_the_relay_killed_between_enqueue_and_mark(service: Service, counted: Ca
         wait_until_relayed(events)
     service.wait_until_idle()
     again = service.repeated() - repeated
-    assert again >= len(events)
+    # A bag that the halted worker had been given already may have gone with its connection: that one came once.
+    assert again >= len(events) - BAG_SIZE
     counted(Count.of("relay killed between enqueue and mark", tasks_per(events), f"1 kill, {again} came twice"))
 
 

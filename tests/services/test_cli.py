@@ -398,12 +398,19 @@ def test_keys_prepared_for_several_machines_are_taken_up_by_the_next_rotation(
     assert active_keys(service) == prepared
 
 
+def heed_interrupts() -> None:
+    """A shell lets what it starts in the background ignore Ctrl-C, and so everything that is started from there."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_a_rotation_cut_short_while_it_waits_is_completed_without_new_keys(
     service: Service, everything: Everything
 ) -> None:
     """The waiting is for processes that seal with the data keys they remember."""
     command = [sys.executable, "-m", "coordinator", "rotate-keys", "--yes"]
-    with subprocess.Popen(command, cwd=ROOT, env=service.settings, stdout=subprocess.PIPE, text=True) as rotation:
+    with subprocess.Popen(
+        command, cwd=ROOT, env=service.settings, stdout=subprocess.PIPE, text=True, preexec_fn=heed_interrupts
+    ) as rotation:
         assert rotation.stdout is not None
         printed = []
         for line in rotation.stdout:

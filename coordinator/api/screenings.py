@@ -13,14 +13,12 @@ from coordinator.api.fields import Choice, Flag, Moment, PersonalText, Revealed,
 from coordinator.api.tasks import StepIn
 from services.eligibility import reviews
 from services.people.access import Action
-from services.people.settings import settings
 from services.screening import risk, screenings
 from services.screening.answer_sheets import INSTRUMENTS, Part
 from services.screening.history import load_questions
 from services.screening.instruments import Instrument, Kind, get
 from services.screening.models import Screening
 from services.screening.risk import ReadFlag, RiskSource
-from services.screening.rules import crisis_resources
 from services.screening.screenings import ReadScreening
 from services.screening.states import RiskState, ScreeningState
 
@@ -247,14 +245,13 @@ def complete_screening(call: Call, body: dict[str, Any], screening_id: UUID) -> 
 
 
 def _shown(found: ReadScreening) -> dict[str, Any]:
-    urgent = found.triage is not None and found.triage.show_crisis_resources
     return {
         **{name: getattr(found.screening, name) for name in RoundOut().fields},
         "request": found.request,
         "answers": None if found.sheet is None else found.sheet.as_dict(),
         "results": found.results,
         "missing": [{"rule": gap.rule, "part": gap.inputs.get("part"), "sentence": gap.sentence} for gap in found.gaps],
-        "crisis_resources": crisis_resources(settings()) if urgent else [],
+        "crisis_resources": found.crisis_resources,
         "cssrs_due_today": found.triage is not None and found.triage.requires_cssrs_today,
     }
 

@@ -14,13 +14,14 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from services.core.errors import InvalidInput, RuleRefused
-from services.core.findings import Finding, Severity
+from services.core.findings import Finding
 from services.core.programme import Programme
 from services.screening import instruments
 from services.screening.history import Condition, load_questions, read_history
 from services.screening.instruments import RiskLevel
 from services.screening.rules import Triage, cssrs_instrument, cssrs_level, triage
 from services.screening.scoring import Score, checked_answers, score
+from services.screening.sheet_rules import CSSRS_SAME_DAY, PART_MISSING, PART_OUTDATED, PART_UNFINISHED
 
 
 class Part(StrEnum):
@@ -115,21 +116,19 @@ class AnswerSheet:
         found = [self._gap(part, now, programme) for part in REQUIRED]
         gaps = [gap for gap in found if gap is not None]
         if self.triage(programme).requires_cssrs_today and not any(gap.inputs["part"] == Part.CSSRS for gap in gaps):
-            sentence = "The PHQ-9 asks for a C-SSRS of the same day."
-            gaps.append(_gap("cssrs_same_day", Part.CSSRS, sentence, "DOMAIN 2.2"))
+            gaps.append(CSSRS_SAME_DAY.finding(part=Part.CSSRS.value))
         return gaps
 
     def _gap(self, part: Part, now: datetime, programme: Programme) -> Finding | None:
         if part not in self.values:
-            return _gap("part_missing", part, f"The part '{part}' is not answered.")
+            return PART_MISSING.finding(says={"part": part}, part=part.value)
         unanswered = self._unanswered(part)
         if unanswered:
-            return _gap("part_unfinished", part, f"Not answered in '{part}': {', '.join(unanswered)}.")
+            return PART_UNFINISHED.finding(says={"part": part, "unanswered": unanswered}, part=part.value)
         setting = f"screening.{'pressure' if part is Part.BLOOD_PRESSURES else 'instruments'}_valid_days"
         days = programme.whole(setting)
         if any(moment < now - timedelta(days=days) for moment in self._moments(part)):
-            sentence = f"The answers to '{part}' are older than {days} days; they must be given again."
-            return _gap("part_outdated", part, sentence, "DOMAIN 2.1", setting, days)
+            return PART_OUTDATED.finding(programme, setting=setting, says={"part": part}, part=part.value)
         return None
 
     def _moments(self, part: Part) -> list[datetime]:
@@ -207,9 +206,3 @@ def _checked_reading(reading: Mapping[str, Any], now: datetime, programme: Progr
 
 def _refuse_reading(name: str, rule: str, sentence: str) -> None:
     raise RuleRefused(sentence, field=f"blood_pressures.{name}", rule=f"screening.{rule}")
-
-
-def _gap(
-    rule: str, part: Part, sentence: str, source: str = "DOMAIN 2.1", setting: str | None = None, value: Any = None
-) -> Finding:
-    return Finding(f"screening.{rule}", Severity.STOP, source, sentence, setting, value, {"part": part.value})

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from services.core.errors import InvalidConfiguration, InvalidInput
 from services.core.findings import Finding, Severity
 from services.core.programme import Programme
+from services.core.rules import declare
 from services.core.vocabulary import Party
 from services.screening import instruments
 from services.screening.instruments import Instrument, RiskLevel
@@ -16,8 +17,44 @@ from services.screening.scoring import Answers, asked_items, checked_answers
 
 __all__ = ["CrisisResource", "RiskLevel", "Triage", "crisis_resources", "cssrs_instrument", "cssrs_level", "triage"]
 
-SOURCE = "DOMAIN 2.2"
+ITEM9_ALERT: Final = declare(
+    "triage.phq9_item9_alert",
+    Severity.REVIEW,
+    "DOMAIN 2.2",
+    "PHQ-9 item 9 is positive: show the crisis resources, require a C-SSRS the same day, alert the therapist and the "
+    "prescriber.",
+    setting="triage.phq9_item9_alert_from",
+)
+ITEM9_URGENT: Final = declare(
+    "triage.phq9_item9_urgent",
+    Severity.REVIEW,
+    "DOMAIN 2.2",
+    "PHQ-9 item 9 is at a level that needs an urgent look; nothing ships until a clinician signs off.",
+    setting="triage.phq9_item9_urgent_from",
+)
+CSSRS_LOW: Final = declare(
+    "triage.cssrs_low",
+    Severity.INFORM,
+    "DOMAIN 2.2",
+    "Low suicide risk on the C-SSRS screener.",
+    fixed="the levels are those of the screener's authors",
+)
+CSSRS_MODERATE: Final = declare(
+    "triage.cssrs_moderate",
+    Severity.REVIEW,
+    "DOMAIN 2.2",
+    "Moderate suicide risk on the C-SSRS screener: nothing ships until a clinician signs off.",
+    fixed="the levels are those of the screener's authors",
+)
+CSSRS_HIGH: Final = declare(
+    "triage.cssrs_high",
+    Severity.STOP,
+    "DOMAIN 2.2",
+    "High suicide risk on the C-SSRS screener: no dose, prescription or refill until a named prescriber clears it.",
+    fixed="the levels are those of the screener's authors",
+)
 
+_OF_LEVEL: Final = {RiskLevel.LOW: CSSRS_LOW, RiskLevel.MODERATE: CSSRS_MODERATE, RiskLevel.HIGH: CSSRS_HIGH}
 _ALERTED = (Party.THERAPIST, Party.MEDICAL_TEAM)
 _RESOURCES = ("lifeline", "text_line", "emergency")
 
@@ -112,7 +149,7 @@ def triage(*, phq9_item9: int | None, level: RiskLevel | None, programme: Progra
     """
     item9 = _item9_findings(phq9_item9, programme)
     high = level is RiskLevel.HIGH
-    urgent = high or level is RiskLevel.MODERATE or any(each.rule == "triage.phq9_item9_urgent" for each in item9)
+    urgent = high or level is RiskLevel.MODERATE or any(each.rule == ITEM9_URGENT.id for each in item9)
     shown = level is not None and level.rank >= _shown_from(programme).rank
     return Triage(
         level=level,
@@ -138,36 +175,14 @@ def _shown_from(programme: Programme) -> RiskLevel:
 def _item9_findings(answer: int | None, programme: Programme) -> list[Finding]:
     if answer is None:
         return []
-    sentences: Mapping[str, str] = {
-        "alert": "PHQ-9 item 9 is positive: show the crisis resources, require a C-SSRS the same day, alert the "
-        "therapist and the prescriber.",
-        "urgent": "PHQ-9 item 9 is at a level that needs an urgent look; nothing ships until a clinician signs off.",
-    }
-    findings = []
-    for name, sentence in sentences.items():
-        setting = f"triage.phq9_item9_{name}_from"
-        threshold = programme.whole(setting)
-        if answer >= threshold:
-            rule, inputs = f"triage.phq9_item9_{name}", {"phq9_item9": answer}
-            findings.append(Finding(rule, Severity.REVIEW, SOURCE, sentence, setting, threshold, inputs))
-    return findings
-
-
-_LEVELS: Mapping[RiskLevel, tuple[Severity, str]] = {
-    RiskLevel.LOW: (Severity.INFORM, "Low suicide risk on the C-SSRS screener."),
-    RiskLevel.MODERATE: (
-        Severity.REVIEW,
-        "Moderate suicide risk on the C-SSRS screener: nothing ships until a clinician signs off.",
-    ),
-    RiskLevel.HIGH: (
-        Severity.STOP,
-        "High suicide risk on the C-SSRS screener: no dose, prescription or refill until a named prescriber clears it.",
-    ),
-}
+    return [
+        rule.finding(programme, phq9_item9=answer)
+        for rule in (ITEM9_ALERT, ITEM9_URGENT)
+        if answer >= programme.whole(str(rule.setting))
+    ]
 
 
 def _level_findings(level: RiskLevel | None) -> list[Finding]:
-    if level is None or level not in _LEVELS:
+    if level is None or level not in _OF_LEVEL:
         return []
-    severity, sentence = _LEVELS[level]
-    return [Finding(f"triage.cssrs_{level.value}", severity, SOURCE, sentence, inputs={"cssrs_level": level.value})]
+    return [_OF_LEVEL[level].finding(cssrs_level=level.value)]

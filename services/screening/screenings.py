@@ -18,9 +18,10 @@ from services.audit.records import record
 from services.core import clock
 from services.core.actors import Actor, Role
 from services.core.errors import Conflict, NotFound, RuleRefused, StaleVersion
-from services.core.findings import Finding, Severity
+from services.core.findings import Finding
 from services.core.ids import new_id
 from services.core.personal import Personal
+from services.core.programme import Programme
 from services.core.vocabulary import EventKind, TaskKind
 from services.messaging.due_times import due_after
 from services.messaging.outbox import Subject, emit
@@ -31,13 +32,14 @@ from services.people.consents import ConsentKind, has_consent
 from services.people.episodes import advance_episode
 from services.people.models import Episode
 from services.people.patients import details_of
-from services.people.settings import settings
+from services.people.programmes import programme_of
 from services.people.states import EpisodeState, EpisodeStep
 from services.people.zones import default_zone
 from services.screening import risk
 from services.screening.answer_sheets import AnswerSheet, Part
 from services.screening.models import Screening
-from services.screening.rules import Triage
+from services.screening.rules import CrisisResource, Triage, crisis_resources
+from services.screening.sheet_rules import TREATMENT_CONSENT
 from services.screening.states import SCREENING_TRANSITIONS, ScreeningState, ScreeningStep
 from services.vault.boxes import box
 
@@ -57,6 +59,7 @@ class ReadScreening:
     sheet: AnswerSheet | None
     results: Personal[dict[str, Any]] | None
     triage: Triage | None
+    crisis_resources: tuple[CrisisResource, ...]
     gaps: tuple[Finding, ...]
 
 
@@ -87,7 +90,7 @@ def open_screening(
     own.seal(screening, "request", request)
     session.add(screening)
     session.flush()
-    due_at = due_after(clock.now(), "screening.unanswered_hours", settings())
+    due_at = due_after(clock.now(), "screening.unanswered_hours", programme_of(session, episode))
     set_timer(session, EventKind.SCREENING_UNANSWERED, episode, _subject(screening), due_at)
     record(session, actor, "screening.open", "screening", screening.id, episode_id=episode.id, round=screening.round)
     return screening
@@ -107,9 +110,9 @@ def save_answers(
     """
     screening, episode = _held(session, actor, Action.ANSWER_SCREENING, screening_id, version)
     _after(screening, ScreeningStep.ANSWER, actor)
-    sheet = _sheet(session, screening)
+    sheet, programme = _sheet(session, screening), programme_of(session, episode)
     for part, value in given.items():
-        sheet = sheet.answered(part, value, clock.now(), settings())
+        sheet = sheet.answered(part, value, clock.now(), programme)
     box(session, screening.patient_id).seal(screening, "answers", sheet.as_dict())
     if episode.state == EpisodeState.REFERRED:
         advance_episode(session, actor, episode, EpisodeStep.BEGIN_SCREENING)
@@ -117,9 +120,9 @@ def save_answers(
     parts = sorted(part.value for part in given)
     record(session, actor, "screening.answer", "screening", screening.id, episode_id=episode.id, parts=parts)
     # Only what was answered now: answers given before were acted on then, and may have been cleared since.
-    news = sheet.triage(settings(), given)
+    news = sheet.triage(programme, given)
     risk.act_on(session, actor, episode, news, source=risk.RiskSource.SCREENING, subject_id=screening.id)
-    return _for_patient(session, screening, sheet)
+    return _for_patient(session, screening, sheet, programme)
 
 
 def complete_screening(session: Session, actor: Actor, screening_id: UUID, *, version: int | None = None) -> Screening:
@@ -130,13 +133,13 @@ def complete_screening(session: Session, actor: Actor, screening_id: UUID, *, ve
     """
     screening, episode = _held(session, actor, Action.ANSWER_SCREENING, screening_id, version)
     state = _after(screening, ScreeningStep.COMPLETE, actor)
-    sheet = _sheet(session, screening)
-    gaps = _gaps(session, screening, sheet)
+    sheet, programme = _sheet(session, screening), programme_of(session, episode)
+    gaps = _gaps(session, screening, sheet, programme)
     if gaps:
         raise RuleRefused("The screening is not complete yet; 'findings' names what is missing.", gaps)
     screening.state = state
-    box(session, screening.patient_id).seal(screening, "results", sheet.results(settings()))
-    screening.programme_version = settings().version
+    box(session, screening.patient_id).seal(screening, "results", sheet.results(programme))
+    screening.programme_version = programme.version
     screening.completed_at = clock.now()
     advance_episode(session, actor, episode, EpisodeStep.COMPLETE_SCREENING)
     session.flush()
@@ -176,7 +179,8 @@ def list_screenings(session: Session, actor: Actor, episode_id: UUID) -> Sequenc
 def view_of(session: Session, actor: Actor, screening: Screening) -> ReadScreening:
     """What ``actor`` may see of a screening that it may see at all."""
     if actor.role is Role.PATIENT:
-        return _for_patient(session, screening, _sheet(session, screening))
+        programme = programme_of(session, session.get_one(Episode, screening.episode_id))
+        return _for_patient(session, screening, _sheet(session, screening), programme)
     own = box(session, screening.patient_id)
     is_done = screening.state != ScreeningState.OPENED
     # A draft is the patient's own business; what is urgent in it has reached the care team as a risk flag.
@@ -187,27 +191,29 @@ def view_of(session: Session, actor: Actor, screening: Screening) -> ReadScreeni
         sheet=_sheet(session, screening) if shows_answers else None,
         results=own.open(screening, "results") if is_done else None,
         triage=None,
+        crisis_resources=(),
         gaps=(),
     )
 
 
-def _for_patient(session: Session, screening: Screening, sheet: AnswerSheet) -> ReadScreening:
+def _for_patient(session: Session, screening: Screening, sheet: AnswerSheet, programme: Programme) -> ReadScreening:
     is_open = screening.state == ScreeningState.OPENED
+    found = sheet.triage(programme)
     return ReadScreening(
         screening=screening,
         request=box(session, screening.patient_id).open(screening, "request"),
         sheet=sheet,
         results=None,
-        triage=sheet.triage(settings()),
-        gaps=tuple(_gaps(session, screening, sheet)) if is_open else (),
+        triage=found,
+        crisis_resources=crisis_resources(programme) if found.show_crisis_resources else (),
+        gaps=tuple(_gaps(session, screening, sheet, programme)) if is_open else (),
     )
 
 
-def _gaps(session: Session, screening: Screening, sheet: AnswerSheet) -> list[Finding]:
-    gaps = sheet.gaps(clock.now(), settings())
+def _gaps(session: Session, screening: Screening, sheet: AnswerSheet, programme: Programme) -> list[Finding]:
+    gaps = sheet.gaps(clock.now(), programme)
     if not has_consent(session, screening.patient_id, ConsentKind.TREATMENT):
-        sentence = "The consent to treatment is not on record; it comes before the answers are used."
-        gaps.append(Finding("screening.treatment_consent", Severity.STOP, "DOMAIN 3.1", sentence))
+        gaps.append(TREATMENT_CONSENT.finding())
     return gaps
 
 

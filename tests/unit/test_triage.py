@@ -117,16 +117,16 @@ CSSRS_TODAY = {"requires_cssrs_today": True}
         (None, None, {}, []),
         (0, None, {}, []),
         (0, RiskLevel.NONE, {}, []),
-        (1, None, {**ALERT, **CSSRS_TODAY}, ["phq9_item9_alert"]),
-        (1, RiskLevel.NONE, ALERT, ["phq9_item9_alert"]),
-        (2, None, {**URGENT, **CSSRS_TODAY}, ["phq9_item9_alert", "phq9_item9_urgent"]),
-        (2, RiskLevel.NONE, URGENT, ["phq9_item9_alert", "phq9_item9_urgent"]),
-        (3, RiskLevel.LOW, URGENT, ["phq9_item9_alert", "phq9_item9_urgent", "cssrs_low"]),
-        (None, RiskLevel.LOW, {"show_crisis_resources": True}, ["cssrs_low"]),
-        (0, RiskLevel.MODERATE, URGENT, ["cssrs_moderate"]),
-        (0, RiskLevel.HIGH, HIGH, ["cssrs_high"]),
-        (None, RiskLevel.HIGH, HIGH, ["cssrs_high"]),
-        (1, RiskLevel.HIGH, HIGH, ["phq9_item9_alert", "cssrs_high"]),
+        (1, None, {**ALERT, **CSSRS_TODAY}, ["triage.phq9_item9_alert"]),
+        (1, RiskLevel.NONE, ALERT, ["triage.phq9_item9_alert"]),
+        (2, None, {**URGENT, **CSSRS_TODAY}, ["triage.phq9_item9_alert", "triage.phq9_item9_urgent"]),
+        (2, RiskLevel.NONE, URGENT, ["triage.phq9_item9_alert", "triage.phq9_item9_urgent"]),
+        (3, RiskLevel.LOW, URGENT, ["triage.phq9_item9_alert", "triage.phq9_item9_urgent", "triage.cssrs_low"]),
+        (None, RiskLevel.LOW, {"show_crisis_resources": True}, ["triage.cssrs_low"]),
+        (0, RiskLevel.MODERATE, URGENT, ["triage.cssrs_moderate"]),
+        (0, RiskLevel.HIGH, HIGH, ["triage.cssrs_high"]),
+        (None, RiskLevel.HIGH, HIGH, ["triage.cssrs_high"]),
+        (1, RiskLevel.HIGH, HIGH, ["triage.phq9_item9_alert", "triage.cssrs_high"]),
     ],
 )
 def test_each_result_demands_exactly_what_the_table_says(
@@ -136,7 +136,7 @@ def test_each_result_demands_exactly_what_the_table_says(
 
     assert {name: getattr(result, name) for name in NOTHING} == {**NOTHING, **expected}
     assert result.level is level
-    assert [finding.rule for finding in result.findings] == [f"triage.{rule}" for rule in rules]
+    assert [finding.rule for finding in result.findings] == rules
 
 
 def test_findings_name_source_setting_and_the_answer_they_used() -> None:

@@ -14,9 +14,7 @@ from coordinator.api.screenings import CrisisResourceOut
 from services.outcomes import reports
 from services.outcomes.reports import ReadReport, Report, Scale
 from services.people.access import Action
-from services.people.settings import settings
 from services.screening.instruments import Instrument, Kind, RiskLevel, get
-from services.screening.rules import crisis_resources
 from services.screening.scoring import OutcomeClass
 
 blueprint = resource("outcomes", "Outcomes: scores and summaries, held against the time before the first dose.")
@@ -139,7 +137,7 @@ def _shown(read: ReadReport) -> dict[str, Any]:
         **row,
         "scales": [_scale(scale, score, results) for scale, score in results["scores"].items()],
         "cssrs_level": results["cssrs_level"],
-        "crisis_resources": crisis_resources(settings()) if triage["show_crisis_resources"] else [],
+        "crisis_resources": read.crisis_resources,
         "cssrs_due_today": triage["requires_cssrs_today"],
     }
 

@@ -28,11 +28,18 @@ from services.outcomes.baselines import baseline, first_dose_at
 from services.outcomes.models import OutcomeReport
 from services.people.access import Action, visible_episode
 from services.people.models import Episode
-from services.people.settings import settings
+from services.people.programmes import programme_of
 from services.people.zones import read_zone
 from services.screening import instruments, risk
 from services.screening.instruments import RiskLevel
-from services.screening.rules import Triage, cssrs_instrument, cssrs_level, triage
+from services.screening.rules import (
+    CrisisResource,
+    Triage,
+    crisis_resources,
+    cssrs_instrument,
+    cssrs_level,
+    triage,
+)
 from services.screening.scoring import Answers, OutcomeClass, Score, outcome_class, score
 from services.sessions.models import TherapySession
 from services.vault.boxes import box
@@ -70,12 +77,14 @@ class ReadReport:
     """A report with its sealed content opened.
 
     ``results`` has ``scores`` (by scale: ``Score.as_dict()`` and ``answers``), ``cssrs_level``, ``baseline`` and
-    ``classes`` (by scale) and ``triage``; None for a report without answers.
+    ``classes`` (by scale) and ``triage``; None for a report without answers. ``crisis_resources`` are to be shown at
+    once and before everything else.
     """
 
     report: OutcomeReport
     results: Personal[dict[str, Any] | None]
     summary: Personal[str | None]
+    crisis_resources: tuple[CrisisResource, ...]
 
 
 def report_outcome(session: Session, actor: Actor, episode_id: UUID, given: Report) -> ReadReport:
@@ -91,9 +100,10 @@ def report_outcome(session: Session, actor: Actor, episode_id: UUID, given: Repo
     summary = None if given.summary is None else given.summary.reveal().strip()
     if not answers and not summary:
         raise RuleRefused("Report answers, a summary, or both.", field="summary", rule="outcomes.report_not_empty")
+    programme = programme_of(session, episode)
     scores = {scale: score(instruments.get(scale), answers[scale]) for scale in Scale if scale in answers}
     level = _level(answers.get(Scale.CSSRS))
-    found = triage(phq9_item9=_item9(answers), level=level, programme=settings())
+    found = triage(phq9_item9=_item9(answers), level=level, programme=programme)
     results = _results(session, episode, answers, scores, level, found, answered_at) if answers else None
     row = OutcomeReport(
         id=new_id(),
@@ -101,7 +111,7 @@ def report_outcome(session: Session, actor: Actor, episode_id: UUID, given: Repo
         episode_id=episode.id,
         session_id=given.session_id,
         scales=[scale.value for scale in scores if _is_complete(scale, scores[scale], answers[scale])],
-        programme_version=settings().version,
+        programme_version=programme.version,
         answered_at=answered_at,
         reported_by=actor.id,
         reported_at=clock.now(),
@@ -174,12 +184,13 @@ def _results(
     found: Triage,
     answered_at: datetime,
 ) -> dict[str, Any]:
+    programme = programme_of(session, episode)
     first_dose = first_dose_at(session, episode.id)
     before = baseline(session, episode.id) if first_dose is not None and answered_at > first_dose else {}
     compared = {scale: before[scale] for scale in _CLASSED if scale in scores and scale in before}
     classes = {
         scale: outcome_class(
-            instruments.get(scale), baseline=start.total, current=scores[scale].total, programme=settings()
+            instruments.get(scale), baseline=start.total, current=scores[scale].total, programme=programme
         )
         for scale, start in compared.items()
     }
@@ -205,7 +216,11 @@ def _tell(session: Session, row: OutcomeReport, results: Mapping[str, Any] | Non
 def opened(session: Session, row: OutcomeReport) -> ReadReport:
     """A report with its content; the caller has settled who may see it."""
     own = box(session, row.patient_id)
-    return ReadReport(row, own.open(row, "results"), own.open(row, "summary"))
+    results: Personal[dict[str, Any] | None] = own.open(row, "results")
+    found = results.reveal()
+    urgent = found is not None and found["triage"]["show_crisis_resources"]
+    programme = programme_of(session, session.get_one(Episode, row.episode_id))
+    return ReadReport(row, results, own.open(row, "summary"), crisis_resources(programme) if urgent else ())
 
 
 def read_report(session: Session, actor: Actor, report_id: UUID) -> ReadReport:
@@ -232,17 +247,17 @@ def list_reports(
     return [opened(session, each) for each in session.scalars(query)]
 
 
-def scales_taken_on(session: Session, episode_id: UUID, zone: str) -> Mapping[str, date | None]:
+def scales_taken_on(session: Session, episode: Episode, zone: str) -> Mapping[str, date | None]:
     """The day, in a zone, on which each scale that a refill asks for last gave a result; None for never (DOMAIN 4).
 
     The scales are those of ``outcomes.scales_for_refill``. The caller has settled who may know.
     """
     rows = session.execute(
-        select(OutcomeReport.scales, OutcomeReport.answered_at).where(OutcomeReport.episode_id == episode_id)
+        select(OutcomeReport.scales, OutcomeReport.answered_at).where(OutcomeReport.episode_id == episode.id)
     ).all()
     latest: dict[str, datetime] = {}
     for scales, answered_at in rows:
         for scale in scales:
             latest[scale] = max(answered_at, latest.get(scale, answered_at))
-    wanted = sorted(settings().choices("outcomes.scales_for_refill"))
+    wanted = sorted(programme_of(session, episode).choices("outcomes.scales_for_refill"))
     return {scale: latest[scale].astimezone(read_zone(zone)).date() if scale in latest else None for scale in wanted}

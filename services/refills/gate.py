@@ -206,7 +206,7 @@ def _facts(session: Session, case: Case, prescriber_id: UUID | None, content: Co
         wasted_units=stock.wasted,
         units_per_session=content.session_mg / content.strength_mg,
         sessions=_sessions(session, case),
-        scales_on=scales_taken_on(session, episode.id, case.zone),
+        scales_on=scales_taken_on(session, episode, case.zone),
         open_high_adverse_event=bool(open_high_adverse_events(session, episode.id)),
         risk_flag=risk.blocking(session, episode.id).is_open,
         prescriber_contact_on=last_contact_on(session, case),

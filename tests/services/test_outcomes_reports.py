@@ -265,7 +265,7 @@ def test_a_scale_counts_as_taken_on_the_patients_own_day_and_only_with_a_result(
         report(session, episode, phq9=phq9(8), answered_at=evening)
         report(session, episode, phq9=phq9(8), answered_at=evening - timedelta(days=3))
         report(session, episode, phq9={"q1": 3}, gad7={"q1": 3})
-        taken = reports.scales_taken_on(session, episode.id, "America/Los_Angeles")
+        taken = reports.scales_taken_on(session, episode, "America/Los_Angeles")
     assert taken == {"phq9": evening.date() - timedelta(days=1), "gad7": None, "cssrs_since_last_visit": None}
 
 

@@ -33,7 +33,7 @@ from services.eligibility.reviews import (
     opened,
     without_inputs,
 )
-from services.eligibility.rules import may_override
+from services.eligibility.rules import RISK_OPEN, may_override
 from services.eligibility.states import REVIEW_TRANSITIONS, ReviewState, ReviewStep
 from services.messaging.outbox import Subject, emit
 from services.messaging.tasks import settle_tasks
@@ -44,7 +44,7 @@ from services.people.identifiers import licence_findings
 from services.people.links import LinkKind, issue_link, path_of
 from services.people.models import Episode
 from services.people.practitioners import licence_facts
-from services.people.settings import settings
+from services.people.programmes import programme_of
 from services.people.states import EpisodeStep
 from services.routing import parties_of
 from services.screening import risk
@@ -95,10 +95,10 @@ def decide(
     state = REVIEW_TRANSITIONS.advance(ReviewState(review.state), step, actor.role)
     screening = session.get_one(Screening, review.screening_id)
     evaluation = evaluate_case(session, episode, screening)
-    _check_licence(session, actor, evaluation)
+    _check_licence(session, actor, episode, evaluation)
     overrides = _checked_reasons(session, episode, verdict, evaluation)
     review.state = state
-    decision = _store(session, actor, review, verdict, evaluation, overrides)
+    decision = _store(session, actor, episode, review, verdict, evaluation, overrides)
     advance_episode(session, actor, episode, episode_step)
     # Whoever takes the case on is its prescriber; declining leaves the care team as it was.
     if verdict.decision is Decision.APPROVE or (verdict.decision is Decision.ASK and episode.prescriber_id is None):
@@ -129,10 +129,11 @@ def _held(session: Session, episode_id: UUID, version: int | None) -> Eligibilit
     return review
 
 
-def _check_licence(session: Session, actor: Actor, evaluation: Evaluation) -> None:
+def _check_licence(session: Session, actor: Actor, episode: Episode, evaluation: Evaluation) -> None:
     """Licensed in the patient's state today (DOMAIN 5). The DEA registration is looked at when something is signed."""
     state = evaluation.facts.state or ""
-    findings = licence_findings(state, evaluation.facts.on, licence_facts(session, actor.id), (), settings())
+    programme = programme_of(session, episode)
+    findings = licence_findings(state, evaluation.facts.on, licence_facts(session, actor.id), (), programme)
     stops = [each for each in findings if each.severity is Severity.STOP and each.rule.startswith("people.licence")]
     if stops:
         raise RuleRefused("You may not decide for a patient in this state.", without_inputs(stops))
@@ -174,20 +175,20 @@ def _given(text: Personal[str] | None) -> bool:
 def _risk_findings(session: Session, episode: Episode) -> list[Finding]:
     if not risk.blocking(session, episode.id).blocks_treatment:
         return []
-    sentence = "A high suicide risk is open; a named prescriber must clear it first."
-    return [Finding("eligibility.suicide_risk_open", Severity.STOP, "DOMAIN 2.2", sentence)]
+    return [RISK_OPEN.finding()]
 
 
 def _store(
     session: Session,
     actor: Actor,
+    episode: Episode,
     review: EligibilityReview,
     verdict: Verdict,
     evaluation: Evaluation,
     overrides: list[str],
 ) -> EligibilityDecision:
     approves = verdict.decision is Decision.APPROVE
-    valid_until = evaluation.facts.on + timedelta(days=settings().whole("eligibility.valid_days"))
+    valid_until = evaluation.facts.on + timedelta(days=programme_of(session, episode).whole("eligibility.valid_days"))
     decision = EligibilityDecision(
         id=new_id(),
         patient_id=review.patient_id,

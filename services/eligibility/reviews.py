@@ -27,7 +27,7 @@ from services.people.access import Action, visible_episode
 from services.people.models import Episode
 from services.people.organisations import organisation_of
 from services.people.patients import details_of
-from services.people.settings import settings
+from services.people.programmes import programme_of
 from services.screening.answer_sheets import AnswerSheet, Part
 from services.screening.history import read_history
 from services.screening.models import Screening
@@ -105,7 +105,8 @@ def submit_screening(
 def evaluate_case(session: Session, episode: Episode, screening: Screening) -> Evaluation:
     """Let today's rules speak over today's facts of a case. The caller has settled who may know."""
     facts = _facts(session, episode, sheet_of(session, screening))
-    return Evaluation(facts, tuple(evaluate(facts, settings())), settings().version, rule_set_version())
+    programme = programme_of(session, episode)
+    return Evaluation(facts, tuple(evaluate(facts, programme)), programme.version, rule_set_version())
 
 
 def _facts(session: Session, episode: Episode, sheet: AnswerSheet) -> Facts:

@@ -398,7 +398,7 @@ TABLE: dict[str, set[str]] = {
 def test_every_row_of_the_table_has_its_rules_and_no_rule_lacks_a_row() -> None:
     rows: dict[str, set[str]] = {}
     for name, rule in BY_ID.items():
-        if rule.source in ("DOMAIN 3", "DOMAIN 3.1"):
+        if rule.declared.source in ("DOMAIN 3", "DOMAIN 3.1"):
             rows.setdefault(rule.row, set()).add(f"{rule.severity.value[0].upper()} {name}")
 
     assert rows == TABLE
@@ -408,8 +408,8 @@ def test_rule_ids_are_unique_and_each_setting_exists() -> None:
     assert len(BY_ID) == len(RULES)
     for rule in RULES:
         assert rule.id.startswith("eligibility.")
-        assert rule.setting is None or programme().value(rule.setting) is not None
-        assert ("{value}" not in rule.sentence) or rule.setting
+        assert rule.declared.setting is None or programme().value(rule.declared.setting) is not None
+        assert ("{value}" not in rule.declared.sentence) or rule.declared.setting
 
 
 def test_a_finding_says_rule_source_setting_value_and_only_the_facts_it_used() -> None:

@@ -80,7 +80,7 @@ def test_a_medicine_gives_the_finding_of_its_class(name: str, medicine_class: st
 
 def test_every_class_of_the_table_has_a_rule() -> None:
     classes = {f"eligibility.medicine_{each.name}" for each in load_medicines()}
-    rules = {rule.id for rule in RULES if rule.source == "DOMAIN 3.2"}
+    rules = {rule.id for rule in RULES if rule.declared.source == "DOMAIN 3.2"}
 
     assert rules == classes | {"eligibility.medicine_unlisted", "eligibility.medicines_unknown"}
 

@@ -1,0 +1,47 @@
+"""The rules over the medicines that a patient takes (DOMAIN 3.2), one for each class of ``medicines.toml``."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from services.core.findings import Severity
+from services.eligibility import predicates as when
+from services.eligibility.medicines import UNLISTED, load_medicines
+from services.eligibility.rows import ANSWER, CLASS, rule
+
+SOURCE: Final = "DOMAIN 3.2"
+ROW: Final = "an unlisted drug is REV, never silently passed"
+
+MEDICINE_RULES: Final = (
+    rule(
+        "eligibility.medicines_unknown",
+        Severity.REVIEW,
+        ROW,
+        "It is not known which medicines are taken.",
+        when.not_known("medicines"),
+        fixed=ANSWER,
+        source=SOURCE,
+    ),
+    rule(
+        "eligibility.medicine_unlisted",
+        Severity.REVIEW,
+        ROW,
+        "Takes a medicine that is not in the table of interactions.",
+        when.takes(UNLISTED),
+        fixed="the table of interactions lists a medicine or does not",
+        source=SOURCE,
+    ),
+    *(
+        rule(
+            f"eligibility.medicine_{each.name}",
+            each.severity,
+            each.row,
+            each.sentence,
+            when.takes(each.name),
+            setting=each.setting,
+            fixed=CLASS if each.setting is None else None,
+            source=SOURCE,
+        )
+        for each in load_medicines()
+    ),
+)

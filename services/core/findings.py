@@ -37,6 +37,11 @@ class Finding:
         """The finding as plain JSON types, for storing sealed and for answering the API."""
         return {**asdict(self), "severity": self.severity.value, "inputs": dict(self.inputs)}
 
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Finding:
+        """The finding that ``as_dict`` wrote."""
+        return cls(**{**document, "severity": Severity(document["severity"])})
+
 
 def of_severity(findings: Iterable[Finding], severity: Severity) -> list[Finding]:
     """Only the findings of one severity, order kept."""

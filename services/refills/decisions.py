@@ -13,7 +13,6 @@ from sqlalchemy.orm import Session
 from services.core import clock
 from services.core.actors import Actor, Role
 from services.core.errors import RuleRefused
-from services.core.findings import Finding, Severity
 from services.core.personal import Personal
 from services.core.vocabulary import EventKind, Party, TaskKind
 from services.messaging.outbox import Subject, emit
@@ -22,13 +21,13 @@ from services.messaging.tasks import settle_tasks
 from services.people.access import Action
 from services.people.attempts import Refused
 from services.people.models import Account
-from services.people.settings import settings
+from services.people.programmes import programme_of
 from services.prescribing.cases import Case
 from services.prescribing.fills import authorize_next_fill
 from services.refills.gate import evaluate_gate, is_licensed
 from services.refills.models import RefillRequest
 from services.refills.requests import ReadRequest, held_request, needed_text, note_act, opened, subject_of
-from services.refills.rules import Supply, decide_supply
+from services.refills.rules import LICENCE_NOT_VALID, Supply, decide_supply
 from services.refills.states import REFILL_TRANSITIONS, RefillState, RefillStep
 
 DECIDING = {TaskKind.DECIDE_REFILL, TaskKind.ANSWER_REFILL}
@@ -53,7 +52,7 @@ def approve(
     after = REFILL_TRANSITIONS.advance(RefillState(row.state), RefillStep.APPROVE, actor.role)
     gate = evaluate_gate(session, case, prescriber_id=actor.id, recount_needed=False)
     gate.refuse_unmet("This request cannot be approved now.")
-    way = decide_supply(gate.prescription, gate.fills, case.today, settings(), changed=changed)
+    way = decide_supply(gate.prescription, gate.fills, case.today, programme_of(session, case.episode), changed=changed)
     if way.supply is Supply.NEXT_FILL and way.is_refill and gate.prescription_id is not None:
         authorized = authorize_next_fill(session, actor, gate.prescription_id, row.id)
         if isinstance(authorized, Refused):
@@ -149,5 +148,4 @@ def _check_licence(session: Session, account_id: UUID, case: Case, *, field: str
     """Licensed in the patient's state today (DOMAIN 5)."""
     if not is_licensed(session, account_id, case):
         sentence = "Only a prescriber licensed in the patient's state decides on a refill."
-        finding = Finding("refills.licence_not_valid", Severity.STOP, "DOMAIN 5", sentence)
-        raise RuleRefused(sentence, [finding], field=field)
+        raise RuleRefused(sentence, [LICENCE_NOT_VALID.finding()], field=field)

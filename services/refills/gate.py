@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from typing import Any
 from uuid import UUID
@@ -19,14 +19,14 @@ from sqlalchemy.orm import Session
 from services.audit.records import record
 from services.core.actors import Actor
 from services.core.errors import RuleRefused
-from services.core.findings import Finding, Severity
+from services.core.findings import Finding
 from services.eligibility.decisions import eligibility_current
 from services.eligibility.reviews import without_inputs
 from services.outcomes.reports import scales_taken_on
 from services.people.access import Action
 from services.people.identifiers import valid_on
 from services.people.practitioners import dea_facts, licence_facts
-from services.people.settings import settings
+from services.people.programmes import programme_of
 from services.people.states import EpisodeState
 from services.people.zones import read_zone
 from services.prescribing.cases import Case, visible_case
@@ -39,7 +39,16 @@ from services.prescribing.prescriptions import content_of
 from services.prescribing.states import VALID, PrescriptionState
 from services.refills.contacts import last_contact_on
 from services.refills.models import RefillAct, RefillRequest
-from services.refills.rules import RefillFacts, SessionRecord, earliest_date, evaluate
+from services.refills.rules import (
+    COUNT_MISSING,
+    EARLIEST_DATE,
+    FILL_OUTSTANDING,
+    NOTHING_HANDED_OUT,
+    RefillFacts,
+    SessionRecord,
+    earliest_date,
+    evaluate,
+)
 from services.screening import risk
 from services.sessions.adverse_events import open_high_adverse_events
 from services.sessions.histories import held_dosing_sessions
@@ -80,8 +89,9 @@ class Gate:
         findings = list(without_inputs(self.findings))
         if self.earliest_on is not None:
             day = self.earliest_on.isoformat()
-            when = f"It can pass on {day} at the earliest, if what is missing is done by then."
-            findings.append(Finding("refills.earliest_date", Severity.INFORM, "DOMAIN 4", when, value=day))
+            earliest = replace(EARLIEST_DATE.finding(says={"day": day}), value=day)
+            when = earliest.sentence
+            findings.append(earliest)
         raise RuleRefused(f"{sentence} 'findings' names each condition that is not met. {when}", findings)
 
     def facts_as_dict(self) -> dict[str, Any] | None:
@@ -102,7 +112,7 @@ class Gate:
 
 def findings_from(stored: Iterable[Mapping[str, Any]]) -> tuple[Finding, ...]:
     """The findings that ``Gate.seal_into`` kept."""
-    return tuple(Finding(**{**each, "severity": Severity(each["severity"])}) for each in stored)
+    return tuple(Finding.from_dict(each) for each in stored)
 
 
 def read_gate(session: Session, actor: Actor, episode_id: UUID) -> Gate:
@@ -118,16 +128,15 @@ def evaluate_gate(session: Session, case: Case, *, prescriber_id: UUID | None, r
     ``prescriber_id`` is whose papers count: the episode's prescriber for asking, the one who decides for approving. A
     count from before the last dose does when ``recount_needed`` is False: then what was taken since is reckoned off.
     """
-    programme = settings()
+    programme = programme_of(session, case.episode)
     stock = ledger(session, case.episode.id)
     supply = _supply(session, case)
     if supply.content is None or stock.dispensed <= 0:
-        finding = _stop("nothing_handed_out", "Nothing was handed out yet; a refill follows a first supply.")
-        return Gate(None, (finding,), None, programme.version, None, None, ())
+        return Gate(None, (NOTHING_HANDED_OUT.finding(),), None, programme.version, None, None, ())
     facts = _facts(session, case, prescriber_id, supply.content, stock)
     findings = [*evaluate(facts, programme), *_supply_findings(supply)]
     if recount_needed and stock.remaining_reported is None:
-        findings.append(_stop("count_missing", "Nobody has counted what is left since the last dose; count it."))
+        findings.append(COUNT_MISSING.finding())
     return Gate(
         facts=facts,
         findings=tuple(findings),
@@ -189,7 +198,7 @@ def _supply(session: Session, case: Case) -> _Supply:
 def _supply_findings(supply: _Supply) -> list[Finding]:
     if not supply.is_outstanding:
         return []
-    return [_stop("fill_outstanding", "What the prescriber authorized before has not been handed out yet.")]
+    return [FILL_OUTSTANDING.finding()]
 
 
 def _facts(session: Session, case: Case, prescriber_id: UUID | None, content: Content, stock: Ledger) -> RefillFacts:
@@ -213,7 +222,7 @@ def _facts(session: Session, case: Case, prescriber_id: UUID | None, content: Co
         pdmp_checked_on=_pdmp_checked_on(session, case),
         licence_valid=prescriber_id is not None and is_licensed(session, prescriber_id, case),
         dea_valid=prescriber_id is not None and _is_registered(session, prescriber_id, case),
-        interval_days=interval_days(content.limits, settings()),
+        interval_days=interval_days(content.limits, programme_of(session, episode)),
     )
 
 
@@ -244,7 +253,3 @@ def is_licensed(session: Session, account_id: UUID, case: Case) -> bool:
 def _is_registered(session: Session, account_id: UUID, case: Case) -> bool:
     papers = dea_facts(session, account_id)
     return any(paper.state == case.state and valid_on(paper, case.today) for paper in papers)
-
-
-def _stop(name: str, sentence: str) -> Finding:
-    return Finding(f"refills.{name}", Severity.STOP, "DOMAIN 4", sentence)

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
 from math import ceil, isclose
-from typing import Any
 
 from services.core.errors import InvalidInput
 from services.core.findings import Finding, Severity
 from services.core.programme import Programme
+from services.core.rules import Rule, declare
 from services.prescribing.fill_rules import FillFacts, PrescriptionFacts, may_fill, remaining
 
 # Halves of a unit are exact in a float; anything nearer than this is the same count.
@@ -73,15 +73,97 @@ class RefillFacts:
         return self.remaining_units / self.units_per_session
 
 
+_YES_OR_NO = "It holds or it does not; there is no number to set."
+
+
+def _standing(rule_id: str, sentence: str, source: str = "DOMAIN 4") -> Rule:
+    return declare(rule_id, Severity.STOP, source, sentence, fixed=_YES_OR_NO)
+
+
+ELIGIBILITY_LAPSED = _standing("refills.eligibility_lapsed", "The eligibility decision is not current.")
+NO_THERAPIST = _standing("refills.no_therapist", "There is no therapist of record.")
+ADVERSE_EVENT_OPEN = _standing("refills.adverse_event_open", "A severe or serious adverse event is still open.")
+SUICIDE_RISK_OPEN = _standing("refills.suicide_risk_open", "A suicide-risk flag is open.")
+LICENCE_NOT_VALID = _standing(
+    "refills.licence_not_valid", "The prescriber's licence does not hold in the patient's state.", "DOMAIN 4, DOMAIN 5"
+)
+DEA_NOT_VALID = _standing(
+    "refills.dea_not_valid", "The prescriber's DEA registration does not hold in that state.", "DOMAIN 4, DOMAIN 5"
+)
+COUNT_OFF = _standing(
+    "refills.count_off", "Taken, remaining and wasted units do not add up to what was dispensed; count again."
+)
+COUNT_MISSING = _standing("refills.count_missing", "Nobody has counted what is left since the last dose; count it.")
+NOTHING_HANDED_OUT = _standing(
+    "refills.nothing_handed_out", "Nothing was handed out yet; a refill follows a first supply."
+)
+FILL_OUTSTANDING = _standing(
+    "refills.fill_outstanding", "What the prescriber authorized before has not been handed out yet."
+)
+VITALS_MISSING = _standing("refills.vitals_missing", "Vitals are not recorded for every dosing session.")
+INTEGRATION_MISSING = _standing(
+    "refills.integration_missing", "Integration is not done for every dosing session but the latest."
+)
+TOO_EARLY = declare(
+    "refills.too_early",
+    Severity.STOP,
+    "DOMAIN 4",
+    "Too early: more than {value} doses are left.",
+    setting="refills.doses_left_at_most",
+)
+_SCALES = "Outcome scales must be answered within {value} days before the request."
+SCALES_MISSING = declare(
+    "refills.scales_missing", Severity.STOP, "DOMAIN 4", _SCALES, setting="refills.scales_valid_days"
+)
+SCALES_TOO_OLD = declare(
+    "refills.scales_too_old", Severity.STOP, "DOMAIN 4", _SCALES, setting="refills.scales_valid_days"
+)
+CONTACT_TOO_OLD = declare(
+    "refills.prescriber_contact_too_old",
+    Severity.STOP,
+    "DOMAIN 4",
+    "The last contact with the prescriber is more than {value} days ago.",
+    setting="refills.prescriber_contact_days",
+)
+PDMP_NOT_CURRENT = declare(
+    "refills.pdmp_not_current",
+    Severity.STOP,
+    "DOMAIN 4, DOMAIN 5",
+    "The PDMP was not checked in the last {value} days.",
+    setting="prescribing.pdmp_valid_days",
+)
+NO_PRESCRIPTION = declare(
+    "refills.no_prescription",
+    Severity.INFORM,
+    "DOMAIN 5",
+    "There is no signed prescription to fill.",
+    fixed=_YES_OR_NO,
+)
+PRESCRIPTION_CHANGED = declare(
+    "refills.prescription_changed",
+    Severity.INFORM,
+    "DOMAIN 5",
+    "What was signed cannot be changed; a new prescription is needed.",
+    fixed="The law leaves no choice.",
+)
+EARLIEST_DATE = declare(
+    "refills.earliest_date",
+    Severity.INFORM,
+    "DOMAIN 4",
+    "It can pass on {day} at the earliest, if what is missing is done by then.",
+    fixed="It follows from refills.too_early and the patient's own interval.",
+)
+
 NO_DATE = frozenset(
-    {
-        "refills.eligibility_lapsed",
-        "refills.no_therapist",
-        "refills.adverse_event_open",
-        "refills.suicide_risk_open",
-        "refills.licence_not_valid",
-        "refills.dea_not_valid",
-    }
+    rule.id
+    for rule in (
+        ELIGIBILITY_LAPSED,
+        NO_THERAPIST,
+        ADVERSE_EVENT_OPEN,
+        SUICIDE_RISK_OPEN,
+        LICENCE_NOT_VALID,
+        DEA_NOT_VALID,
+    )
 )
 """Conditions of which nobody can say when they will be met."""
 
@@ -148,9 +230,9 @@ def decide_supply(
     being ``None``: cancelled, or never there. Raises ``InvalidInput`` when ``units_wanted`` is less than 1.
     """
     if prescription is None:
-        return _new("no_prescription", "There is no signed prescription to fill.")
+        return _new(NO_PRESCRIPTION)
     if changed:
-        return _new("prescription_changed", "What was signed cannot be changed; a new prescription is needed.")
+        return _new(PRESCRIPTION_CHANGED)
     left = remaining(prescription, fills, programme)
     is_refill = left.units_left_in_current_fill == 0
     units = prescription.quantity_units if is_refill else left.units_left_in_current_fill
@@ -161,28 +243,19 @@ def decide_supply(
     return SupplyDecision(Supply.NEXT_FILL, is_refill, units)
 
 
-def _new(name: str, sentence: str) -> SupplyDecision:
-    reason = Finding(f"refills.{name}", Severity.INFORM, "DOMAIN 5", sentence)
-    return SupplyDecision(Supply.NEW_PRESCRIPTION, reasons=(reason,))
+def _new(why: Rule) -> SupplyDecision:
+    return SupplyDecision(Supply.NEW_PRESCRIPTION, reasons=(why.finding(),))
 
 
 def _standing_findings(facts: RefillFacts) -> list[Finding]:
     return _unmet(
         (
-            ("eligibility_lapsed", facts.eligibility_current, "The eligibility decision is not current."),
-            ("no_therapist", facts.has_therapist, "There is no therapist of record."),
-            (
-                "adverse_event_open",
-                not facts.open_high_adverse_event,
-                "A severe or serious adverse event is still open.",
-            ),
-            ("suicide_risk_open", not facts.risk_flag, "A suicide-risk flag is open."),
-            (
-                "licence_not_valid",
-                facts.licence_valid,
-                "The prescriber's licence does not hold in the patient's state.",
-            ),
-            ("dea_not_valid", facts.dea_valid, "The prescriber's DEA registration does not hold in that state."),
+            (ELIGIBILITY_LAPSED, facts.eligibility_current),
+            (NO_THERAPIST, facts.has_therapist),
+            (ADVERSE_EVENT_OPEN, not facts.open_high_adverse_event),
+            (SUICIDE_RISK_OPEN, not facts.risk_flag),
+            (LICENCE_NOT_VALID, facts.licence_valid),
+            (DEA_NOT_VALID, facts.dea_valid),
         )
     )
 
@@ -191,13 +264,9 @@ def _count_findings(facts: RefillFacts, programme: Programme) -> list[Finding]:
     findings = []
     accounted = facts.taken_units + facts.remaining_units + facts.wasted_units
     if not isclose(accounted, facts.dispensed_units, abs_tol=_SAME_COUNT, rel_tol=0):
-        sentence = "Taken, remaining and wasted units do not add up to what was dispensed; count again."
-        inputs = {"accounted_units": accounted, "dispensed_units": facts.dispensed_units}
-        findings.append(Finding("refills.count_off", Severity.STOP, "DOMAIN 4", sentence, inputs=inputs))
-    setting = "refills.doses_left_at_most"
-    if facts.doses_left > programme.number(setting) + _SAME_COUNT:
-        sentence = f"Too early: more than {programme.whole(setting)} doses are left."
-        findings.append(_stop("too_early", sentence, programme, setting, doses_left=facts.doses_left))
+        findings.append(COUNT_OFF.finding(accounted_units=accounted, dispensed_units=facts.dispensed_units))
+    if facts.doses_left > programme.number("refills.doses_left_at_most") + _SAME_COUNT:
+        findings.append(TOO_EARLY.finding(programme, doses_left=facts.doses_left))
     return findings
 
 
@@ -205,43 +274,31 @@ def _session_findings(facts: RefillFacts) -> list[Finding]:
     ordered = sorted(facts.sessions, key=lambda session: session.held_on)
     return _unmet(
         (
-            (
-                "vitals_missing",
-                all(session.vitals_recorded for session in ordered),
-                "Vitals are not recorded for every dosing session.",
-            ),
-            (
-                "integration_missing",
-                all(session.integration_done for session in ordered[:-1]),
-                "Integration is not done for every dosing session but the latest.",
-            ),
+            (VITALS_MISSING, all(session.vitals_recorded for session in ordered)),
+            (INTEGRATION_MISSING, all(session.integration_done for session in ordered[:-1])),
         )
     )
 
 
 def _scale_findings(facts: RefillFacts, programme: Programme) -> list[Finding]:
     setting = _by_phase("refills.scales_valid_days", facts)
-    sentence = f"Outcome scales must be answered within {programme.whole(setting)} days before the request."
     if not facts.scales_on:
-        return [_stop("scales_missing", sentence, programme, setting)]
+        return [SCALES_MISSING.finding(programme, setting=setting)]
     old = sorted(scale for scale, on in facts.scales_on.items() if not _within(on, facts.on, programme.whole(setting)))
-    return [_stop("scales_too_old", sentence, programme, setting, scales=old)] if old else []
+    return [SCALES_TOO_OLD.finding(programme, setting=setting, scales=old)] if old else []
 
 
 def _contact_findings(facts: RefillFacts, programme: Programme) -> list[Finding]:
     setting = _by_phase("refills.prescriber_contact_days", facts)
     if _within(facts.prescriber_contact_on, facts.on, programme.whole(setting)):
         return []
-    sentence = f"The last contact with the prescriber is more than {programme.whole(setting)} days ago."
-    return [_stop("prescriber_contact_too_old", sentence, programme, setting)]
+    return [CONTACT_TOO_OLD.finding(programme, setting=setting, last_on=_iso(facts.prescriber_contact_on))]
 
 
 def _pdmp_findings(facts: RefillFacts, programme: Programme) -> list[Finding]:
-    setting = "prescribing.pdmp_valid_days"
-    if _within(facts.pdmp_checked_on, facts.on, programme.whole(setting)):
+    if _within(facts.pdmp_checked_on, facts.on, programme.whole("prescribing.pdmp_valid_days")):
         return []
-    sentence = f"The PDMP was not checked in the last {programme.whole(setting)} days."
-    return [_stop("pdmp_not_current", sentence, programme, setting)]
+    return [PDMP_NOT_CURRENT.finding(programme, last_on=_iso(facts.pdmp_checked_on))]
 
 
 def _by_phase(setting: str, facts: RefillFacts) -> str:
@@ -253,11 +310,9 @@ def _within(day: date | None, on: date, days: int) -> bool:
     return day is not None and 0 <= (on - day).days <= days
 
 
-def _unmet(conditions: Iterable[tuple[str, bool, str]]) -> list[Finding]:
-    return [
-        Finding(f"refills.{name}", Severity.STOP, "DOMAIN 4", sentence) for name, met, sentence in conditions if not met
-    ]
+def _iso(day: date | None) -> str | None:
+    return None if day is None else day.isoformat()
 
 
-def _stop(name: str, sentence: str, programme: Programme, setting: str, **inputs: Any) -> Finding:
-    return Finding(f"refills.{name}", Severity.STOP, "DOMAIN 4", sentence, setting, programme.value(setting), inputs)
+def _unmet(conditions: Iterable[tuple[Rule, bool]]) -> list[Finding]:
+    return [rule.finding() for rule, is_met in conditions if not is_met]

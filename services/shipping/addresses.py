@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from services.core.findings import Finding, Severity
+from services.core.rules import Rule, declare
 from services.people.postal import Address
 
 _ABBREVIATIONS = """
@@ -33,6 +34,44 @@ ABBREVIATIONS: Mapping[str, str] = MappingProxyType(
 
 UNIT_WORDS = frozenset({"#", "apt", "apartment", "ste", "suite", "unit", "rm", "room", "no", "number"})
 """What stands before a unit's number. They count as the same: Ste 4, Apt 4 and #4 are one door."""
+
+
+_HOME = "The law lets nobody choose another address."
+NOT_HOME = declare(
+    "shipping.ship_to_not_home",
+    Severity.STOP,
+    "DOMAIN 5",
+    "The parcel may only go to the patient's home address of record.",
+    fixed=_HOME,
+)
+PRACTICE = declare(
+    "shipping.ship_to_practice",
+    Severity.STOP,
+    "21 CFR 1306.04, DOMAIN 5",
+    "This is the address of a practice or clinic; ketamine is dispensed to the patient only.",
+    fixed=_HOME,
+)
+THERAPIST = declare(
+    "shipping.ship_to_therapist",
+    Severity.STOP,
+    "21 CFR 1306.04, DOMAIN 5",
+    "This is the address of a therapist; ketamine is dispensed to the patient only.",
+    fixed=_HOME,
+)
+HOUSE_OF_PRACTICE = declare(
+    "shipping.ship_to_house_of_practice",
+    Severity.REVIEW,
+    "DOMAIN 5",
+    "This is the house of a practice or clinic, another unit: make sure the patient lives there.",
+    fixed=_HOME,
+)
+HOUSE_OF_THERAPIST = declare(
+    "shipping.ship_to_house_of_therapist",
+    Severity.REVIEW,
+    "DOMAIN 5",
+    "This is the house of a therapist, another unit: make sure the patient lives there.",
+    fixed=_HOME,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,27 +126,24 @@ def ship_to_findings(
     findings = []
     target = plain(address)
     if patient_address is None or target.door != plain(patient_address).door:
-        sentence = "The parcel may only go to the patient's home address of record."
-        findings.append(_finding("ship_to_not_home", Severity.STOP, "DOMAIN 5", sentence))
-    for key, words, workplaces in (
-        ("practice", "a practice or clinic", [plain(known) for known in practice_addresses]),
-        ("therapist", "a therapist", [plain(known) for known in therapist_addresses]),
+        findings.append(NOT_HOME.finding())
+    for same_door, same_house, workplaces in (
+        (PRACTICE, HOUSE_OF_PRACTICE, [plain(known) for known in practice_addresses]),
+        (THERAPIST, HOUSE_OF_THERAPIST, [plain(known) for known in therapist_addresses]),
     ):
-        finding = _workplace_finding(target, key, words, workplaces)
+        finding = _workplace_finding(target, same_door, same_house, workplaces)
         if finding is not None:
             findings.append(finding)
     return findings
 
 
-def _workplace_finding(target: PlainAddress, key: str, words: str, workplaces: list[PlainAddress]) -> Finding | None:
-    same_house = [workplace for workplace in workplaces if workplace.house == target.house]
-    if any(workplace.door == target.door for workplace in workplaces) or (same_house and not target.unit):
-        sentence = f"This is the address of {words}; ketamine is dispensed to the patient only."
-        return _finding(f"ship_to_{key}", Severity.STOP, "21 CFR 1306.04, DOMAIN 5", sentence)
-    if same_house:
-        sentence = f"This is the house of {words}, another unit: make sure the patient lives there."
-        return _finding(f"ship_to_house_of_{key}", Severity.REVIEW, "DOMAIN 5", sentence)
-    return None
+def _workplace_finding(
+    target: PlainAddress, same_door: Rule, same_house: Rule, workplaces: list[PlainAddress]
+) -> Finding | None:
+    in_the_house = [workplace for workplace in workplaces if workplace.house == target.house]
+    if any(workplace.door == target.door for workplace in workplaces) or (in_the_house and not target.unit):
+        return same_door.finding()
+    return same_house.finding() if in_the_house else None
 
 
 def _split_unit(words: list[str]) -> tuple[list[str], list[str]]:
@@ -129,7 +165,3 @@ def _words(text: str) -> list[str]:
     letters = unicodedata.normalize("NFKD", text).casefold()
     bare = "".join(letter for letter in letters if not unicodedata.combining(letter))
     return re.findall(r"#|(?:apt|ste|suite|unit|rm)(?=[0-9])|[^\W_]+", re.sub(r"['’.]", "", bare))
-
-
-def _finding(name: str, severity: Severity, source: str, sentence: str) -> Finding:
-    return Finding(rule=f"shipping.{name}", severity=severity, source=source, sentence=sentence)

@@ -19,7 +19,7 @@ from services.audit.records import record
 from services.core import clock
 from services.core.actors import Actor
 from services.core.errors import RuleRefused
-from services.core.findings import Finding, Severity
+from services.core.findings import Finding
 from services.core.ids import new_id
 from services.core.personal import Personal
 from services.core.vocabulary import EventKind, TaskKind
@@ -34,6 +34,7 @@ from services.prescribing.prescriptions import reason_text
 from services.shipping.models import Receipt, Shipment
 from services.shipping.parcels import stop_receipt_timers, subject_of
 from services.shipping.release_rules import receipt_findings
+from services.shipping.rules import DAMAGE_ON_THE_WAY
 from services.shipping.shipments import locked_shipment
 from services.shipping.states import RECEIPT_TRANSITIONS, ReceiptState, ReceiptStep
 from services.shipping.statuses import Stage
@@ -158,8 +159,7 @@ def _findings(session: Session, row: Shipment, answer: Answer) -> list[Finding]:
         shipped_units=shipped,
     )
     if row.damage_reported:
-        sentence = "The carrier reported damage: do not take what is in the parcel; pharmacy and prescriber decide."
-        findings.append(Finding("shipping.damage_on_the_way", Severity.STOP, "DOMAIN 8", sentence))
+        findings.append(DAMAGE_ON_THE_WAY.finding())
     return findings
 
 

@@ -8,6 +8,89 @@ from datetime import datetime, timedelta
 from services.core.errors import InvalidInput
 from services.core.findings import Finding, Severity
 from services.core.programme import Programme
+from services.core.rules import declare
+
+_YES_OR_NO = "It is there or it is not; there is no number to set."
+NOT_SIGNED = declare(
+    "shipping.not_signed",
+    Severity.STOP,
+    "21 CFR 1306.04",
+    "Nothing ships without a signed prescription.",
+    fixed=_YES_OR_NO,
+)
+NOT_FILLED = declare(
+    "shipping.not_filled", Severity.STOP, "21 CFR 1306.22", "Record the fill before shipping it.", fixed=_YES_OR_NO
+)
+NO_THERAPIST = declare(
+    "shipping.no_therapist",
+    Severity.STOP,
+    "DOMAIN 3.1",
+    "Without a therapist of record nothing ships.",
+    fixed=_YES_OR_NO,
+)
+RISK_OPEN = declare(
+    "shipping.risk_open",
+    Severity.STOP,
+    "DOMAIN 2.2",
+    "A clinician must sign off the suicide risk first.",
+    fixed=_YES_OR_NO,
+)
+REFILL_UNDECIDED = declare(
+    "shipping.refill_undecided",
+    Severity.STOP,
+    "DOMAIN 4",
+    "The refill request has not been approved.",
+    fixed=_YES_OR_NO,
+)
+CONFIRMATION_REFUSED = declare(
+    "shipping.confirmation_refused",
+    Severity.STOP,
+    "DOMAIN 8",
+    "This carrier must deliver with {required}: an adult signs for the parcel.",
+    setting="shipping.confirmations_refused",
+)
+CONFIRMATION_OTHER = declare(
+    "shipping.confirmation_other",
+    Severity.STOP,
+    "DOMAIN 8",
+    "This carrier must deliver with {required}: an adult signs for the parcel.",
+    setting="shipping.confirmation_default",
+)
+NOT_RECEIVED = declare(
+    "shipping.not_received",
+    Severity.STOP,
+    "DOMAIN 8",
+    "The patient did not receive the parcel: treat it as lost.",
+    fixed=_YES_OR_NO,
+)
+SEAL_BROKEN = declare(
+    "shipping.seal_broken",
+    Severity.STOP,
+    "DOMAIN 8",
+    "The seal was broken: do not take what is in the parcel; pharmacy and prescriber decide.",
+    fixed=_YES_OR_NO,
+)
+COUNT_SHORT = declare(
+    "shipping.count_short",
+    Severity.STOP,
+    "DOMAIN 8",
+    "Fewer units arrived than were shipped: do not take any; pharmacy and prescriber decide.",
+    fixed="The number shipped is what must arrive.",
+)
+COUNT_OVER = declare(
+    "shipping.count_over",
+    Severity.REVIEW,
+    "DOMAIN 8",
+    "More units were counted than shipped: the pharmacy checks its record.",
+    fixed="The number shipped is what must arrive.",
+)
+DIVERSION_REVIEW = declare(
+    "shipping.diversion_review",
+    Severity.REVIEW,
+    "DOMAIN 8",
+    "This is not the first parcel lost: review for diversion before anything is replaced.",
+    setting="shipping.losses_before_diversion_review",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,19 +111,23 @@ class ReleaseFacts:
 def release_findings(facts: ReleaseFacts) -> list[Finding]:
     """Every condition for shipping that is not met."""
     conditions = (
-        ("not_signed", facts.prescription_signed, "21 CFR 1306.04", "Nothing ships without a signed prescription."),
-        ("not_filled", facts.fill_recorded, "21 CFR 1306.22", "Record the fill before shipping it."),
-        ("no_therapist", facts.has_therapist, "DOMAIN 3.1", "Without a therapist of record nothing ships."),
-        ("risk_open", facts.risk_signed_off, "DOMAIN 2.2", "A clinician must sign off the suicide risk first."),
-        ("refill_undecided", not facts.refill_undecided, "DOMAIN 4", "The refill request has not been approved."),
+        (NOT_SIGNED, facts.prescription_signed),
+        (NOT_FILLED, facts.fill_recorded),
+        (NO_THERAPIST, facts.has_therapist),
+        (RISK_OPEN, facts.risk_signed_off),
+        (REFILL_UNDECIDED, not facts.refill_undecided),
     )
-    return [_stop(name, source, sentence) for name, met, source, sentence in conditions if not met]
+    return [rule.finding() for rule, is_met in conditions if not is_met]
 
 
 def required_confirmation(carrier: str, programme: Programme) -> str:
     """EasyPost's ``delivery_confirmation`` for a carrier: an adult's signature, in the postal service's own word."""
-    name = "usps" if carrier.strip().casefold() == "usps" else "default"
-    return programme.text(f"shipping.confirmation_{name}")
+    return programme.text(_confirmation_setting(carrier))
+
+
+def _confirmation_setting(carrier: str) -> str:
+    is_usps = carrier.strip().casefold() == "usps"
+    return "shipping.confirmation_usps" if is_usps else "shipping.confirmation_default"
 
 
 def confirmation_findings(carrier: str, confirmation: str | None, programme: Programme) -> list[Finding]:
@@ -49,15 +136,11 @@ def confirmation_findings(carrier: str, confirmation: str | None, programme: Pro
     if confirmation == required:
         return []
     refused = confirmation is not None and confirmation in programme.choices("shipping.confirmations_refused")
+    if refused:
+        return [CONFIRMATION_REFUSED.finding(programme, says={"required": required}, confirmation=confirmation)]
+    setting = _confirmation_setting(carrier)
     return [
-        Finding(
-            rule="shipping.confirmation_refused" if refused else "shipping.confirmation_other",
-            severity=Severity.STOP,
-            source="DOMAIN 8",
-            sentence=f"This carrier must deliver with {required}: an adult signs for the parcel.",
-            setting="shipping.confirmations_refused" if refused else "shipping.confirmation_default",
-            value=required,
-        )
+        CONFIRMATION_OTHER.finding(programme, setting=setting, says={"required": required}, confirmation=confirmation)
     ]
 
 
@@ -85,38 +168,19 @@ def receipt_findings(*, received: bool, seal_intact: bool, counted_units: int, s
     if counted_units < 0:
         raise InvalidInput("A count is not negative.", field="counted_units")
     if not received:
-        return [_stop("not_received", "DOMAIN 8", "The patient did not receive the parcel: treat it as lost.")]
+        return [NOT_RECEIVED.finding()]
     findings = []
     if not seal_intact:
-        sentence = "The seal was broken: do not take what is in the parcel; pharmacy and prescriber decide."
-        findings.append(_stop("seal_broken", "DOMAIN 8", sentence))
+        findings.append(SEAL_BROKEN.finding())
     if counted_units < shipped_units:
-        sentence = "Fewer units arrived than were shipped: do not take any; pharmacy and prescriber decide."
-        findings.append(_stop("count_short", "DOMAIN 8", sentence))
+        findings.append(COUNT_SHORT.finding(counted_units=counted_units, shipped_units=shipped_units))
     elif counted_units > shipped_units:
-        sentence = "More units were counted than shipped: the pharmacy checks its record."
-        findings.append(Finding("shipping.count_over", Severity.REVIEW, "DOMAIN 8", sentence))
+        findings.append(COUNT_OVER.finding(counted_units=counted_units, shipped_units=shipped_units))
     return findings
 
 
 def diversion_findings(losses: int, programme: Programme) -> list[Finding]:
     """A review when a patient's parcels, ``losses`` of them counting the latest, were lost more often than once."""
-    setting = "shipping.losses_before_diversion_review"
-    if losses < programme.whole(setting):
+    if losses < programme.whole("shipping.losses_before_diversion_review"):
         return []
-    sentence = "This is not the first parcel lost: review for diversion before anything is replaced."
-    return [
-        Finding(
-            rule="shipping.diversion_review",
-            severity=Severity.REVIEW,
-            source="DOMAIN 8",
-            sentence=sentence,
-            setting=setting,
-            value=programme.whole(setting),
-            inputs={"losses": losses},
-        )
-    ]
-
-
-def _stop(name: str, source: str, sentence: str) -> Finding:
-    return Finding(rule=f"shipping.{name}", severity=Severity.STOP, source=source, sentence=sentence)
+    return [DIVERSION_REVIEW.finding(programme, losses=losses)]

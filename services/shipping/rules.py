@@ -19,6 +19,7 @@ from types import MappingProxyType
 from services.core.business_days import business_days_between
 from services.core.findings import Finding, Severity
 from services.core.programme import Programme
+from services.core.rules import Rule, declare
 from services.core.vocabulary import EventKind
 from services.shipping.statuses import TERMINAL, Scan, Stage, TrackerFacts, UnknownCarrierStatus, status_map
 
@@ -26,6 +27,123 @@ PERSON_ONLY: Mapping[Stage, frozenset[Stage]] = MappingProxyType(
     {Stage.DELIVERED: frozenset({Stage.RETURNED, Stage.LOST})}
 )
 """The moves out of a terminal stage; each takes a person with a reason."""
+
+_SAID = "The carrier said so: there is nothing to compare with."
+
+
+STAGES: Mapping[Stage, Rule] = MappingProxyType(
+    {
+        Stage.DELAYED: declare(
+            "shipping.stage_delayed",
+            Severity.INFORM,
+            "DOMAIN 8",
+            "The parcel is delayed: patient and therapist are told, and the session date needs another look.",
+            fixed=_SAID,
+        ),
+        Stage.ADDRESS_PROBLEM: declare(
+            "shipping.stage_address_problem",
+            Severity.REVIEW,
+            "DOMAIN 8",
+            "The carrier has a question about the address: contact the patient; the pharmacy verifies the address.",
+            fixed=_SAID,
+        ),
+        Stage.AVAILABLE_FOR_PICKUP: declare(
+            "shipping.stage_available_for_pickup",
+            Severity.INFORM,
+            "DOMAIN 8",
+            "The parcel waits to be picked up: the patient is told by when; on the third day it escalates.",
+            setting="shipping.tracking.pickup_kept_days",
+        ),
+        Stage.DELIVERED: declare(
+            "shipping.stage_delivered",
+            Severity.INFORM,
+            "DOMAIN 8",
+            "The carrier delivered the parcel: no dosing before the patient has confirmed receipt, count and seal.",
+            fixed=_SAID,
+        ),
+        Stage.RETURNED: declare(
+            "shipping.stage_returned",
+            Severity.STOP,
+            "DOMAIN 8",
+            "The parcel goes back: no session; the pharmacy quarantines it; the prescriber decides; "
+            "nothing is resent by itself.",
+            fixed=_SAID,
+        ),
+        Stage.DAMAGED: declare(
+            "shipping.stage_damaged",
+            Severity.STOP,
+            "DOMAIN 8",
+            "The parcel is damaged: do not take what is in it; pharmacy and prescriber decide.",
+            fixed=_SAID,
+        ),
+        Stage.LOST: declare(
+            "shipping.stage_lost",
+            Severity.STOP,
+            "DOMAIN 8, 21 CFR 1301.76(b)",
+            "The parcel is lost: pharmacy at once; both loss timers run; "
+            "the prescriber decides after a new PDMP check.",
+            fixed=_SAID,
+        ),
+        Stage.FAILED: declare(
+            "shipping.stage_failed",
+            Severity.REVIEW,
+            "DOMAIN 8",
+            "The carrier reports a failure: somebody must look the same day.",
+            fixed=_SAID,
+        ),
+        Stage.CANCELLED: declare(
+            "shipping.stage_cancelled",
+            Severity.REVIEW,
+            "DOMAIN 8",
+            "The carrier cancelled the parcel: somebody must look the same day.",
+            fixed=_SAID,
+        ),
+    }
+)
+"""What a person reads when a parcel enters a stage; the other stages are nobody's work."""
+
+LABEL_UNSCANNED = declare(
+    "shipping.label_unscanned",
+    Severity.REVIEW,
+    "DOMAIN 8",
+    "The parcel has a label and no scan: the pharmacy checks whether it left.",
+    setting="shipping.unscanned_label_business_days",
+)
+NO_SCAN = declare(
+    "shipping.no_scan",
+    Severity.REVIEW,
+    "DOMAIN 8",
+    "The carrier has not scanned the parcel for too long.",
+    setting="shipping.silent_business_days",
+)
+UNKNOWN_DETAIL = declare(
+    "shipping.unknown_status_detail",
+    Severity.REVIEW,
+    "DOMAIN 8",
+    "The carrier used an unknown detail.",
+    fixed="The details we know stand in statuses.toml.",
+)
+DELIVERED_UNSIGNED = declare(
+    "shipping.delivered_unsigned",
+    Severity.REVIEW,
+    "DOMAIN 8",
+    "The carrier delivered the parcel and names nobody who signed for it.",
+    fixed=_SAID,
+)
+DAMAGE_ON_THE_WAY = declare(
+    "shipping.damage_on_the_way",
+    Severity.STOP,
+    "DOMAIN 8",
+    "The carrier reported damage on the way: do not take what is in the parcel; pharmacy and prescriber decide.",
+    fixed=_SAID,
+)
+END_CONTRADICTED = declare(
+    "shipping.end_contradicted",
+    Severity.REVIEW,
+    "DOMAIN 8",
+    "The carrier contradicts the recorded end of this parcel; a person decides where it is.",
+    fixed=_SAID,
+)
 
 _RANK = {stage: rank for rank, stage in enumerate(Stage)}
 _SAYS_NOTHING = frozenset({Stage.REGISTERED, Stage.UNKNOWN})
@@ -78,7 +196,7 @@ class _Consequences:
             self.findings.append(finding)
 
 
-def apply(current: ParcelFacts, event: TrackerFacts) -> ParcelChange | None:
+def apply(current: ParcelFacts, event: TrackerFacts, programme: Programme) -> ParcelChange | None:
     """What a tracker event changes; ``None`` when it is repeated, stale or says nothing new.
 
     Raises ``UnknownCarrierStatus`` when the tracker's own status is not in ``statuses.toml``.
@@ -95,9 +213,9 @@ def apply(current: ParcelFacts, event: TrackerFacts) -> ParcelChange | None:
     )
     if after == current:
         return None
-    gathered = _consequences(current, after)
+    gathered = _consequences(current, after, programme)
     if moves and not status_map().knows_detail(event.scans[-1].detail):
-        gathered.add(None, _finding("unknown_status_detail", Severity.REVIEW, "The carrier used an unknown detail."))
+        gathered.add(None, UNKNOWN_DETAIL.finding())
     return ParcelChange(current, after, tuple(gathered.events), tuple(gathered.findings))
 
 
@@ -117,11 +235,9 @@ def silence(
         return _silent(current, Stage.LOST, "shipping.silent_days_until_lost", programme)
     working_days = business_days_between(since, today)
     if current.stage in _NOT_HANDED_OVER:
-        setting = "shipping.unscanned_label_business_days"
-        if working_days <= programme.whole(setting):
+        if working_days <= programme.whole("shipping.unscanned_label_business_days"):
             return None
-        sentence = "The parcel has a label and no scan: the pharmacy checks whether it left."
-        finding = _finding("label_unscanned", Severity.REVIEW, sentence, setting, programme.whole(setting))
+        finding = LABEL_UNSCANNED.finding(programme, working_days=working_days)
         return ParcelChange(current, current, (EventKind.SHIPMENT_UNSCANNED,), (finding,))
     setting = "shipping.silent_business_days"
     if current.stage is Stage.DELAYED or working_days < programme.whole(setting):
@@ -139,9 +255,8 @@ def _silent(current: ParcelFacts, stage: Stage, setting: str, programme: Program
         damage_reported=current.damage_reported,
         contradicted=current.contradicted,
     )
-    gathered = _consequences(current, after)
-    sentence = "The carrier has not scanned the parcel for too long."
-    gathered.add(None, _finding("no_scan", Severity.REVIEW, sentence, setting, programme.whole(setting)))
+    gathered = _consequences(current, after, programme)
+    gathered.add(None, NO_SCAN.finding(programme, setting=setting))
     return ParcelChange(current, after, tuple(gathered.events), tuple(gathered.findings))
 
 
@@ -190,33 +305,20 @@ def _latest(one: datetime | None, other: datetime | None) -> datetime | None:
     return max((at for at in (one, other) if at is not None), default=None)
 
 
-def _consequences(before: ParcelFacts, after: ParcelFacts) -> _Consequences:
+def _consequences(before: ParcelFacts, after: ParcelFacts, programme: Programme) -> _Consequences:
     gathered = _Consequences()
     if after.stage is not before.stage:
         calling = status_map().callings[after.stage]
         said_before = calling.once and after.stage in before.seen
-        severity = calling.severity
-        gathered.add(
-            None if said_before else calling.event,
-            _finding(f"stage_{after.stage.value}", severity, calling.sentence) if severity else None,
-        )
+        rule = STAGES.get(after.stage)
+        gathered.add(None if said_before else calling.event, rule.finding(programme) if rule else None)
         if after.stage is Stage.DELIVERED and not after.signed:
-            sentence = "The carrier delivered the parcel and names nobody who signed for it."
-            unsigned = _finding("delivered_unsigned", Severity.REVIEW, sentence)
-            gathered.add(EventKind.SHIPMENT_UNSIGNED, unsigned)
+            gathered.add(EventKind.SHIPMENT_UNSIGNED, DELIVERED_UNSIGNED.finding())
     newly_damaged = after.damage_reported and not before.damage_reported and after.stage is not Stage.DAMAGED
     arrives_damaged = after.damage_reported and after.stage is Stage.DELIVERED and before.stage is not after.stage
     if newly_damaged or arrives_damaged:
-        sentence = "The carrier reported damage on the way: do not take what is in the parcel."
         event = EventKind.SHIPMENT_DAMAGED if newly_damaged else None
-        gathered.add(event, _finding("damage_on_the_way", Severity.STOP, sentence))
+        gathered.add(event, DAMAGE_ON_THE_WAY.finding())
     if after.contradicted and not before.contradicted:
-        sentence = "The carrier contradicts the recorded end of this parcel; a person decides where it is."
-        gathered.add(EventKind.SHIPMENT_FAILED, _finding("end_contradicted", Severity.REVIEW, sentence))
+        gathered.add(EventKind.SHIPMENT_FAILED, END_CONTRADICTED.finding())
     return gathered
-
-
-def _finding(
-    name: str, severity: Severity, sentence: str, setting: str | None = None, value: int | None = None
-) -> Finding:
-    return Finding(f"shipping.{name}", severity, "DOMAIN 8", sentence, setting, value)

@@ -25,7 +25,7 @@ from services.people.access import Action, visible_episode
 from services.people.attempts import Refused
 from services.people.models import Episode, Organisation
 from services.people.postal import Address
-from services.people.settings import settings
+from services.people.programmes import programme_of
 from services.prescribing.cases import case_of
 from services.prescribing.fills import opened_fill
 from services.prescribing.models import Fill, Prescription
@@ -101,7 +101,8 @@ def create_shipment(session: Session, actor: Actor, fill_id: UUID, parcel: Parce
     altered = refuse_altered(session, actor, prescription)
     if altered is not None:
         return altered
-    confirmation = parcel.delivery_confirmation or required_confirmation(parcel.carrier, settings())
+    programme = programme_of(session, episode)
+    confirmation = parcel.delivery_confirmation or required_confirmation(parcel.carrier, programme)
     home = case_of(session, episode).address.reveal()
     _refuse_unless_released(session, prescription, episode, parcel, confirmation, home)
     _refuse_double(session, fill, parcel)
@@ -136,9 +137,9 @@ def create_shipment(session: Session, actor: Actor, fill_id: UUID, parcel: Parce
     session.add(row)
     session.flush()
     record(session, actor, "shipment.create", "shipment", row.id, episode_id=row.episode_id, fill=fill.id)
-    tell_once(session, row, EventKind.SHIPMENT_CREATED, settings())
+    tell_once(session, row, EventKind.SHIPMENT_CREATED, programme)
     settle_tasks(session, actor, Subject("fill", fill.id), {TaskKind.SHIP_FILL})
-    watch_silence(session, row, episode, settings())
+    watch_silence(session, row, episode, programme)
     session.flush()
     return row
 
@@ -169,7 +170,7 @@ def _refuse_unless_released(
     )
     address = parcel.ship_to.reveal()
     ship_to = ship_to_findings(address, home, _workplaces(session, address), ())
-    confirmations = confirmation_findings(parcel.carrier, confirmation, settings())
+    confirmations = confirmation_findings(parcel.carrier, confirmation, programme_of(session, episode))
     findings = [*release_findings(facts), *ship_to, *confirmations]
     stops = of_severity(findings, Severity.STOP)
     if stops:
@@ -223,7 +224,7 @@ def mark(
     event = status_map().callings[stage].event
     change = ParcelChange(before, after, () if event is None else (event,))
     box(session, row.patient_id).seal(row, "reason", reason_text(reason))
-    follow(session, actor, row, episode, change, step, settings())
+    follow(session, actor, row, episode, change, step, programme_of(session, episode))
     return row
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from services.core.errors import CoordinationError, InvalidInput
-from services.core.findings import Severity
 from services.core.vocabulary import EventKind
 
 STATUSES_FILE = Path(__file__).parent / "statuses.toml"
@@ -55,15 +54,13 @@ class UnknownCarrierStatus(CoordinationError):
 
 @dataclass(frozen=True, slots=True)
 class Calling:
-    """What a stage calls for: an event for the routing table, and a finding's weight and sentence.
+    """What a stage calls for: an event for the routing table (``rules.STAGES`` has the sentence for people).
 
     ``once`` events are not repeated when a parcel comes back to the stage.
     """
 
     event: EventKind | None = None
     once: bool = False
-    severity: Severity | None = None
-    sentence: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +104,6 @@ def _calling(entry: Mapping[str, Any]) -> Calling:
     return Calling(
         event=EventKind(entry["event"]) if "event" in entry else None,
         once=entry.get("once", False),
-        severity=Severity(entry["severity"]) if "severity" in entry else None,
-        sentence=entry.get("sentence", ""),
     )
 
 

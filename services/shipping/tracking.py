@@ -240,7 +240,7 @@ def take_report(session: Session, row: Shipment, facts: TrackerFacts, programme:
     """
     if facts.estimated_at is not None and Stage(row.state) not in TERMINAL:
         row.estimated_at = facts.estimated_at
-    change = apply(facts_of(row), facts)
+    change = apply(facts_of(row), facts, programme)
     if change is None:
         return False
     _follow(session, row, change, programme)

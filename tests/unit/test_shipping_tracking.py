@@ -12,10 +12,15 @@ from hypothesis import strategies as st
 from services.core.findings import Severity
 from services.core.programme import programme
 from services.core.vocabulary import EventKind
-from services.shipping.rules import PERSON_ONLY, ParcelChange, ParcelFacts, apply, silence
+from services.shipping import rules as shipping_rules
+from services.shipping.rules import PERSON_ONLY, ParcelChange, ParcelFacts, silence
 from services.shipping.statuses import TERMINAL, Scan, Stage, TrackerFacts, UnknownCarrierStatus
 
 START = datetime(2026, 11, 16, 9, tzinfo=UTC)
+
+
+def apply(parcel: ParcelFacts, each: TrackerFacts) -> ParcelChange | None:
+    return shipping_rules.apply(parcel, each, programme())
 
 
 def scan(status: str, hour: float | None = 0, detail: str | None = None) -> Scan:

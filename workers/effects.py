@@ -26,6 +26,7 @@ from services.messaging.outbox import Subject
 from services.messaging.tasks import open_task, settled_since
 from services.people.models import Episode
 from services.people.organisations import operations_desk, zone_of
+from services.people.programmes import programme_of
 from services.prescribing import fills
 from services.routing import Call, Errand, Inform, Owner, Page, Sms, Task, Work
 from services.sessions import answers, reminders
@@ -84,6 +85,8 @@ OtherThanTask = Sms | Inform | Page | Call | Errand
 def carry_out(session: Session, events: Sequence[OpenedEvent], programme: Programme) -> None:
     """Carry out all effects of ``events``, in order but for the tasks, within the caller's transaction.
 
+    What concerns an episode follows the programme that it is pinned to, everything else ``programme``.
+
     Tasks are opened last: from looking whether they were settled meanwhile to the commit, settlements have to wait.
     Raises ``SettlementUnderWay`` when one of several events asks for what is just being settled.
     """
@@ -96,7 +99,7 @@ def carry_out(session: Session, events: Sequence[OpenedEvent], programme: Progra
             if isinstance(effect, Task):
                 asked.append((event, effect, episode))
             else:
-                _carry_out_one(session, event, effect, episode, programme)
+                _carry_out_one(session, event, effect, episode, _governing(session, episode, programme))
         record(
             session,
             SYSTEM,
@@ -112,6 +115,10 @@ def carry_out(session: Session, events: Sequence[OpenedEvent], programme: Progra
         _open_tasks(session, asked, programme)
 
 
+def _governing(session: Session, episode: Episode | None, programme: Programme) -> Programme:
+    return programme if episode is None else programme_of(session, episode)
+
+
 def _open_tasks(
     session: Session, asked: Sequence[tuple[OpenedEvent, Task, Episode | None]], programme: Programme
 ) -> None:
@@ -120,7 +127,7 @@ def _open_tasks(
     settled = settled_since(session, {event.subject.id for event, _, _ in asked})
     for event, effect, episode in asked:
         if settled.get((event.subject.id, effect.kind), event.at) <= event.at:
-            _open_task(session, event, effect, episode, programme)
+            _open_task(session, event, effect, episode, _governing(session, episode, programme))
 
 
 def _open_task(

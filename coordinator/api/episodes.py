@@ -20,7 +20,6 @@ from services.people.consents import ConsentKind, ConsentSource
 from services.people.models import Consent, Episode
 from services.people.states import EpisodeState
 from services.screening import agreements
-from services.screening.consent_texts import current_texts
 
 blueprint = resource("episodes", "Episodes of care: where they stand, the care team, the consents.")
 
@@ -176,8 +175,8 @@ def change_care_team(call: Call, body: dict[str, Any], episode_id: UUID) -> Epis
 
 @endpoint(blueprint, "GET", "/consent-texts", action=Action.READ_CONSENT, answer=ConsentTextsOut)
 def list_consent_texts(call: Call) -> dict[str, Any]:
-    """The texts that patients are given to agree to today."""
-    return {"items": list(current_texts().values())}
+    """The texts that patients are given to agree to today; for a patient, those of their own programme."""
+    return {"items": list(agreements.texts_for(call.session, call.actor).values())}
 
 
 @endpoint(

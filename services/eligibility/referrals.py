@@ -15,12 +15,12 @@ from services.audit.records import record
 from services.core import clock
 from services.core.actors import Actor, Role
 from services.core.errors import Conflict, NotFound, RuleRefused
-from services.core.findings import Finding, Severity
 from services.core.ids import new_id
 from services.core.personal import Personal, Secret
 from services.core.vocabulary import EventKind, Party
 from services.eligibility.facts import Diagnosis
 from services.eligibility.models import Referral
+from services.eligibility.referral_rules import ReferrerFacts, referrer_findings
 from services.messaging.outbox import Subject, emit
 from services.people.access import Action, authorize, visible_episode
 from services.people.consents import ConsentKind, ConsentSource, give_consent
@@ -102,14 +102,13 @@ def refer(session: Session, actor: Actor, details: ReferralDetails) -> CreatedRe
 
 
 def _check_referrer(session: Session, actor: Actor) -> None:
-    findings = []
-    if not is_kap_trained(session, actor.id, clock.now().date()):
-        sentence = "The therapist has no KAP training on record."
-        findings.append(Finding("referral.kap_training", Severity.STOP, "DOMAIN 1", sentence))
     practice = session.get(Organisation, actor.organisation_id) if actor.organisation_id else None
-    if practice is None or practice.partner_medical_team_id is None or practice.partner_pharmacy_id is None:
-        sentence = "The practice has no partner medical team and pharmacy yet."
-        findings.append(Finding("referral.practice_has_partners", Severity.STOP, "DOMAIN 1", sentence))
+    partners = () if practice is None else (practice.partner_medical_team_id, practice.partner_pharmacy_id)
+    facts = ReferrerFacts(
+        kap_trained=is_kap_trained(session, actor.id, clock.now().date()),
+        has_partners=bool(partners) and None not in partners,
+    )
+    findings = referrer_findings(facts, settings())
     if findings:
         raise RuleRefused("This referral cannot be made.", findings)
 

@@ -17,6 +17,7 @@ from services.core import clock
 from services.core.actors import SYSTEM
 from services.core.programme import Programme
 from services.core.vocabulary import EventKind, Party, Priority, TaskKind
+from services.messaging.governing import programme_for
 from services.messaging.models import Task
 from services.messaging.outbox import Subject, emit
 from services.messaging.states import OPEN_STATES, TaskStep
@@ -29,7 +30,10 @@ OF_CALLING: Final = frozenset({TaskKind.CHASE_OVERDUE_TASK, TaskKind.RECONCILE_N
 
 
 def escalate_due(session: Session, programme: Programme, limit: int = 200) -> int:
-    """Escalate open tasks whose time has come by one level each; gives how many. Called until it gives 0."""
+    """Escalate open tasks whose time has come by one level each; gives how many. Called until it gives 0.
+
+    How long each level waits is for the programme of the task's episode to say, and for ``programme`` without one.
+    """
     now = clock.now()
     due = session.scalars(
         select(Task)
@@ -40,7 +44,7 @@ def escalate_due(session: Session, programme: Programme, limit: int = 200) -> in
     ).all()
     for task in due:
         if task.state in OPEN_STATES:  # it may have ended with an earlier one of this batch
-            _escalate(session, task, programme)
+            _escalate(session, task, programme_for(session, task.episode_id, programme))
     return len(due)
 
 

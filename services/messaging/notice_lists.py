@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, and_, or_, select, tuple_
@@ -19,13 +18,11 @@ from services.core.personal import Personal
 from services.core.vocabulary import NoticeKind
 from services.messaging.models import Notice
 from services.messaging.notice_states import NOTICE_TRANSITIONS, Channel, NoticeState, NoticeStep
-from services.messaging.texts import text_of
+from services.messaging.texts import OPENERS, text_of
 from services.people.access import Action, authorize, visible_episode
 from services.vault.boxes import box
 
 PAGE_LIMIT = 101
-# What opens something is not shown again: a link lives for days, the token that reads this for an hour.
-_OPENERS: Final = frozenset({"link", "code"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +75,8 @@ def _page(session: Session, query: Select[Notice], after: tuple[datetime, UUID] 
 
 
 def _text(session: Session, notice: Notice) -> Personal[str | None]:
-    if text_of(NoticeKind(notice.kind)).placeholders & _OPENERS:
+    # What opens something is not shown again: a link lives for days, the token that reads this for an hour.
+    if text_of(NoticeKind(notice.kind)).placeholders & OPENERS:
         return Personal(None)
     return box(session, notice.recipient_id).open(notice, "body")
 

@@ -111,18 +111,17 @@ def text_patient(
     if told is not None:
         return told
     reach, sender = reach_of(session, episode.patient_id), sender_of(session, episode.practice_id)
-    values = _values(kind, data, reach)
+    values = _values(text_of(kind, programme).placeholders, data, reach)
     body = render(kind, programme, clinic=sender.name, phone=sender.phone, **values)
     _replace_older(session, kind, subject, episode.patient_id)
     notice = _text(kind, episode.patient_id, episode.id, subject, event_id)
     notice.once_key = once_key
     ends = [_moment(data, name) for name in ("at", "expires_at") if name in data]
-    notice.expires_at = min([clock.now() + text_of(kind).expires_after, *ends])
+    notice.expires_at = min([clock.now() + text_of(kind, programme).expires_after, *ends])
     return _put_on_its_way(session, notice, reach.number, Personal(body), programme)
 
 
-def _values(kind: NoticeKind, data: Mapping[str, Any], reach: Reach) -> dict[str, str]:
-    wanted = text_of(kind).placeholders
+def _values(wanted: frozenset[str], data: Mapping[str, Any], reach: Reach) -> dict[str, str]:
     values = {"code": str(data["code"])} if "code" in data else {}
     if "link" in wanted:
         values["link"] = _address(str(data.get("link", SIGN_IN_PATH)))

@@ -1,4 +1,8 @@
-"""The words of each notice (``texts.toml``), filled to one GSM-7 segment that gives nothing away (DOMAIN 7)."""
+"""The words of each notice (``texts.toml``), filled to one GSM-7 segment that gives nothing away (DOMAIN 7).
+
+A programme may word a text in its own way: ``[texts.<notice kind>] text = "..."`` in its file. ``text_problems`` says
+what is wrong with such a text; what it must hold is what the default holds.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import re
 import string
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
@@ -23,6 +27,8 @@ from services.people.zones import read_zone
 
 DATA: Final = Path(__file__).with_name("texts.toml")
 PLACEHOLDERS: Final = frozenset({"clinic", "phone", "link", "date", "time", "code"})
+# What lets somebody in: a text with one of these is shown to nobody afterwards.
+OPENERS: Final = frozenset({"link", "code"})
 # Not strftime: its names of days and months follow the locale of the process.
 DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -58,7 +64,7 @@ def _data() -> tuple[Mapping[NoticeKind, Text], re.Pattern[str], re.Pattern[str]
 
 
 def _text(kind: NoticeKind, entry: Mapping[str, Any]) -> Text:
-    placeholders = frozenset(name for _, name, _, _ in string.Formatter().parse(entry["text"]) if name is not None)
+    placeholders = _placeholders(entry["text"])
     if not placeholders <= PLACEHOLDERS:
         raise InvalidConfiguration(f"The text '{kind.value}' has a placeholder other than {sorted(PLACEHOLDERS)}.")
     return Text(
@@ -76,9 +82,80 @@ def _any_of(words: Iterable[str]) -> re.Pattern[str]:
     return re.compile("|".join(patterns))
 
 
-def text_of(notice: NoticeKind) -> Text:
-    """The notice's words, purpose, audience and expiry. Raises ``InvalidConfiguration`` when the data is broken."""
-    return _data()[0][notice]
+def text_of(notice: NoticeKind, programme: Programme | None = None) -> Text:
+    """The notice's words, purpose, audience and expiry, in the words of ``programme`` if it has its own.
+
+    Raises ``InvalidConfiguration`` when the data is broken, or when the programme's words are not fit to be sent.
+    """
+    template = None if programme is None else programme.settings.get(f"texts.{notice.value}.text")
+    return _data()[0][notice] if template is None else _reworded(notice, template)
+
+
+@lru_cache(maxsize=256)
+def _reworded(notice: NoticeKind, template: str) -> Text:
+    default = _data()[0][notice]
+    wrong = _wording_problem(default, template)
+    if wrong is not None:
+        raise InvalidConfiguration(f"texts.{notice.value}.text: {wrong}")
+    return replace(default, template=template, placeholders=_placeholders(template))
+
+
+def _placeholders(template: str) -> frozenset[str]:
+    return frozenset(name for _, name, _, _ in string.Formatter().parse(template) if name is not None)
+
+
+def _wording_problem(default: Text, template: object) -> str | None:
+    """What is wrong with a programme's own words for a text, whatever the length of the values put into it."""
+    if not isinstance(template, str):
+        return "This must be a text."
+    try:
+        placeholders = _placeholders(template)
+        is_plain = not any(spec or conversion for _, _, spec, conversion in string.Formatter().parse(template))
+    except ValueError:
+        return "The braces do not match."
+    if not is_plain:
+        return "A value is named like {phone}, without a format."
+    if not placeholders <= default.placeholders:
+        return f"There are values for {', '.join(sorted(default.placeholders))} only."
+    if placeholders & OPENERS != default.placeholders & OPENERS:
+        return "A link or code that the default holds must stay, and none may be added."
+    found = forbidden_word(re.sub(r"\{\w+\}", "", template))
+    if found is not None:
+        return f"The word '{found}' may not stand in a text (DOMAIN 7)."
+    if default.audience is Audience.STAFF:
+        return None
+    if not template.startswith("{clinic}: ") or "{phone}" not in template:
+        return "A patient's text begins with the clinic, '{clinic}: ', and names {phone}."
+    way_out = default.template.rpartition(". ")[2]
+    return None if template.endswith(way_out) else f"A patient's text ends with '{way_out}'."
+
+
+def text_problems(programme: Programme) -> dict[str, str]:
+    """What is wrong with the texts that a programme words in its own way, by setting; empty when nothing is."""
+    problems = {}
+    for setting, template in programme.settings.items():
+        if not setting.startswith("texts."):
+            continue
+        kind, _, part = setting.removeprefix("texts.").partition(".")
+        if kind not in set(NoticeKind) or part != "text":
+            problems[setting] = "A programme may set texts.<notice kind>.text, no other part or kind."
+            continue
+        default = _data()[0][NoticeKind(kind)]
+        wrong = _wording_problem(default, template) or _size_problem(template, programme)
+        if wrong is not None:
+            problems[setting] = wrong
+    return problems
+
+
+def _size_problem(template: str, programme: Programme) -> str | None:
+    longest = {name: "W" * programme.whole(f"notices.{name}_max_units") for name in _placeholders(template)}
+    finished = template.format_map(longest)
+    size = segments(finished)
+    if size.encoding is not Encoding.GSM7:
+        return "This text has a character that is not in GSM-7."
+    if size.parts > 1 or len(finished) > programme.whole("sms.max_characters"):
+        return f"With the longest values this text has {size.units} units; one segment has 160."
+    return None
 
 
 def forbidden_word(text: str) -> str | None:
@@ -124,7 +201,7 @@ def render(notice: NoticeKind, programme: Programme, **values: str) -> str:
     empty, too long (``notices.<name>_max_units``), not GSM-7 or gives the treatment away; the value itself is never
     repeated.
     """
-    text = text_of(notice)
+    text = text_of(notice, programme)
     for name in values.keys() - PLACEHOLDERS:
         raise InvalidInput("No text has a place for this value.", field=name)
     for name in sorted(text.placeholders - values.keys()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -12,7 +13,17 @@ from services.core.personal import Personal
 from services.people.access import Action, visible_episode
 from services.people.consents import ConsentKind, ConsentSource, give_consent, withdraw_consent
 from services.people.models import Consent
-from services.screening.consent_texts import text_agreed_to
+from services.people.programmes import programme_of
+from services.people.settings import settings
+from services.screening.consent_texts import ConsentText, text_agreed_to, texts_of
+
+
+def texts_for(session: Session, actor: Actor) -> Mapping[ConsentKind, ConsentText]:
+    """The texts given today: those of the programme of the patient who asks, for anybody else those of the process."""
+    if actor.role is Role.PATIENT and actor.episode_id is not None:
+        episode = visible_episode(session, actor, Action.READ_CONSENT, actor.episode_id)
+        return texts_of(programme_of(session, episode))
+    return texts_of(settings())
 
 
 def agree(session: Session, actor: Actor, episode_id: UUID, kind: ConsentKind, text_version: str) -> Consent:
@@ -21,7 +32,7 @@ def agree(session: Session, actor: Actor, episode_id: UUID, kind: ConsentKind, t
     Raises ``RuleRefused`` when ``text_version`` is not the current text, and as ``authorize`` does.
     """
     episode = visible_episode(session, actor, Action.GIVE_CONSENT, episode_id)
-    text = text_agreed_to(kind, text_version)
+    text = text_agreed_to(programme_of(session, episode), kind, text_version)
     return give_consent(
         session,
         actor,

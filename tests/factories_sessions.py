@@ -26,12 +26,13 @@ from services.core.personal import Personal
 from services.messaging.models import Task, Timer
 from services.prescribing.models import Prescription
 from services.sessions import afterwards, bookings, departures, dosing, emergencies, readiness, vitals
-from services.sessions.bookings import Booking, Site
+from services.sessions.bookings import Booking
 from services.sessions.departures import Departure
 from services.sessions.dosing import Look
 from services.sessions.models import TherapySession
+from services.sessions.places import Site
 from services.sessions.readiness import Chaperone, Readiness
-from services.sessions.rules import RemoteFacts
+from services.sessions.readiness_rules import RemoteFacts
 from services.sessions.states import SessionKind, SessionState
 from services.sessions.vitals import Measured, Phase
 from services.sessions.vitals_rules import Reading

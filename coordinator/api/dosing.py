@@ -19,7 +19,7 @@ from services.sessions.departures import Departure
 from services.sessions.dosing import Look
 from services.sessions.models import TherapySession
 from services.sessions.readiness import Chaperone, Readiness
-from services.sessions.rules import RemoteFacts
+from services.sessions.readiness_rules import RemoteFacts
 
 blueprint = resource("dosing", "Dosing sessions: readiness, doses, monitoring, discharge, emergencies.")
 

@@ -13,9 +13,10 @@ from coordinator.api.fields import Choice, Flag, Id, Moment, PersonalText, Revea
 from coordinator.api.tasks import StepIn
 from services.people.access import Action
 from services.sessions import afterwards, answers, bookings, histories, rounds
-from services.sessions.bookings import LONGEST_MINUTES, SHORTEST_MINUTES, Booked, Booking, Move, Site
+from services.sessions.bookings import LONGEST_MINUTES, SHORTEST_MINUTES, Booked, Booking, Move
 from services.sessions.histories import SessionView
 from services.sessions.models import RoundExtension, TherapySession
+from services.sessions.places import Site
 from services.sessions.states import SessionKind, SessionState
 
 blueprint = resource("sessions", "Sessions: preparation, dosing, integration; booked, moved, answered, held.")

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from services.audit.records import record
 from services.core import clock
 from services.core.actors import Actor
-from services.core.errors import NotFound, RuleRefused, StaleVersion
+from services.core.errors import NotFound, StaleVersion
 from services.core.ids import new_id
 from services.core.personal import Personal
 from services.core.vocabulary import EventKind, TaskKind
@@ -22,9 +22,9 @@ from services.messaging.outbox import Subject, emit
 from services.messaging.tasks import settle_tasks
 from services.people.access import Action, visible_episode
 from services.people.models import Episode
-from services.sessions.lookups import NOT_VISIBLE
+from services.sessions.lookups import NOT_VISIBLE, refuse
 from services.sessions.models import AdverseEvent, TherapySession
-from services.sessions.rules import HIGH_GRADES, PAGED_GRADES, Grade
+from services.sessions.rules import EVENT_OF_OTHER_EPISODE, EVENT_OUT_OF_TIME, HIGH_GRADES, PAGED_GRADES, Grade
 from services.sessions.states import ADVERSE_EVENT_TRANSITIONS, AdverseEventState, AdverseEventStep
 from services.vault.boxes import box
 
@@ -65,8 +65,7 @@ def record_adverse_event(session: Session, actor: Actor, episode_id: UUID, repor
     episode = visible_episode(session, actor, Action.RECORD_ADVERSE_EVENT, episode_id)
     now = clock.now()
     if not episode.opened_at <= report.occurred_at <= now:
-        sentence = "An adverse event lies between the beginning of the episode and now."
-        raise RuleRefused(sentence, field="occurred_at", rule="sessions.event_out_of_time")
+        refuse(EVENT_OUT_OF_TIME.finding(), field="occurred_at")
     _check_session(session, episode, report.session_id)
     event = AdverseEvent(
         id=new_id(),
@@ -91,8 +90,7 @@ def record_adverse_event(session: Session, actor: Actor, episode_id: UUID, repor
 def _check_session(session: Session, episode: Episode, session_id: UUID | None) -> None:
     held = None if session_id is None else session.get(TherapySession, session_id)
     if session_id is not None and (held is None or held.episode_id != episode.id):
-        sentence = "Name a session of this episode, or none."
-        raise RuleRefused(sentence, field="session_id", rule="sessions.event_of_other_episode")
+        refuse(EVENT_OF_OTHER_EPISODE.finding(), field="session_id")
 
 
 def close_adverse_event(

@@ -14,7 +14,6 @@ from sqlalchemy.orm import Session
 from services.audit.records import record
 from services.core import clock
 from services.core.actors import Actor
-from services.core.errors import RuleRefused
 from services.core.ids import new_id
 from services.core.personal import Personal
 from services.core.vocabulary import EventKind, TaskKind
@@ -22,8 +21,9 @@ from services.messaging.tasks import settle_tasks
 from services.messaging.timers import cancel_timers, set_timer
 from services.people.access import Action
 from services.people.models import Episode
-from services.people.settings import settings
-from services.sessions.lookups import locked_session, subject_of, take
+from services.people.programmes import programme_of
+from services.sessions.booking_rules import INTEGRATES_UNFINISHED, TALK_NOT_BEGUN
+from services.sessions.lookups import locked_session, refuse, subject_of, take
 from services.sessions.models import Check, TherapySession
 from services.sessions.rules import afterward_times
 from services.sessions.states import OVER, SessionKind, SessionState, SessionStep
@@ -38,7 +38,7 @@ def await_check_in(session: Session, episode: Episode, row: TherapySession, afte
 
     It is set with the first dose already, so that a session that nobody brings to an end shows itself too.
     """
-    programme = settings()
+    programme = programme_of(session, episode)
     by = afterward_times(after, programme).check_in_by
     due_at = max(after, by - timedelta(hours=programme.number("sla.same_day_hours")))
     cancel_timers(session, subject_of(row), {CHECK_IN})
@@ -47,7 +47,7 @@ def await_check_in(session: Session, episode: Episode, row: TherapySession, afte
 
 def begin_afterwards(session: Session, episode: Episode, row: TherapySession, ended_at: datetime) -> None:
     """Start the timers of a dosing session that ended with something taken. Only ``HOLD`` ends those of integration."""
-    times = afterward_times(ended_at, settings())
+    times = afterward_times(ended_at, programme_of(session, episode))
     cancel_timers(session, subject_of(row), INTEGRATION)
     due = (times.integration_from, times.integration_overdue_at, times.integration_escalated_at)
     for kind, due_at in zip(INTEGRATION, due, strict=True):
@@ -64,7 +64,7 @@ def hold_session(session: Session, actor: Actor, session_id: UUID, *, version: i
     row, episode = locked_session(session, actor, Action.RUN_SESSION, session_id, version)
     take(row, SessionStep.HOLD, actor)
     if clock.now() < row.starts_at:
-        raise RuleRefused("The time of this session has not come; move it first.", rule="sessions.not_its_time")
+        refuse(TALK_NOT_BEGUN.finding())
     row.ended_at, row.therapist_id = clock.now(), actor.id
     session.flush()
     cancel_timers(session, subject_of(row))
@@ -80,8 +80,7 @@ def _integrate(session: Session, actor: Actor, dosing_id: UUID) -> None:
     if dosing.state in OVER:
         return  # a further talk about a session that was integrated before, or never took place
     if dosing.state not in (SessionState.INTEGRATION_DUE, SessionState.ABORTED):
-        sentence = "The dosing session is not over, or its emergency was not closed by the prescriber."
-        raise RuleRefused(sentence, rule="sessions.integrates_unfinished")
+        refuse(INTEGRATES_UNFINISHED.finding())
     take(dosing, SessionStep.INTEGRATE, actor)
     session.flush()
     cancel_timers(session, subject_of(dosing))

@@ -10,7 +10,6 @@ from sqlalchemy.orm import Session
 from services.audit.records import record
 from services.core import clock
 from services.core.actors import Actor
-from services.core.errors import RuleRefused
 from services.core.vocabulary import EventKind, TaskKind
 from services.messaging.keywords import Reading
 from services.messaging.outbox import emit
@@ -18,7 +17,8 @@ from services.messaging.states import TaskStep
 from services.messaging.tasks import settle_tasks
 from services.people.access import Action
 from services.people.models import Episode
-from services.sessions.lookups import locked_session, subject_of, take
+from services.sessions.booking_rules import IN_THE_PAST
+from services.sessions.lookups import locked_session, refuse, subject_of, take
 from services.sessions.models import TherapySession
 from services.sessions.states import SessionState, SessionStep
 
@@ -62,7 +62,7 @@ def ask_to_reschedule(
 
 def _check_ahead(row: TherapySession) -> None:
     if row.starts_at <= clock.now():
-        raise RuleRefused("The time of this session has passed.", rule="sessions.in_the_past")
+        refuse(IN_THE_PAST.finding())
 
 
 def confirm_by_sms(session: Session, actor: Actor, episode: Episode, reading: Reading) -> bool:

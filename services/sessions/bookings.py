@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import select
@@ -18,10 +17,10 @@ from sqlalchemy.orm import Session
 from services.audit.records import record
 from services.core import clock
 from services.core.actors import Actor
-from services.core.errors import RuleRefused
 from services.core.findings import Finding, Severity, of_severity
 from services.core.ids import new_id
 from services.core.personal import Personal
+from services.core.programme import Programme
 from services.core.vocabulary import EventKind, TaskKind
 from services.eligibility.decisions import eligibility_current
 from services.messaging.outbox import emit
@@ -29,12 +28,25 @@ from services.messaging.tasks import settle_tasks
 from services.messaging.timers import cancel_timers
 from services.people.access import Action, visible_episode
 from services.people.models import Account, Episode
-from services.people.settings import settings
+from services.people.programmes import programme_of
 from services.people.states import EpisodeState
 from services.prescribing.cases import case_of
-from services.sessions.lookups import locked_session, refuse_stops, stop, subject_of, take
+from services.sessions.booking_rules import (
+    ABOUT_TIME,
+    EPISODE_CLOSED,
+    INTEGRATES_CANCELLED,
+    INTEGRATES_MISSING,
+    INTEGRATES_NOTHING,
+    REMOTE_FROM_HOME,
+    THERAPIST_OVERLAP,
+    length_findings,
+    start_findings,
+)
+from services.sessions.lookups import locked_session, refuse, refuse_stops, subject_of, take
 from services.sessions.models import TherapySession
-from services.sessions.orders import limits_in_force, no_prescription
+from services.sessions.orders import limits_in_force
+from services.sessions.places import Place, Site
+from services.sessions.readiness_rules import ELIGIBILITY_NOT_CURRENT, PRESCRIPTION_MISSING
 from services.sessions.reminders import reset_reminder
 from services.sessions.rounds import booking_cadence
 from services.sessions.rules import integration_booking_findings
@@ -51,43 +63,6 @@ BUSY: Final = frozenset(SessionState) - {
     SessionState.ABORTED,
     SessionState.INTEGRATION_DUE,
 }
-
-# Refusals that another time can mend.
-ABOUT_TIME: Final = frozenset({"sessions.therapist_overlap", "sessions.interval_too_short", "sessions.week_full"})
-
-
-class Site(StrEnum):
-    """Where the patient is."""
-
-    OFFICE = "office"
-    HOME = "home"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where a session is held. ``remote``: the therapist is not in the room, which only works from home.
-
-    ``address`` where it is neither the practice's nor the patient's own.
-    """
-
-    site: Site
-    remote: bool = False
-    address: Personal[str] | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """The place as plain JSON types, for sealing."""
-        address = None if self.address is None else self.address.reveal().strip()
-        return {"site": self.site.value, "remote": self.remote, "address": address}
-
-    @classmethod
-    def from_dict(cls, document: dict[str, Any]) -> Place:
-        """The place that ``as_dict`` wrote."""
-        address = document["address"]
-        return cls(
-            site=Site(document["site"]),
-            remote=document["remote"],
-            address=None if address is None else Personal(address),
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,8 +122,8 @@ def book_session(session: Session, actor: Actor, episode_id: UUID, booking: Book
     episode = visible_episode(session, actor, Action.BOOK_SESSION, episode_id)
     _check_open(episode)
     _check_place(booking.place)
-    dosing = _integrated(session, episode, booking)
-    _check_start(booking.starts_at)
+    dosing, programme = _integrated(session, episode, booking), programme_of(session, episode)
+    _check_start(booking.starts_at, programme)
     row = TherapySession(
         id=new_id(),
         episode_id=episode.id,
@@ -157,7 +132,7 @@ def book_session(session: Session, actor: Actor, episode_id: UUID, booking: Book
         kind=booking.kind,
         state=SessionState.SCHEDULED,
         starts_at=booking.starts_at,
-        ends_at=booking.starts_at + _length(booking),
+        ends_at=booking.starts_at + _length(booking, programme),
         integrates_id=None if dosing is None else dosing.id,
         created_at=clock.now(),
     )
@@ -185,7 +160,7 @@ def move_session(session: Session, actor: Actor, session_id: UUID, move: Move, *
     length = row.ends_at - row.starts_at if move.minutes is None else timedelta(minutes=move.minutes)
     starts_at = move.starts_at or row.starts_at
     has_moved = starts_at != row.starts_at
-    _check_start(starts_at)
+    _check_start(starts_at, programme_of(session, episode))
     # Whoever is the therapist of record now keeps the appointment.
     row.starts_at, row.ends_at, row.therapist_id = starts_at, starts_at + length, actor.id
     own.seal(row, "place", place.as_dict())
@@ -227,47 +202,37 @@ def end_planned(session: Session, actor: Actor, row: TherapySession, reason: str
 
 def _check_open(episode: Episode) -> None:
     if episode.state == EpisodeState.CLOSED:
-        raise RuleRefused("In a closed episode nothing is booked.", rule="sessions.episode_closed")
+        refuse(EPISODE_CLOSED.finding())
 
 
 def _check_place(place: Place) -> None:
-    if place.remote and place.site is Site.OFFICE:
-        sentence = "In a remote session the patient is at home."
-        raise RuleRefused(sentence, field="remote", rule="sessions.remote_from_home")
+    if place.remote and place.site is not Site.HOME:
+        refuse(REMOTE_FROM_HOME.finding(), field="remote")
 
 
-def _check_start(starts_at: datetime) -> None:
-    """Before anything is reckoned with a time, it must lie between now and the furthest that is booked."""
-    ahead = settings().whole("sessions.book_ahead_days")
-    now = clock.now()
-    if starts_at < now:
-        raise RuleRefused("This time has passed.", field="starts_at", rule="sessions.in_the_past")
-    if starts_at - now > timedelta(days=ahead):
-        sentence = f"Sessions are booked {ahead} days ahead at most."
-        raise RuleRefused(sentence, field="starts_at", rule="sessions.too_far_ahead")
+def _check_start(starts_at: datetime, programme: Programme) -> None:
+    for finding in start_findings(starts_at, clock.now(), programme):
+        refuse(finding, field="starts_at")
 
 
-def _length(booking: Booking) -> timedelta:
+def _length(booking: Booking, programme: Programme) -> timedelta:
     if booking.minutes is not None:
         return timedelta(minutes=booking.minutes)
     name = booking.site.value if booking.kind is SessionKind.DOSING else "talking"
-    return timedelta(minutes=settings().number(f"sessions.book_{name}_minutes"))
+    return timedelta(minutes=programme.number(f"sessions.book_{name}_minutes"))
 
 
 def _integrated(session: Session, episode: Episode, booking: Booking) -> TherapySession | None:
     """The dosing session that an integration session follows. Others follow none."""
     if booking.kind is not SessionKind.INTEGRATION:
         if booking.integrates_id is not None:
-            sentence = "Only an integration session follows a dosing session."
-            raise RuleRefused(sentence, field="integrates_id", rule="sessions.integrates_nothing")
+            refuse(INTEGRATES_NOTHING.finding(), field="integrates_id")
         return None
     dosing = None if booking.integrates_id is None else session.get(TherapySession, booking.integrates_id)
     if dosing is None or dosing.episode_id != episode.id or dosing.kind != SessionKind.DOSING:
-        sentence = "An integration session names a dosing session of the same episode."
-        raise RuleRefused(sentence, field="integrates_id", rule="sessions.integrates_missing")
+        refuse(INTEGRATES_MISSING.finding(), field="integrates_id")
     if dosing.state == SessionState.CANCELLED:
-        sentence = "That dosing session was cancelled; there is nothing to integrate."
-        raise RuleRefused(sentence, field="integrates_id", rule="sessions.integrates_cancelled")
+        refuse(INTEGRATES_CANCELLED.finding(), field="integrates_id")
     return dosing
 
 
@@ -280,7 +245,7 @@ def _time_findings(
         findings += _dosing_findings(session, actor, episode, row)
     if dosing is not None:
         dosing_ended_at = dosing.ended_at or dosing.ends_at
-        findings += integration_booking_findings(row.starts_at, dosing_ended_at, settings())
+        findings += integration_booking_findings(row.starts_at, dosing_ended_at, programme_of(session, episode))
     stops = of_severity(findings, Severity.STOP)
     field = "starts_at" if stops and stops[0].rule in ABOUT_TIME else None
     refuse_stops(stops, "This session cannot be booked so.", field=field)
@@ -301,26 +266,18 @@ def _overlap_findings(session: Session, row: TherapySession) -> list[Finding]:
     with session.no_autoflush:
         if session.scalar(taken.limit(1)) is None:
             return []
-    sentence = "You have another session at that time."
-    return [stop("sessions.therapist_overlap", "DOMAIN 1", sentence)]
+    return [THERAPIST_OVERLAP.finding()]
 
 
 def _dosing_findings(session: Session, actor: Actor, episode: Episode, row: TherapySession) -> list[Finding]:
-    case, programme = case_of(session, episode), settings()
+    case, programme = case_of(session, episode), programme_of(session, episode)
     findings = []
     if not eligibility_current(session, episode.id, case.today):
-        sentence = "The episode has no current approval by a prescriber."
-        findings.append(stop("sessions.eligibility_not_current", "DOMAIN 3", sentence))
-    setting = "vitals.discharge.after_last_dose_minutes"
-    if row.ends_at - row.starts_at < timedelta(minutes=programme.number(setting)):
-        sentence = (
-            f"A dosing session lasts {programme.whole(setting)} minutes at least: so long the patient is observed."
-        )
-        value = programme.value(setting)
-        findings.append(Finding("sessions.too_short", Severity.STOP, "DOMAIN 4", sentence, setting, value))
+        findings.append(ELIGIBILITY_NOT_CURRENT.finding(programme))
+    findings += length_findings(row.ends_at - row.starts_at, programme)
     limits = limits_in_force(session, actor, episode)
     if limits is None:
-        return [*findings, no_prescription()]
+        return [*findings, PRESCRIPTION_MISSING.finding()]
     return findings + booking_cadence(session, case, row.starts_at, limits, row.id)
 
 

@@ -19,7 +19,7 @@ from services.people.access import Action
 from services.people.consents import may_be_texted
 from services.people.links import LinkKind, issue_link, path_of
 from services.people.models import Episode
-from services.people.settings import settings
+from services.people.programmes import programme_of
 from services.people.zones import read_zone
 from services.prescribing.cases import case_of
 from services.sessions.afterwards import begin_afterwards
@@ -59,7 +59,8 @@ def pass_discharge(
         vomiting=departure.vomiting,
         escort_present=departure.escort_present,
     )
-    findings = discharge_gate(facts, limits_of_session(session, actor, row, episode), settings())
+    limits = limits_of_session(session, actor, row, episode)
+    findings = discharge_gate(facts, limits, programme_of(session, episode))
     refuse_stops(findings, "The patient may not go home yet.")
     session.flush()
     record(session, actor, "session.pass_discharge", "session", row.id, episode_id=episode.id)
@@ -115,4 +116,4 @@ def drives_from(session: Session, row: TherapySession, episode: Episode) -> date
     if row.last_dose_at is None:
         return None
     zone = read_zone(case_of(session, episode).zone)
-    return may_drive_at(row.last_dose_at, zone, settings()).astimezone(zone)
+    return may_drive_at(row.last_dose_at, zone, programme_of(session, episode)).astimezone(zone)

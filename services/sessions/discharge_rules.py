@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
 from services.core.findings import Finding, Severity
 from services.core.programme import Programme
+from services.core.rules import Rule, declare
 from services.prescribing.limits import PatientLimits
 from services.sessions.vitals_rules import (
     SOURCE,
+    START_DIASTOLIC_BELOW,
+    START_SYSTOLIC_BELOW,
     Reading,
     StartLimits,
     emergency_findings,
@@ -17,7 +21,32 @@ from services.sessions.vitals_rules import (
     start_limits,
 )
 
-_PRESSURES = frozenset({"vitals.start_systolic_below", "vitals.start_diastolic_below"})
+_PRESSURES: Final = frozenset({START_SYSTOLIC_BELOW.id, START_DIASTOLIC_BELOW.id})
+
+
+def _condition(rule_id: str, sentence: str) -> Rule:
+    return declare(rule_id, Severity.STOP, SOURCE, sentence, fixed="a yes or no")
+
+
+TOO_SOON: Final = declare(
+    "vitals.discharge_too_soon",
+    Severity.STOP,
+    "DOMAIN 1, DOMAIN 4",
+    "Observe for {value} minutes after the last dose.",
+    setting="vitals.discharge.after_last_dose_minutes",
+)
+NO_READING: Final = _condition("vitals.discharge_no_reading", "Nothing was measured after the last dose.")
+READING_OLD: Final = declare(
+    "vitals.discharge_reading_old",
+    Severity.STOP,
+    SOURCE,
+    "The last reading is older than {value} minutes; measure again.",
+    setting="vitals.discharge.reading_valid_minutes",
+)
+NOT_ORIENTED: Final = _condition("vitals.discharge_not_oriented", "The patient is not oriented.")
+NOT_WALKING: Final = _condition("vitals.discharge_not_walking", "The patient does not walk unaided.")
+VOMITING: Final = _condition("vitals.discharge_vomiting", "The patient is still vomiting.")
+NO_ESCORT: Final = _condition("vitals.discharge_no_escort", "The escort is not present.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,31 +70,24 @@ def discharge_from(last_dose_at: datetime, programme: Programme) -> datetime:
 def discharge_gate(facts: DischargeFacts, limits: PatientLimits, programme: Programme) -> list[Finding]:
     """Each condition for going home that is not met, as a stop; empty when the patient may go."""
     findings = []
-    setting = "vitals.discharge.after_last_dose_minutes"
     if facts.last_dose_at is not None and facts.at < discharge_from(facts.last_dose_at, programme):
-        sentence = f"Observe for {programme.whole(setting)} minutes after the last dose."
-        findings.append(_finding("discharge_too_soon", sentence, programme, setting))
+        findings.append(TOO_SOON.finding(programme))
     findings += _last_reading_findings(facts, start_limits(limits, programme), programme)
-    for rule, met, sentence in (
-        ("discharge_not_oriented", facts.oriented, "The patient is not oriented."),
-        ("discharge_not_walking", facts.walks_unaided, "The patient does not walk unaided."),
-        ("discharge_vomiting", not facts.vomiting, "The patient is still vomiting."),
-        ("discharge_no_escort", facts.escort_present, "The escort is not present."),
-    ):
-        if not met:
-            findings.append(Finding(f"vitals.{rule}", Severity.STOP, SOURCE, sentence))
-    return findings
+    conditions = (
+        (NOT_ORIENTED, facts.oriented),
+        (NOT_WALKING, facts.walks_unaided),
+        (VOMITING, not facts.vomiting),
+        (NO_ESCORT, facts.escort_present),
+    )
+    return [*findings, *(rule.finding() for rule, met in conditions if not met)]
 
 
 def _last_reading_findings(facts: DischargeFacts, limits: StartLimits, programme: Programme) -> list[Finding]:
-    setting = "vitals.discharge.reading_valid_minutes"
     reading = facts.reading
     if reading is None or (facts.last_dose_at is not None and reading.taken_at <= facts.last_dose_at):
-        sentence = "Nothing was measured after the last dose."
-        return [Finding("vitals.discharge_no_reading", Severity.STOP, SOURCE, sentence)]
-    if facts.at - reading.taken_at > timedelta(minutes=programme.number(setting)):
-        sentence = f"The last reading is older than {programme.whole(setting)} minutes; measure again."
-        return [_finding("discharge_reading_old", sentence, programme, setting)]
+        return [NO_READING.finding()]
+    if facts.at - reading.taken_at > timedelta(minutes=programme.number("vitals.discharge.reading_valid_minutes")):
+        return [READING_OLD.finding(programme)]
     high = [finding for finding in out_of_range_findings(reading, limits, programme) if finding.rule in _PRESSURES]
     return [*emergency_findings(reading, programme), *high]
 
@@ -78,7 +100,3 @@ def blood_pressure_due_at(dose_at: datetime, programme: Programme) -> datetime:
 def next_check_at(last_check_at: datetime, programme: Programme) -> datetime:
     """When to look at the patient next."""
     return last_check_at + timedelta(minutes=programme.number("vitals.monitor.check_every_minutes"))
-
-
-def _finding(rule: str, sentence: str, programme: Programme, setting: str) -> Finding:
-    return Finding(f"vitals.{rule}", Severity.STOP, SOURCE, sentence, setting, programme.value(setting))

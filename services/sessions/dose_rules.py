@@ -8,11 +8,81 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Final
 
 from services.core.errors import InvalidInput
 from services.core.findings import Finding, Severity
 from services.core.programme import Programme
+from services.core.rules import Rule, declare
+
+_SOURCE: Final = "DOMAIN 4"
+
+
+def _by_prescription(rule_id: str, sentence: str) -> Rule:
+    return declare(rule_id, Severity.STOP, _SOURCE, sentence, fixed="the signed prescription says how much")
+
+
+def _by_programme(rule_id: str, sentence: str, setting: str) -> Rule:
+    return declare(rule_id, Severity.STOP, _SOURCE, sentence, setting=setting)
+
+
+DOSE_OVER_CAP: Final = _by_prescription(
+    "sessions.dose_over_cap", "With this the session would take more than is prescribed for one session."
+)
+DOSE_OVER_PRESCRIPTION: Final = _by_prescription(
+    "sessions.dose_over_prescription", "This is more than the prescribed dose."
+)
+DOSE_AFTER_BOOSTER: Final = _by_prescription("sessions.dose_after_booster", "After the booster nothing more is taken.")
+BOOSTER_NOT_PRESCRIBED: Final = _by_prescription("sessions.booster_not_prescribed", "The prescription has no booster.")
+BOOSTER_OVER_PRESCRIPTION: Final = _by_prescription(
+    "sessions.booster_over_prescription", "This is more than the prescribed booster."
+)
+PRESCRIPTION_CHANGED: Final = _by_prescription(
+    "sessions.prescription_changed",
+    "Another prescription came into force since this session began; take nothing more today.",
+)
+STOCK_SHORT: Final = declare(
+    "sessions.stock_short",
+    Severity.STOP,
+    "DOMAIN 4, DOMAIN 8",
+    "By the records so much is not at home; count what is there, and ask the pharmacy.",
+    fixed="what was received and not used up",
+)
+DOSE_OUT_OF_ORDER: Final = declare(
+    "sessions.dose_out_of_order",
+    Severity.STOP,
+    _SOURCE,
+    "This lies before a dose already recorded.",
+    fixed="the order of what happened",
+)
+CHECK_OUT_OF_TIME: Final = declare(
+    "sessions.check_out_of_time",
+    Severity.STOP,
+    _SOURCE,
+    "A check lies between the first dose and now.",
+    fixed="the order of what happened",
+)
+BOOSTER_TAKEN_ALREADY: Final = _by_programme(
+    "sessions.booster_taken_already", "Boosters in a session: {value} at most.", "sessions.boosters_at_most"
+)
+BOOSTER_BEFORE_DOSE: Final = _by_programme(
+    "sessions.booster_before_dose", "A booster follows a dose.", "sessions.booster_after_minutes"
+)
+BOOSTER_TOO_SOON: Final = _by_programme(
+    "sessions.booster_too_soon",
+    "A booster comes {value} minutes after the first dose at the earliest.",
+    "sessions.booster_after_minutes",
+)
+FIRST_SESSION_OVER_LIMIT: Final = _by_programme(
+    "sessions.first_session_over_limit",
+    "The first session takes half of the dose and {value} mg at most.",
+    "prescribing.first_session_at_most_mg",
+)
+DOSE_STEP_OVER_LIMIT: Final = _by_programme(
+    "sessions.dose_step_over_limit",
+    "From one session to the next the dose rises by {value} mg at most.",
+    "prescribing.step_at_most_mg",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +127,7 @@ def dose_findings(plan: DosePlan, taken: Sequence[DoseTaken], new: DoseTaken, pr
     findings += _first_session_findings(plan, programme)
     total = sum(dose.mg for dose in taken) + new.mg
     if total > plan.cap_mg:
-        sentence = "With this the session would take more than is prescribed for one session."
-        findings.append(_stop("dose_over_cap", sentence, total_mg=total, cap_mg=plan.cap_mg))
+        findings.append(DOSE_OVER_CAP.finding(total_mg=total, cap_mg=plan.cap_mg))
     if not new.is_booster:
         findings += _step_findings(plan, taken, new, programme)
     return findings
@@ -68,10 +137,9 @@ def _main_findings(plan: DosePlan, taken: Sequence[DoseTaken], new: DoseTaken) -
     total = sum(dose.mg for dose in taken if not dose.is_booster) + new.mg
     findings = []
     if total > plan.dose_mg:
-        sentence = "This is more than the prescribed dose."
-        findings.append(_stop("dose_over_prescription", sentence, total_mg=total, dose_mg=plan.dose_mg))
+        findings.append(DOSE_OVER_PRESCRIPTION.finding(total_mg=total, dose_mg=plan.dose_mg))
     if any(dose.is_booster for dose in taken):
-        findings.append(_stop("dose_after_booster", "After the booster nothing more is taken."))
+        findings.append(DOSE_AFTER_BOOSTER.finding())
     return findings
 
 
@@ -80,44 +148,30 @@ def _booster_findings(
 ) -> list[Finding]:
     findings = []
     if plan.booster_mg == 0:
-        findings.append(_stop("booster_not_prescribed", "The prescription has no booster."))
+        findings.append(BOOSTER_NOT_PRESCRIBED.finding())
     elif new.mg > plan.booster_mg:
-        sentence = "This is more than the prescribed booster."
-        findings.append(_stop("booster_over_prescription", sentence, mg=new.mg, booster_mg=plan.booster_mg))
-    setting = "sessions.boosters_at_most"
-    if sum(dose.is_booster for dose in taken) >= programme.whole(setting):
-        findings.append(_stop("booster_taken_already", "There is one booster in a session.", setting, programme))
+        findings.append(BOOSTER_OVER_PRESCRIPTION.finding(mg=new.mg, booster_mg=plan.booster_mg))
+    if sum(dose.is_booster for dose in taken) >= programme.whole("sessions.boosters_at_most"):
+        findings.append(BOOSTER_TAKEN_ALREADY.finding(programme))
     doses = [dose.at for dose in taken if not dose.is_booster]
-    setting = "sessions.booster_after_minutes"
     if not doses:
-        findings.append(_stop("booster_before_dose", "A booster follows a dose.", setting, programme))
-    elif new.at - min(doses) < timedelta(minutes=programme.number(setting)):
-        sentence = f"A booster comes {programme.whole(setting)} minutes after the first dose at the earliest."
-        findings.append(_stop("booster_too_soon", sentence, setting, programme))
+        findings.append(BOOSTER_BEFORE_DOSE.finding(programme))
+    elif new.at - min(doses) < timedelta(minutes=programme.number("sessions.booster_after_minutes")):
+        findings.append(BOOSTER_TOO_SOON.finding(programme))
     return findings
 
 
 def _first_session_findings(plan: DosePlan, programme: Programme) -> list[Finding]:
     """The first session's own number is checked again here: a later change of the prescription must not lift it."""
     first, part = plan.first_session_mg, programme.number("prescribing.first_session_part_of_dose")
-    setting = "prescribing.first_session_at_most_mg"
-    if first is None or first <= min(plan.dose_mg * part, programme.number(setting)):
+    if first is None or first <= min(plan.dose_mg * part, programme.number("prescribing.first_session_at_most_mg")):
         return []
-    sentence = f"The first session takes half of the dose and {programme.whole(setting)} mg at most."
-    return [_stop("first_session_over_limit", sentence, setting, programme, first_session_mg=first)]
+    return [FIRST_SESSION_OVER_LIMIT.finding(programme, first_session_mg=first)]
 
 
 def _step_findings(plan: DosePlan, taken: Sequence[DoseTaken], new: DoseTaken, programme: Programme) -> list[Finding]:
-    setting = "prescribing.step_at_most_mg"
     total = sum(dose.mg for dose in taken if not dose.is_booster) + new.mg
-    if plan.last_session_mg is None or total - plan.last_session_mg <= programme.number(setting):
+    step = programme.number("prescribing.step_at_most_mg")
+    if plan.last_session_mg is None or total - plan.last_session_mg <= step:
         return []
-    sentence = f"From one session to the next the dose rises by {programme.whole(setting)} mg at most."
-    return [_stop("dose_step_over_limit", sentence, setting, programme, total_mg=total, before_mg=plan.last_session_mg)]
-
-
-def _stop(
-    name: str, sentence: str, setting: str | None = None, programme: Programme | None = None, **inputs: Any
-) -> Finding:
-    value = programme.value(setting) if programme and setting else None
-    return Finding(f"sessions.{name}", Severity.STOP, "DOMAIN 4", sentence, setting, value, inputs)
+    return [DOSE_STEP_OVER_LIMIT.finding(programme, total_mg=total, before_mg=plan.last_session_mg)]

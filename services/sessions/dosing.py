@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from fractions import Fraction
 from uuid import UUID
 
@@ -18,26 +18,35 @@ from sqlalchemy.orm import Session
 from services.audit.records import record
 from services.core import clock
 from services.core.actors import Actor
-from services.core.errors import RuleRefused
-from services.core.findings import Finding, Severity
+from services.core.findings import Finding
 from services.core.ids import new_id
 from services.core.personal import Personal
+from services.core.programme import Programme
 from services.people.access import Action
 from services.people.episodes import advance_episode
 from services.people.models import Episode
-from services.people.settings import settings
+from services.people.programmes import programme_of
 from services.people.states import EpisodeState, EpisodeStep
 from services.prescribing.views import DosingOrder
 from services.sessions.afterwards import await_check_in
-from services.sessions.dose_rules import DosePlan, DoseTaken, dose_findings
+from services.sessions.dose_rules import (
+    CHECK_OUT_OF_TIME,
+    DOSE_OUT_OF_ORDER,
+    PRESCRIPTION_CHANGED,
+    STOCK_SHORT,
+    DosePlan,
+    DoseTaken,
+    dose_findings,
+)
 from services.sessions.emergencies import begin_emergency, check_red_flags
 from services.sessions.ledgers import hold_stock, note_used, taken_units, wasted_units
-from services.sessions.lookups import locked_session, refuse_stops, stop, take
+from services.sessions.lookups import locked_session, refuse, refuse_stops, take
 from services.sessions.models import Check, Dose, TherapySession
 from services.sessions.orders import order_in_force
 from services.sessions.readiness import readiness_of, starting_findings
 from services.sessions.states import SessionState, SessionStep
 from services.sessions.vitals import Phase, latest_reading
+from services.sessions.vitals_rules import IN_THE_FUTURE, first_dose_findings
 from services.shipping.receipts import received_units
 from services.vault.boxes import box
 
@@ -76,17 +85,16 @@ def record_dose(
     now = clock.now()
     at = now if at is None else at
     if at > now:
-        raise RuleRefused("This lies in the future.", field="taken_at", rule="sessions.in_the_future")
+        refuse(IN_THE_FUTURE.finding(), field="taken_at")
     if row.last_dose_at is not None and at < row.last_dose_at:
-        sentence = "This lies before a dose already recorded."
-        raise RuleRefused(sentence, field="taken_at", rule="sessions.dose_out_of_order")
+        refuse(DOSE_OUT_OF_ORDER.finding(), field="taken_at")
     hold_stock(session, episode)
     order = order_in_force(session, actor, episode)
-    new = DoseTaken(mg=mg, at=at, is_booster=is_booster)
+    new, programme = DoseTaken(mg=mg, at=at, is_booster=is_booster), programme_of(session, episode)
     findings = [
-        *_vitals_findings(session, row, at),
-        *starting_findings(session, actor, row, episode, readiness_of(session, row), order, at),
-        *_order_findings(session, row, order, new),
+        *_vitals_findings(session, row, at, programme),
+        *starting_findings(session, actor, row, episode, readiness_of(session, row, episode), order, at),
+        *_order_findings(session, row, order, new, programme),
         *_stock_findings(session, episode, Fraction(mg, order.strength_mg)),
     ]
     refuse_stops(findings, "This may not be taken.")
@@ -101,35 +109,30 @@ def record_dose(
     return row
 
 
-def _vitals_findings(session: Session, row: TherapySession, at: datetime) -> list[Finding]:
+def _vitals_findings(session: Session, row: TherapySession, at: datetime, programme: Programme) -> list[Finding]:
     """The first dose follows the reading that passed, soon. What follows it is under the eyes of the therapist."""
     if row.dosed_at is not None:
         return []
-    setting = "vitals.start.reading_valid_minutes"
-    valid = timedelta(minutes=settings().number(setting))
     passed = latest_reading(session, row, Phase.BEFORE)
-    if passed is not None and timedelta(0) <= at - passed.taken_at <= valid:
-        return []
-    sentence = f"The first dose follows within {settings().whole(setting)} minutes after vitals that passed."
-    value = settings().value(setting)
-    return [Finding("sessions.vitals_not_current", Severity.STOP, "DOMAIN 4", sentence, setting, value)]
+    return first_dose_findings(None if passed is None else passed.taken_at, at, programme)
 
 
-def _order_findings(session: Session, row: TherapySession, order: DosingOrder, new: DoseTaken) -> list[Finding]:
+def _order_findings(
+    session: Session, row: TherapySession, order: DosingOrder, new: DoseTaken, programme: Programme
+) -> list[Finding]:
     """What the prescription says about ``new``."""
     if row.prescription_id not in (None, order.prescription_id):
-        sentence = "Another prescription came into force since this session began; take nothing more today."
-        return [stop("sessions.prescription_changed", "DOMAIN 4", sentence)]
+        return [PRESCRIPTION_CHANGED.finding()]
     before = _doses_of_patient(session, row.patient_id)
     taken = [dose for session_id, dose in before if session_id == row.id]
     others = [(session_id, dose) for session_id, dose in before if session_id != row.id]
     plan = DosePlan(
         dose_mg=order.dose_mg,
         booster_mg=order.booster_mg,
-        first_session_mg=None if others else _first_session_mg(order),
+        first_session_mg=None if others else _first_session_mg(order, programme),
         last_session_mg=_last_session_mg(others),
     )
-    return dose_findings(plan, taken, new, settings())
+    return dose_findings(plan, taken, new, programme)
 
 
 def _doses_of_patient(session: Session, patient_id: UUID) -> list[tuple[UUID, DoseTaken]]:
@@ -142,12 +145,12 @@ def _dose(content: Mapping[str, int], at: datetime) -> DoseTaken:
     return DoseTaken(mg=content["mg"], at=at, is_booster=bool(content["is_booster"]))
 
 
-def _first_session_mg(order: DosingOrder) -> int:
+def _first_session_mg(order: DosingOrder, programme: Programme) -> int:
     """What may be taken in a patient's very first session; the programme's limit where the prescription has none."""
     if order.first_session_dose_mg is not None:
         return order.first_session_dose_mg
-    part = order.dose_mg * settings().number("prescribing.first_session_part_of_dose")
-    return int(min(part, settings().number("prescribing.first_session_at_most_mg")))
+    part = order.dose_mg * programme.number("prescribing.first_session_part_of_dose")
+    return int(min(part, programme.number("prescribing.first_session_at_most_mg")))
 
 
 def _last_session_mg(others: Sequence[tuple[UUID, DoseTaken]]) -> int | None:
@@ -162,8 +165,7 @@ def _stock_findings(session: Session, episode: Episode, units: Fraction) -> list
     gone = taken_units(session, episode.id) + wasted_units(session, episode.id)
     if received_units(session, episode.id) - gone >= units:
         return []
-    sentence = "By the records so much is not at home; count what is there, and ask the pharmacy."
-    return [stop("sessions.stock_short", "DOMAIN 4", sentence)]
+    return [STOCK_SHORT.finding()]
 
 
 def _keep_dose(session: Session, actor: Actor, row: TherapySession, order: DosingOrder, new: DoseTaken) -> None:
@@ -192,15 +194,14 @@ def record_check(
     Raises ``InvalidInput`` on ``red_flags``, ``RuleRefused`` on ``checked_at``, ``IllegalTransition``,
     ``StaleVersion``.
     """
-    check_red_flags(look.red_flags)
     row, episode = locked_session(session, actor, Action.RUN_SESSION, session_id, version)
+    check_red_flags(look.red_flags, programme_of(session, episode))
     state_before = row.state
     take(row, SessionStep.MONITOR, actor)
     now = clock.now()
     at = look.at or now
     if at > now or at < (row.dosed_at or row.created_at):
-        sentence = "A check lies between the first dose and now."
-        raise RuleRefused(sentence, field="checked_at", rule="sessions.check_out_of_time")
+        refuse(CHECK_OUT_OF_TIME.finding(), field="checked_at")
     check = Check(
         id=new_id(),
         session_id=row.id,

@@ -20,7 +20,7 @@ from services.messaging.tasks import settle_tasks
 from services.messaging.timers import cancel_timers
 from services.people.access import Action
 from services.people.models import Episode
-from services.people.settings import settings
+from services.people.programmes import programme_of
 from services.sessions.afterwards import begin_afterwards
 from services.sessions.lookups import locked_session, subject_of, take
 from services.sessions.models import TherapySession
@@ -57,15 +57,15 @@ def declare_emergency(
     ``red_flags`` are names of ``vitals.emergency.symptoms``, perhaps none. Raises ``InvalidInput`` on ``red_flags``,
     ``IllegalTransition`` for a session that is over, ``StaleVersion``.
     """
-    check_red_flags(red_flags)
     row, episode = locked_session(session, actor, Action.RUN_SESSION, session_id, version)
+    check_red_flags(red_flags, programme_of(session, episode))
     begin_emergency(session, actor, row, episode, red_flags, description.reveal().strip())
     return row
 
 
-def check_red_flags(red_flags: Collection[str]) -> None:
+def check_red_flags(red_flags: Collection[str], programme: Programme) -> None:
     """Raise ``InvalidInput`` on ``red_flags`` for a name that the programme does not have."""
-    known = settings().choices("vitals.emergency.symptoms")
+    known = programme.choices("vitals.emergency.symptoms")
     if not set(red_flags) <= known:
         raise InvalidInput(f"Known red flags: {', '.join(sorted(known))}.", field="red_flags")
 

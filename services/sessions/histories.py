@@ -14,16 +14,17 @@ from sqlalchemy.orm import Session
 from services.audit.records import record
 from services.core.actors import Actor, Role
 from services.core.personal import Personal
+from services.core.programme import Programme
 from services.people.access import Action, visible_episode
 from services.people.models import Episode
-from services.people.settings import settings
-from services.sessions.bookings import Place
+from services.people.programmes import programme_of
 from services.sessions.departures import drives_from
 from services.sessions.discharge_rules import blood_pressure_due_at, discharge_from, next_check_at
 from services.sessions.emergencies import Advice, emergency_advice
 from services.sessions.ledgers import Taken, taken_in
 from services.sessions.lookups import visible_session
 from services.sessions.models import Check, Dose, TherapySession, VitalsReading
+from services.sessions.places import Place
 from services.sessions.readiness import Readiness
 from services.sessions.states import SessionKind, SessionState
 from services.vault.boxes import Box, box
@@ -99,13 +100,13 @@ def view_of(session: Session, actor: Actor, row: TherapySession, episode: Episod
     reason: Personal[Mapping[str, Any] | None] = own.open(row, "reason")
     known, why = readiness.reveal(), reason.reveal()
     is_emergency = row.state == SessionState.EMERGENCY
-    checks = _checks(session, own, row)
+    checks, programme = _checks(session, own, row), programme_of(session, episode)
     return SessionView(
         row,
         place,
         driving,
-        watch=_watch(row, checks),
-        advice=emergency_advice(settings()) if is_emergency else None,
+        watch=_watch(row, checks, programme),
+        advice=emergency_advice(programme) if is_emergency else None,
         readiness=None if known is None else Personal(Readiness.from_dict(known)),
         reason=None if why is None else Personal(why),
         doses=Personal(_doses(session, own, row)),
@@ -123,10 +124,9 @@ def _checks(session: Session, own: Box, row: TherapySession) -> list[LookedAt]:
     return [LookedAt(check, own.open(check, "content")) for check in session.scalars(query)]
 
 
-def _watch(row: TherapySession, checks: Sequence[LookedAt]) -> Watch | None:
+def _watch(row: TherapySession, checks: Sequence[LookedAt], programme: Programme) -> Watch | None:
     if row.state not in UNDER_WATCH or row.dosed_at is None or row.last_dose_at is None:
         return None
-    programme = settings()
     last_look = max([row.dosed_at, *(each.check.checked_at for each in checks)])
     return Watch(
         next_check_at=next_check_at(last_look, programme),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NoReturn
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -61,6 +62,6 @@ def refuse_stops(findings: Iterable[Finding], sentence: str, *, field: str | Non
         raise RuleRefused(sentence, without_inputs(stops), field=field)
 
 
-def stop(rule: str, source: str, sentence: str) -> Finding:
-    """A stop that reads no setting."""
-    return Finding(rule, Severity.STOP, source, sentence)
+def refuse(finding: Finding, *, field: str | None = None) -> NoReturn:
+    """Raise ``RuleRefused`` with one finding; what was measured stays out of it."""
+    raise RuleRefused(finding.sentence, without_inputs([finding]), field=field)

@@ -7,16 +7,15 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from services.core.actors import Actor
-from services.core.errors import RuleRefused
-from services.core.findings import Finding
 from services.people.models import Episode
 from services.prescribing.limits import NO_LIMITS, PatientLimits
 from services.prescribing.models import Prescription
 from services.prescribing.signing import verify_signature
 from services.prescribing.states import VALID
 from services.prescribing.views import DosingOrder, dosing_order, list_prescriptions, read_prescription
-from services.sessions.lookups import stop
+from services.sessions.lookups import refuse
 from services.sessions.models import TherapySession
+from services.sessions.readiness_rules import PRESCRIPTION_MISSING
 
 
 def limits_in_force(session: Session, actor: Actor, episode: Episode) -> PatientLimits | None:
@@ -59,12 +58,5 @@ def order_in_force(session: Session, actor: Actor, episode: Episode) -> DosingOr
     """What may be taken now. Raises ``RuleRefused`` when no signed prescription was handed out."""
     order = dosing_order(session, actor, episode)
     if order is None:
-        finding = no_prescription()
-        raise RuleRefused(finding.sentence, [finding])
+        refuse(PRESCRIPTION_MISSING.finding())
     return order
-
-
-def no_prescription() -> Finding:
-    """The finding that there is nothing to go by."""
-    sentence = "There is no signed prescription in force for this patient."
-    return stop("sessions.prescription_missing", "DOMAIN 4", sentence)

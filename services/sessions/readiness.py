@@ -5,9 +5,8 @@ What the therapist finds is recorded once; what the service knows itself is look
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -16,8 +15,7 @@ from sqlalchemy.orm import Session
 from services.audit.records import record
 from services.core import clock
 from services.core.actors import Actor
-from services.core.errors import RuleRefused
-from services.core.findings import Finding, Severity
+from services.core.findings import Finding
 from services.core.personal import Personal
 from services.eligibility.decisions import eligibility_current
 from services.people.access import Action
@@ -25,17 +23,25 @@ from services.people.consents import ConsentKind, has_consent
 from services.people.models import Episode
 from services.people.phones import e164
 from services.people.practitioners import is_kap_trained
-from services.people.settings import settings
+from services.people.programmes import programme_of
 from services.prescribing.cases import case_of
 from services.prescribing.views import DosingOrder, dosing_order
 from services.screening import risk
-from services.sessions.bookings import Place
-from services.sessions.lookups import locked_session, refuse_stops, stop, take
+from services.sessions.lookups import locked_session, refuse, refuse_stops, take
 from services.sessions.models import TherapySession
-from services.sessions.orders import no_prescription
+from services.sessions.places import Place
+from services.sessions.readiness_rules import (
+    ELIGIBILITY_NOT_CURRENT,
+    PRESCRIPTION_MISSING,
+    ChaperoneFacts,
+    ReadinessFacts,
+    RemoteFacts,
+    readiness_findings,
+    recorded_findings,
+    window_findings,
+)
 from services.sessions.reminders import stop_reminder
 from services.sessions.rounds import starting_cadence
-from services.sessions.rules import ChaperoneFacts, ReadinessFacts, RemoteFacts, readiness_findings
 from services.sessions.states import SessionStep
 from services.shipping.receipts import receipt_confirmed
 from services.vault.boxes import box
@@ -131,7 +137,8 @@ def record_readiness(
     document = readiness.as_dict()
     order = dosing_order(session, actor, episode)
     found = starting_findings(session, actor, row, episode, readiness, order, clock.now())
-    findings = [*_window_findings(row), *found]
+    window = window_findings(row.starts_at, clock.now(), programme_of(session, episode))
+    findings = [*window, *found]
     refuse_stops(findings, "The session cannot begin yet.")
     box(session, row.patient_id).seal(row, "readiness", document)
     row.ready_at, row.therapist_id = clock.now(), actor.id
@@ -151,7 +158,7 @@ def starting_findings(
     at: datetime,
 ) -> list[Finding]:
     """Every condition for taking something at ``at`` that is not met, by what was recorded and what is known now."""
-    case = case_of(session, episode)
+    case, programme = case_of(session, episode), programme_of(session, episode)
     remote = readiness.remote
     if remote is None and Place.from_dict(box(session, row.patient_id).open(row, "place").reveal()).remote:
         remote = RemoteFacts(
@@ -171,31 +178,16 @@ def starting_findings(
         risk_blocked=risk.blocking(session, episode.id).blocks_treatment,
         therapist_trained=is_kap_trained(session, actor.id, case.today),
     )
-    findings = readiness_findings(facts, settings())
+    findings = readiness_findings(facts, programme)
     if not eligibility_current(session, episode.id, case.today):
-        sentence = "The episode has no current approval by a prescriber."
-        findings.append(stop("sessions.eligibility_not_current", "DOMAIN 3", sentence))
+        findings.append(ELIGIBILITY_NOT_CURRENT.finding(programme))
     if order is None:
-        return [*findings, no_prescription()]
+        return [*findings, PRESCRIPTION_MISSING.finding()]
     return findings + starting_cadence(session, case, row, order.limits)
 
 
-def _window_findings(row: TherapySession) -> Sequence[Finding]:
-    """A session begins about when it was booked: its cadence, its reminder and its chaperone were arranged for then."""
-    setting = "sessions.start_window_hours"
-    if abs(clock.now() - row.starts_at) <= timedelta(hours=settings().number(setting)):
-        return ()
-    sentence = "The session is booked for another time; move it first."
-    return [Finding("sessions.not_its_time", Severity.STOP, "DOMAIN 4", sentence, setting, settings().value(setting))]
-
-
-def readiness_of(session: Session, row: TherapySession) -> Readiness:
+def readiness_of(session: Session, row: TherapySession, episode: Episode) -> Readiness:
     """What was recorded. Raises ``RuleRefused`` when that is missing or too long ago for a start."""
-    setting = "sessions.readiness_valid_hours"
-    valid = timedelta(hours=settings().number(setting))
-    if row.ready_at is None or clock.now() - row.ready_at > valid:
-        sentence = "Readiness was recorded too long ago; record it anew."
-        value = settings().value(setting)
-        finding = Finding("sessions.readiness_old", Severity.STOP, "DOMAIN 4", sentence, setting, value)
-        raise RuleRefused(sentence, [finding])
+    for finding in recorded_findings(row.ready_at, clock.now(), programme_of(session, episode)):
+        refuse(finding)
     return Readiness.from_dict(box(session, row.patient_id).open(row, "readiness").reveal())

@@ -15,7 +15,7 @@ from services.core.vocabulary import EventKind, NoticeKind
 from services.messaging.notices import text_patient
 from services.messaging.timers import cancel_timers, set_timer
 from services.people.models import Episode
-from services.people.settings import settings
+from services.people.programmes import programme_of
 from services.sessions.lookups import subject_of
 from services.sessions.models import TherapySession
 from services.sessions.states import SessionState
@@ -29,7 +29,7 @@ def reset_reminder(session: Session, episode: Episode, row: TherapySession) -> N
     A session booked at shorter notice has none: the text about the booking itself is recent enough.
     """
     cancel_timers(session, subject_of(row), {REMINDER})
-    due_at = row.starts_at - _ahead(settings())
+    due_at = row.starts_at - _ahead(programme_of(session, episode))
     if due_at > clock.now():
         set_timer(session, REMINDER, episode, subject_of(row), due_at)
 

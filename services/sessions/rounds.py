@@ -12,18 +12,18 @@ from sqlalchemy.orm import Session
 from services.audit.records import record
 from services.core import clock
 from services.core.actors import Actor
-from services.core.errors import RuleRefused
 from services.core.findings import Finding
 from services.core.ids import new_id
 from services.core.personal import Personal
 from services.people.access import Action, visible_episode
-from services.people.settings import settings
+from services.people.programmes import programme_of
 from services.people.states import EpisodeState
 from services.people.zones import read_zone
 from services.prescribing.cases import Case
 from services.prescribing.limits import PatientLimits
+from services.sessions.lookups import refuse
 from services.sessions.models import RoundExtension, TherapySession
-from services.sessions.rules import cadence_findings
+from services.sessions.rules import EXTENSION_TOO_SMALL, cadence_findings
 from services.sessions.states import SessionKind, SessionState
 from services.vault.boxes import box
 
@@ -54,7 +54,8 @@ def _findings(
     if case.episode.state != EpisodeState.IN_MAINTENANCE:
         in_round = sum(other.episode_id == case.episode.id for other in others)
     extended_to = _extended_to(session, case)
-    return cadence_findings(_day(at, case.zone), days, limits, in_round + 1, extended_to, settings())
+    programme = programme_of(session, case.episode)
+    return cadence_findings(_day(at, case.zone), days, limits, in_round + 1, extended_to, programme)
 
 
 def _dosing_sessions(session: Session, case: Case, except_id: UUID | None) -> list[TherapySession]:
@@ -80,11 +81,9 @@ def extend_round(
 ) -> RoundExtension:
     """The prescriber lets a round have ``sessions`` dosing sessions in all. Raises ``RuleRefused`` on too few."""
     episode = visible_episode(session, actor, Action.EXTEND_ROUND, episode_id)
-    usual = settings().whole("sessions.round_sessions")
-    if sessions <= usual:
-        raise RuleRefused(
-            f"A round has {usual} dosing sessions anyway.", field="sessions", rule="sessions.extension_too_small"
-        )
+    programme = programme_of(session, episode)
+    if sessions <= programme.whole("sessions.round_sessions"):
+        refuse(EXTENSION_TOO_SMALL.finding(programme), field="sessions")
     row = RoundExtension(
         id=new_id(),
         episode_id=episode.id,

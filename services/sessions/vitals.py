@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
@@ -18,25 +18,29 @@ from sqlalchemy.orm import Session
 from services.audit.records import record
 from services.core import clock
 from services.core.actors import Actor
-from services.core.errors import RuleRefused
 from services.core.findings import Finding, Severity
 from services.core.ids import new_id
 from services.core.personal import Personal
+from services.core.programme import Programme
 from services.core.vocabulary import EventKind
 from services.messaging.outbox import emit
 from services.people.access import Action
 from services.people.models import Episode
-from services.people.settings import settings
+from services.people.programmes import programme_of
+from services.prescribing.limits import PatientLimits
 from services.sessions.bookings import end_planned
 from services.sessions.emergencies import Advice, begin_emergency, emergency_advice
-from services.sessions.lookups import locked_session, subject_of, take, visible_session
+from services.sessions.lookups import locked_session, refuse, subject_of, take, visible_session
 from services.sessions.models import TherapySession, VitalsReading
 from services.sessions.orders import limits_of_session
 from services.sessions.states import SessionState, SessionStep
 from services.sessions.vitals_rules import (
+    BEFORE_THE_DOSE,
+    IN_THE_FUTURE,
     Gate,
     GateOutcome,
     Reading,
+    age_findings,
     check_reading,
     emergency_findings,
     out_of_range_findings,
@@ -68,7 +72,10 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A recorded reading, opened, with what came of it. ``repeat_at`` is the earliest next one when resting."""
+    """A recorded reading, opened, with what came of it. ``repeat_at`` is the earliest next one when resting.
+
+    ``advice`` is what to show at once, in an emergency.
+    """
 
     vitals: VitalsReading
     reading: Personal[Reading]
@@ -77,11 +84,7 @@ class Measured:
     state: SessionState
     repeat_at: datetime | None = None
     readings_left: int | None = None
-
-    @property
-    def advice(self) -> Advice | None:
-        """What to show at once, in an emergency."""
-        return emergency_advice(settings()) if self.outcome is Outcome.EMERGENCY else None
+    advice: Advice | None = None
 
 
 def record_vitals(
@@ -96,61 +99,61 @@ def record_vitals(
     row, episode = locked_session(session, actor, Action.RECORD_VITALS, session_id, version)
     state_before = row.state
     take(row, SessionStep.TAKE_VITALS if phase is Phase.BEFORE else SessionStep.MONITOR, actor)
-    check_reading(reading, settings())
-    _check_time(row, phase, reading.taken_at)
+    programme = programme_of(session, episode)
+    check_reading(reading, programme)
+    _check_time(row, phase, reading.taken_at, programme)
+    limits = limits_of_session(session, actor, row, episode)
     if phase is Phase.BEFORE:
-        gate = _start_gate(session, actor, row, episode, reading)
+        # A reading is recorded even when the prescription has just been cancelled; the dose is refused then.
+        earlier = [opened for _, opened in _readings(session, row, Phase.BEFORE)]
+        gate = start_gate([*earlier, reading], limits, programme)
         outcome = Outcome(gate.outcome)
     else:
-        gate, outcome = _look(session, actor, row, episode, reading)
+        gate, outcome = _look(reading, limits, programme)
         if state_before == SessionState.DISCHARGE_READY and not gate.findings:
             row.state = state_before
-    vitals = _keep(session, actor, row, phase, reading, outcome, gate)
+    vitals = _keep(session, actor, row, phase, reading, outcome, gate, programme)
     _follow(session, actor, row, episode, reading, outcome)
     session.flush()
     left = gate.readings_left if outcome is Outcome.REST_AND_REPEAT else None
-    state = SessionState(row.state)
-    return Measured(vitals, Personal(reading), outcome, gate.findings, state, gate.repeat_at, left)
+    state, advice = SessionState(row.state), _advice(outcome, programme)
+    return Measured(vitals, Personal(reading), outcome, gate.findings, state, gate.repeat_at, left, advice)
 
 
-def _check_time(row: TherapySession, phase: Phase, taken_at: datetime) -> None:
+def _advice(outcome: Outcome, programme: Programme) -> Advice | None:
+    return emergency_advice(programme) if outcome is Outcome.EMERGENCY else None
+
+
+def _check_time(row: TherapySession, phase: Phase, taken_at: datetime, programme: Programme) -> None:
     now = clock.now()
     if taken_at > now:
-        raise RuleRefused("This lies in the future.", field="taken_at", rule="sessions.in_the_future")
-    if phase is Phase.BEFORE:
-        setting = "vitals.start.reading_valid_minutes"
-        if now - taken_at > timedelta(minutes=settings().number(setting)):
-            sentence = f"A reading older than {settings().whole(setting)} minutes opens no session; measure again."
-            finding = Finding(
-                "sessions.reading_old", Severity.STOP, "DOMAIN 4", sentence, setting, settings().value(setting)
-            )
-            raise RuleRefused(sentence, [finding], field="taken_at")
-    elif taken_at < (row.dosed_at or row.created_at):
-        sentence = "This was measured before the first dose."
-        raise RuleRefused(sentence, field="taken_at", rule="sessions.before_the_dose")
+        refuse(IN_THE_FUTURE.finding(), field="taken_at")
+    if phase is not Phase.BEFORE:
+        if taken_at < (row.dosed_at or row.created_at):
+            refuse(BEFORE_THE_DOSE.finding(), field="taken_at")
+        return
+    for finding in age_findings(taken_at, now, programme):
+        refuse(finding, field="taken_at")
 
 
-def _start_gate(session: Session, actor: Actor, row: TherapySession, episode: Episode, reading: Reading) -> Gate:
-    # A reading is recorded even when the prescription has just been cancelled; the dose is refused then.
-    limits = limits_of_session(session, actor, row, episode)
-    earlier = [opened for _, opened in _readings(session, row, Phase.BEFORE)]
-    return start_gate([*earlier, reading], limits, settings())
-
-
-def _look(
-    session: Session, actor: Actor, row: TherapySession, episode: Episode, reading: Reading
-) -> tuple[Gate, Outcome]:
+def _look(reading: Reading, limits: PatientLimits, programme: Programme) -> tuple[Gate, Outcome]:
     """After the start there is no gate: an emergency is one, all else is good to know."""
-    emergencies = emergency_findings(reading, settings())
+    emergencies = emergency_findings(reading, programme)
     if emergencies:
         return Gate(GateOutcome.EMERGENCY, tuple(emergencies)), Outcome.EMERGENCY
-    limits = start_limits(limits_of_session(session, actor, row, episode), settings())
-    outside = out_of_range_findings(reading, limits, settings())
+    outside = out_of_range_findings(reading, start_limits(limits, programme), programme)
     return Gate(GateOutcome.PASS, tuple(replace(each, severity=Severity.INFORM) for each in outside)), Outcome.NOTED
 
 
 def _keep(
-    session: Session, actor: Actor, row: TherapySession, phase: Phase, reading: Reading, outcome: Outcome, gate: Gate
+    session: Session,
+    actor: Actor,
+    row: TherapySession,
+    phase: Phase,
+    reading: Reading,
+    outcome: Outcome,
+    gate: Gate,
+    programme: Programme,
 ) -> VitalsReading:
     vitals = VitalsReading(
         id=new_id(),
@@ -171,7 +174,7 @@ def _keep(
     }
     own.seal(vitals, "reading", content)
     findings = [finding.as_dict() for finding in gate.findings]
-    own.seal(vitals, "gate", {"outcome": outcome.value, "findings": findings, "programme": settings().version})
+    own.seal(vitals, "gate", {"outcome": outcome.value, "findings": findings, "programme": programme.version})
     session.add(vitals)
     session.flush()
     record(
@@ -238,12 +241,13 @@ def list_vitals(
         query = query.where(tuple_(VitalsReading.taken_at, VitalsReading.id) > tuple_(*after))
     query = query.order_by(VitalsReading.taken_at, VitalsReading.id).limit(min(limit, PAGE_LIMIT))
     record(session, actor, "vitals.read", "session", row.id, episode_id=episode.id)
-    own = box(session, row.patient_id)
-    return [_measured(own, row, vitals) for vitals in session.scalars(query)]
+    own, programme = box(session, row.patient_id), programme_of(session, episode)
+    return [_measured(own, row, vitals, programme) for vitals in session.scalars(query)]
 
 
-def _measured(own: Box, row: TherapySession, vitals: VitalsReading) -> Measured:
+def _measured(own: Box, row: TherapySession, vitals: VitalsReading, programme: Programme) -> Measured:
     gate = own.open(vitals, "gate").reveal()
-    findings = [Finding(**{**each, "severity": Severity(each["severity"])}) for each in gate["findings"]]
-    reading = Personal(_opened(own, vitals))
-    return Measured(vitals, reading, Outcome(gate["outcome"]), findings, SessionState(row.state))
+    findings = [Finding.from_dict(each) for each in gate["findings"]]
+    reading, outcome = Personal(_opened(own, vitals)), Outcome(gate["outcome"])
+    state = SessionState(row.state)
+    return Measured(vitals, reading, outcome, findings, state, advice=_advice(outcome, programme))

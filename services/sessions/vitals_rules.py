@@ -10,14 +10,93 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Final, NoReturn
 
 from services.core.errors import InvalidInput
 from services.core.findings import Finding, Severity
 from services.core.programme import Programme
+from services.core.rules import Rule, declare
 from services.prescribing.limits import PatientLimits
 
-SOURCE = "DOMAIN 4"
+SOURCE: Final = "DOMAIN 4"
+
+
+def _gate(rule_id: str, sentence: str, setting: str) -> Rule:
+    """A rule of a gate: it stops, and a number of the programme says when."""
+    return declare(rule_id, Severity.STOP, SOURCE, sentence, setting=setting)
+
+
+_EMERGENCY: Final = "This pressure is an emergency: call 911."
+_CANCEL: Final = "This pressure cancels the session; the prescriber looks at it the same day."
+EMERGENCY_SYSTOLIC: Final = _gate("vitals.emergency_systolic", _EMERGENCY, "vitals.emergency.systolic_from")
+EMERGENCY_DIASTOLIC: Final = _gate("vitals.emergency_diastolic", _EMERGENCY, "vitals.emergency.diastolic_from")
+RED_FLAG: Final = _gate("vitals.red_flag", "Red-flag symptoms are an emergency: call 911.", "vitals.emergency.symptoms")
+CANCEL_SYSTOLIC: Final = _gate("vitals.cancel_systolic", _CANCEL, "vitals.cancel.systolic_from")
+CANCEL_DIASTOLIC: Final = _gate("vitals.cancel_diastolic", _CANCEL, "vitals.cancel.diastolic_from")
+START_SYSTOLIC_BELOW: Final = _gate(
+    "vitals.start_systolic_below", "The systolic pressure is too high.", "vitals.start.systolic_below"
+)
+START_DIASTOLIC_BELOW: Final = _gate(
+    "vitals.start_diastolic_below", "The diastolic pressure is too high.", "vitals.start.diastolic_below"
+)
+START_HEART_RATE_LEAST: Final = _gate(
+    "vitals.start_heart_rate_least", "The heart is beating too slowly.", "vitals.start.heart_rate_least"
+)
+START_HEART_RATE_MOST: Final = _gate(
+    "vitals.start_heart_rate_most", "The heart is beating too fast.", "vitals.start.heart_rate_most"
+)
+START_OXYGEN_LEAST_PERCENT: Final = _gate(
+    "vitals.start_oxygen_least_percent", "The oxygen saturation is too low.", "vitals.start.oxygen_least_percent"
+)
+READINGS_USED_UP: Final = _gate(
+    "vitals.readings_used_up",
+    "After {value} readings out of range the session is cancelled; tell the prescriber.",
+    "vitals.start.readings_at_most",
+)
+REST_TOO_SHORT: Final = _gate(
+    "vitals.rest_too_short",
+    "Rest {value} minutes before measuring again; the last reading came too soon.",
+    "vitals.start.rest_minutes",
+)
+READING_OLD: Final = _gate(
+    "sessions.reading_old",
+    "A reading older than {value} minutes opens no session; measure again.",
+    "vitals.start.reading_valid_minutes",
+)
+VITALS_NOT_CURRENT: Final = _gate(
+    "sessions.vitals_not_current",
+    "The first dose follows within {value} minutes after vitals that passed.",
+    "vitals.start.reading_valid_minutes",
+)
+IN_THE_FUTURE: Final = declare(
+    "sessions.in_the_future", Severity.STOP, SOURCE, "This lies in the future.", fixed="the clock"
+)
+BEFORE_THE_DOSE: Final = declare(
+    "sessions.before_the_dose",
+    Severity.STOP,
+    SOURCE,
+    "This was measured before the first dose.",
+    fixed="the order of what happened",
+)
+_IMPOSSIBLE: Final = "This must be from {least} to {most}; measure again."
+SYSTOLIC_IMPOSSIBLE: Final = _gate("vitals.systolic_impossible", _IMPOSSIBLE, "vitals.plausible.systolic_most")
+DIASTOLIC_IMPOSSIBLE: Final = _gate("vitals.diastolic_impossible", _IMPOSSIBLE, "vitals.plausible.diastolic_most")
+HEART_RATE_IMPOSSIBLE: Final = _gate("vitals.heart_rate_impossible", _IMPOSSIBLE, "vitals.plausible.heart_rate_most")
+DIASTOLIC_NOT_BELOW_SYSTOLIC: Final = declare(
+    "vitals.diastolic_not_below_systolic",
+    Severity.STOP,
+    SOURCE,
+    "The diastolic pressure must be below the systolic; measure again.",
+    fixed="what the two pressures are",
+)
+OXYGEN_IMPOSSIBLE: Final = declare(
+    "vitals.oxygen_impossible", Severity.STOP, SOURCE, "This is a percentage.", fixed="what a percentage is"
+)
+_PLAUSIBLE: Final = {
+    "systolic": SYSTOLIC_IMPOSSIBLE,
+    "diastolic": DIASTOLIC_IMPOSSIBLE,
+    "heart_rate": HEART_RATE_IMPOSSIBLE,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,85 +172,70 @@ def start_limits(limits: PatientLimits, programme: Programme) -> StartLimits:
 
 def check_reading(reading: Reading, programme: Programme) -> None:
     """Refuse what no living patient's cuff shows. Raises ``InvalidInput`` naming the field and what is allowed."""
-    for field, value in (
-        ("systolic", reading.systolic),
-        ("diastolic", reading.diastolic),
-        ("heart_rate", reading.heart_rate),
-    ):
+    for field, rule in _PLAUSIBLE.items():
         least = programme.whole(f"vitals.plausible.{field}_least")
         most = programme.whole(f"vitals.plausible.{field}_most")
-        if not least <= value <= most:
-            raise InvalidInput(
-                f"This must be from {least} to {most}; measure again.", field=field, rule=f"vitals.{field}_impossible"
-            )
+        if not least <= getattr(reading, field) <= most:
+            _refuse(rule.finding(programme, says={"least": least, "most": most}), field)
     if reading.diastolic >= reading.systolic:
-        raise InvalidInput(
-            "The diastolic pressure must be below the systolic; measure again.",
-            field="diastolic",
-            rule="vitals.diastolic_not_below_systolic",
-        )
+        _refuse(DIASTOLIC_NOT_BELOW_SYSTOLIC.finding(), "diastolic")
     if reading.oxygen_percent is not None and not 0 < reading.oxygen_percent <= 100:
-        raise InvalidInput("This is a percentage.", field="oxygen_percent", rule="vitals.oxygen_impossible")
+        _refuse(OXYGEN_IMPOSSIBLE.finding(), "oxygen_percent")
     known = programme.choices("vitals.emergency.symptoms")
     if not reading.red_flags <= known:
         raise InvalidInput(f"Known red flags: {', '.join(sorted(known))}.", field="red_flags")
 
 
+def _refuse(finding: Finding, field: str) -> NoReturn:
+    raise InvalidInput(finding.sentence, field=field, rule=finding.rule)
+
+
 def emergency_findings(reading: Reading, programme: Programme) -> list[Finding]:
     """Why this reading is an emergency, at the start, during or after a session; empty when it is none."""
-    findings = _pressure_findings(reading, "emergency", "This pressure is an emergency: call 911.", programme)
+    findings = _pressure_findings(reading, EMERGENCY_SYSTOLIC, EMERGENCY_DIASTOLIC, programme)
     if reading.red_flags:
-        findings.append(
-            _finding(
-                "red_flag",
-                "Red-flag symptoms are an emergency: call 911.",
-                programme,
-                "vitals.emergency.symptoms",
-                red_flags=sorted(reading.red_flags),
-            )
-        )
+        findings.append(RED_FLAG.finding(programme, red_flags=sorted(reading.red_flags)))
     return findings
 
 
 def out_of_range_findings(reading: Reading, limits: StartLimits, programme: Programme) -> list[Finding]:
     """What of a reading is outside a patient's start limits; empty when all is inside."""
-    checks = [
-        ("systolic", "systolic_below", reading.systolic < limits.systolic_below, "The systolic pressure is too high."),
+    oxygen = reading.oxygen_percent
+    checks: tuple[tuple[Rule, bool, int | None, float], ...] = (
         (
-            "diastolic",
-            "diastolic_below",
+            START_SYSTOLIC_BELOW,
+            reading.systolic < limits.systolic_below,
+            reading.systolic,
+            limits.systolic_below,
+        ),
+        (
+            START_DIASTOLIC_BELOW,
             reading.diastolic < limits.diastolic_below,
-            "The diastolic pressure is too high.",
+            reading.diastolic,
+            limits.diastolic_below,
         ),
         (
-            "heart_rate",
-            "heart_rate_least",
+            START_HEART_RATE_LEAST,
             reading.heart_rate >= limits.heart_rate_least,
-            "The heart is beating too slowly.",
+            reading.heart_rate,
+            limits.heart_rate_least,
         ),
         (
-            "heart_rate",
-            "heart_rate_most",
+            START_HEART_RATE_MOST,
             reading.heart_rate <= limits.heart_rate_most,
-            "The heart is beating too fast.",
+            reading.heart_rate,
+            limits.heart_rate_most,
         ),
         (
-            "oxygen_percent",
-            "oxygen_least_percent",
-            reading.oxygen_percent is None or reading.oxygen_percent >= limits.oxygen_least_percent,
-            "The oxygen saturation is too low.",
+            START_OXYGEN_LEAST_PERCENT,
+            oxygen is None or oxygen >= limits.oxygen_least_percent,
+            oxygen,
+            limits.oxygen_least_percent,
         ),
-    ]
+    )
     return [
-        _finding(
-            f"start_{name}",
-            sentence,
-            programme,
-            f"vitals.start.{name}",
-            measured=getattr(reading, measured),
-            limit=getattr(limits, name),
-        )
-        for measured, name, inside, sentence in checks
+        rule.finding(programme, measured=measured, limit=limit)
+        for rule, inside, measured, limit in checks
         if not inside
     ]
 
@@ -188,8 +252,11 @@ def start_gate(readings: Sequence[Reading], limits: PatientLimits, programme: Pr
     emergencies = [finding for reading in ordered for finding in emergency_findings(reading, programme)]
     if emergencies:
         return Gate(GateOutcome.EMERGENCY, tuple(emergencies), tell_prescriber=True)
-    words = "This pressure cancels the session; the prescriber looks at it the same day."
-    cancelling = [finding for reading in ordered for finding in _pressure_findings(reading, "cancel", words, programme)]
+    cancelling = [
+        finding
+        for reading in ordered
+        for finding in _pressure_findings(reading, CANCEL_SYSTOLIC, CANCEL_DIASTOLIC, programme)
+    ]
     if cancelling:
         return Gate(GateOutcome.CANCEL, tuple(cancelling), tell_prescriber=True, same_day_task=True)
     return _gate_by_last(ordered, start_limits(limits, programme), programme)
@@ -208,25 +275,32 @@ def _gate_by_last(ordered: Sequence[Reading], limits: StartLimits, programme: Pr
     if left >= 0 and not findings and not out_of_range_findings(ordered[-1], limits, programme):
         return Gate(GateOutcome.PASS, readings_left=left)
     if left <= 0:
-        setting = "vitals.start.readings_at_most"
-        sentence = f"After {most} readings out of range the session is cancelled; tell the prescriber."
-        findings.append(_finding("readings_used_up", sentence, programme, setting, readings=len(counted)))
+        findings.append(READINGS_USED_UP.finding(programme, readings=len(counted)))
         return Gate(GateOutcome.CANCEL, tuple(findings), tell_prescriber=True)
     if counted[-1] is not ordered[-1]:
-        setting = "vitals.start.rest_minutes"
-        sentence = f"Rest {programme.whole(setting)} minutes before measuring again; the last reading came too soon."
-        findings.append(_finding("rest_too_short", sentence, programme, setting))
+        findings.append(REST_TOO_SHORT.finding(programme))
     return Gate(GateOutcome.REST_AND_REPEAT, tuple(findings), repeat_at=repeat_at, readings_left=left)
 
 
-def _pressure_findings(reading: Reading, gate: str, sentence: str, programme: Programme) -> list[Finding]:
-    """One finding for each pressure that reaches a threshold of ``vitals.cancel`` or ``vitals.emergency``."""
+def _pressure_findings(reading: Reading, systolic: Rule, diastolic: Rule, programme: Programme) -> list[Finding]:
+    """One finding for each pressure that reaches the threshold of its rule."""
     return [
-        _finding(f"{gate}_{name}", sentence, programme, setting, measured=measured)
-        for name, measured in (("systolic", reading.systolic), ("diastolic", reading.diastolic))
-        if measured >= programme.number(setting := f"vitals.{gate}.{name}_from")
+        rule.finding(programme, measured=measured)
+        for rule, measured in ((systolic, reading.systolic), (diastolic, reading.diastolic))
+        if measured >= programme.number(str(rule.setting))
     ]
 
 
-def _finding(rule: str, sentence: str, programme: Programme, setting: str, **inputs: Any) -> Finding:
-    return Finding(f"vitals.{rule}", Severity.STOP, SOURCE, sentence, setting, programme.value(setting), inputs)
+def age_findings(taken_at: datetime, now: datetime, programme: Programme) -> list[Finding]:
+    """Why a reading taken before the start says nothing about ``now``."""
+    if now - taken_at > timedelta(minutes=programme.number("vitals.start.reading_valid_minutes")):
+        return [READING_OLD.finding(programme)]
+    return []
+
+
+def first_dose_findings(passed_at: datetime | None, dose_at: datetime, programme: Programme) -> list[Finding]:
+    """The first dose follows the reading that passed, soon. ``None``: none passed."""
+    valid = timedelta(minutes=programme.number("vitals.start.reading_valid_minutes"))
+    if passed_at is not None and timedelta(0) <= dose_at - passed_at <= valid:
+        return []
+    return [VITALS_NOT_CURRENT.finding(programme)]

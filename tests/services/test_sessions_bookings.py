@@ -22,8 +22,9 @@ from services.people.states import EpisodeState, EpisodeStep
 from services.prescribing import prescriptions
 from services.prescribing.limits import PatientLimits
 from services.sessions import answers, bookings, rounds
-from services.sessions.bookings import Move, Site
+from services.sessions.bookings import Move
 from services.sessions.models import TherapySession
+from services.sessions.places import Site
 from services.sessions.reminders import remind_of_session
 from services.sessions.states import SessionKind, SessionState
 from services.vault.boxes import box

@@ -189,7 +189,7 @@ def test_a_talk_is_held_at_its_time(session: Session, case: Case, moment: time_m
     moment.shift(59 * MINUTE)
     with pytest.raises(RuleRefused) as refusal, session.begin_nested():
         afterwards.hold_session(session, therapist(case), talk.id)
-    assert refusal.value.rule == "sessions.not_its_time"
+    assert refusal.value.rule == "sessions.talk_not_begun"
     moment.shift(MINUTE)
     assert afterwards.hold_session(session, therapist(case), talk.id).state == "closed"
 

@@ -20,8 +20,8 @@ from services.people.models import Practitioner
 from services.prescribing import prescriptions
 from services.prescribing.models import Prescription
 from services.sessions import readiness
-from services.sessions.bookings import Site
 from services.sessions.models import TherapySession
+from services.sessions.places import Site
 from services.vault.boxes import box
 from tests.factories import audited
 from tests.factories_prescribing import Case, raise_risk
@@ -70,7 +70,9 @@ def test_with_everything_there_the_session_is_ready(session: Session, case: Case
     kept = box(session, row.patient_id).open(row, "readiness").reveal()
     assert kept["chaperone"]["name"] == "Charlie Chaperone"
     assert kept["chaperone"]["phone"] == "+14155552671"
-    assert readiness.readiness_of(session, row) == found(chaperone=chaperone(phone=Personal("+14155552671")))
+    assert readiness.readiness_of(session, row, case.episode) == found(
+        chaperone=chaperone(phone=Personal("+14155552671"))
+    )
     assert "session.ready" in audited(session)
 
 
@@ -160,10 +162,10 @@ def test_old_readiness_does_not_count(
 ) -> None:
     make_ready(session, case, row)
     moment.shift(timedelta(hours=4))
-    assert readiness.readiness_of(session, row)
+    assert readiness.readiness_of(session, row, case.episode)
     moment.shift(1)
     with pytest.raises(RuleRefused) as refusal:
-        readiness.readiness_of(session, row)
+        readiness.readiness_of(session, row, case.episode)
     assert refusal.value.rule == "sessions.readiness_old"
 
 

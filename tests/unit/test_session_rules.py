@@ -16,21 +16,18 @@ from services.core.findings import Severity
 from services.core.programme import programme
 from services.prescribing.limits import NO_LIMITS, PatientLimits
 from services.sessions.dose_rules import DosePlan, DoseTaken, dose_findings
+from services.sessions.readiness_rules import ChaperoneFacts, ReadinessFacts, RemoteFacts, readiness_findings
 from services.sessions.rules import (
     HIGH_GRADES,
     PAGED_GRADES,
-    ChaperoneFacts,
     Grade,
     IntegrationState,
-    ReadinessFacts,
-    RemoteFacts,
     afterward_times,
     cadence_findings,
     integration_booking_findings,
     integration_state,
     interval_days,
     may_drive_at,
-    readiness_findings,
 )
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)

@@ -1,0 +1,103 @@
+"""When and where a session may be booked (DOMAIN 1 and 4). The cadence of dosing sessions is in ``rules``."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from services.core.findings import Finding, Severity
+from services.core.programme import Programme
+from services.core.rules import declare
+
+EPISODE_CLOSED: Final = declare(
+    "sessions.episode_closed",
+    Severity.STOP,
+    "DOMAIN 4",
+    "In a closed episode nothing is booked.",
+    fixed="a state of the episode",
+)
+REMOTE_FROM_HOME: Final = declare(
+    "sessions.remote_from_home",
+    Severity.STOP,
+    "DOMAIN 4",
+    "In a remote session the patient is at home.",
+    fixed="what remote means",
+)
+IN_THE_PAST: Final = declare(
+    "sessions.in_the_past", Severity.STOP, "DOMAIN 4", "The time of this session has passed.", fixed="the clock"
+)
+TOO_FAR_AHEAD: Final = declare(
+    "sessions.too_far_ahead",
+    Severity.STOP,
+    "DOMAIN 4",
+    "Sessions are booked {value} days ahead at most.",
+    setting="sessions.book_ahead_days",
+)
+THERAPIST_OVERLAP: Final = declare(
+    "sessions.therapist_overlap",
+    Severity.STOP,
+    "DOMAIN 1",
+    "You have another session at that time.",
+    fixed="nobody is in two places",
+)
+TOO_SHORT: Final = declare(
+    "sessions.too_short",
+    Severity.STOP,
+    "DOMAIN 4",
+    "A dosing session lasts {value} minutes at least: so long the patient is observed.",
+    setting="vitals.discharge.after_last_dose_minutes",
+)
+INTEGRATES_NOTHING: Final = declare(
+    "sessions.integrates_nothing",
+    Severity.STOP,
+    "DOMAIN 1",
+    "Only an integration session follows a dosing session.",
+    fixed="what integration means",
+)
+INTEGRATES_MISSING: Final = declare(
+    "sessions.integrates_missing",
+    Severity.STOP,
+    "DOMAIN 1",
+    "An integration session names a dosing session of the same episode.",
+    fixed="what integration means",
+)
+INTEGRATES_CANCELLED: Final = declare(
+    "sessions.integrates_cancelled",
+    Severity.STOP,
+    "DOMAIN 1",
+    "That dosing session was cancelled; there is nothing to integrate.",
+    fixed="what integration means",
+)
+TALK_NOT_BEGUN: Final = declare(
+    "sessions.talk_not_begun",
+    Severity.STOP,
+    "DOMAIN 1",
+    "The time of this session has not come; move it first.",
+    fixed="the clock",
+)
+INTEGRATES_UNFINISHED: Final = declare(
+    "sessions.integrates_unfinished",
+    Severity.STOP,
+    "DOMAIN 4",
+    "The dosing session is not over, or its emergency was not closed by the prescriber.",
+    fixed="a state of the session",
+)
+
+# Refusals that another time can mend.
+ABOUT_TIME: Final = frozenset({"sessions.therapist_overlap", "sessions.interval_too_short", "sessions.week_full"})
+
+
+def start_findings(starts_at: datetime, now: datetime, programme: Programme) -> list[Finding]:
+    """Before anything is reckoned with a time, it must lie between ``now`` and the furthest that is booked."""
+    if starts_at < now:
+        return [IN_THE_PAST.finding()]
+    if starts_at - now > timedelta(days=programme.whole("sessions.book_ahead_days")):
+        return [TOO_FAR_AHEAD.finding(programme)]
+    return []
+
+
+def length_findings(length: timedelta, programme: Programme) -> list[Finding]:
+    """A dosing session that would end while the patient is still observed."""
+    if length < timedelta(minutes=programme.number("vitals.discharge.after_last_dose_minutes")):
+        return [TOO_SHORT.finding(programme)]
+    return []

@@ -1,0 +1,199 @@
+"""May a dosing session begin: consent, receipt, chaperone, fasting, safeguards of a remote session (DOMAIN 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from services.core.findings import Finding, Severity
+from services.core.programme import Programme
+from services.core.rules import Rule, declare
+
+_YES_OR_NO: Final = "a yes or no"
+
+
+def _condition(rule_id: str, sentence: str, source: str = "DOMAIN 4") -> Rule:
+    """A condition that is met or not; there is no number in it."""
+    return declare(rule_id, Severity.STOP, source, sentence, fixed=_YES_OR_NO)
+
+
+RECEIPT_MISSING: Final = _condition(
+    "sessions.receipt_missing", "The patient has not confirmed receipt, count and seal.", "DOMAIN 4, DOMAIN 8"
+)
+CONSENT_MISSING: Final = _condition("sessions.consent_missing", "There is no consent to the treatment.")
+TRAINING_MISSING: Final = _condition(
+    "sessions.training_missing", "No KAP training of the therapist is on record.", "DOMAIN 1"
+)
+SUICIDE_RISK_OPEN: Final = _condition(
+    "sessions.suicide_risk_open", "A high suicide risk is open; a prescriber must clear it.", "DOMAIN 2.2"
+)
+ELIGIBILITY_NOT_CURRENT: Final = declare(
+    "sessions.eligibility_not_current",
+    Severity.STOP,
+    "DOMAIN 3",
+    "The episode has no current approval by a prescriber.",
+    setting="eligibility.valid_days",
+)
+PRESCRIPTION_MISSING: Final = _condition(
+    "sessions.prescription_missing", "There is no signed prescription in force for this patient."
+)
+NOT_ITS_TIME: Final = declare(
+    "sessions.not_its_time",
+    Severity.STOP,
+    "DOMAIN 4",
+    "The session is booked for another time; move it first.",
+    setting="sessions.start_window_hours",
+)
+READINESS_OLD: Final = declare(
+    "sessions.readiness_old",
+    Severity.STOP,
+    "DOMAIN 4",
+    "Readiness was recorded too long ago; record it anew.",
+    setting="sessions.readiness_valid_hours",
+)
+CHAPERONE_MISSING: Final = _condition(
+    "sessions.chaperone_missing", "There is no chaperone; without one there is no session.", "DOMAIN 3.1, DOMAIN 4"
+)
+CHAPERONE_UNNAMED: Final = _condition("sessions.chaperone_unnamed", "The chaperone's name is not on record.")
+CHAPERONE_PHONE_MISSING: Final = _condition(
+    "sessions.chaperone_phone_missing", "The chaperone's phone was not exchanged."
+)
+CHAPERONE_ABSENT: Final = _condition("sessions.chaperone_absent", "The chaperone is not present.")
+CHAPERONE_NOT_SOBER: Final = _condition("sessions.chaperone_not_sober", "Nobody attested that the chaperone is sober.")
+CHAPERONE_TOO_YOUNG: Final = declare(
+    "sessions.chaperone_too_young",
+    Severity.STOP,
+    "DOMAIN 4",
+    "The chaperone must be {value} or older.",
+    setting="sessions.chaperone_age_least",
+)
+FASTING_FOOD: Final = declare(
+    "sessions.fasting_food",
+    Severity.STOP,
+    "DOMAIN 4",
+    "No food for {value} h before the dose; ask when the last was, or wait.",
+    setting="sessions.fasting_food_hours",
+)
+FASTING_WATER: Final = declare(
+    "sessions.fasting_water",
+    Severity.STOP,
+    "DOMAIN 4",
+    "No water for {value} h before the dose; ask when the last was, or wait.",
+    setting="sessions.fasting_water_hours",
+)
+REMOTE_VIDEO_MISSING: Final = _condition("sessions.remote_video_missing", "The therapist is not on video.")
+REMOTE_CUFF_MISSING: Final = _condition("sessions.remote_cuff_missing", "There is no blood-pressure cuff.")
+REMOTE_ADDRESS_MISSING: Final = _condition("sessions.remote_address_missing", "Confirm the address for an emergency.")
+REMOTE_PHONE_MISSING: Final = _condition("sessions.remote_phone_missing", "Confirm the phone for an emergency.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChaperoneFacts:
+    """The sober adult who stays with the patient. ``sober_attested`` is the chaperone's or therapist's word for it."""
+
+    named: bool
+    age_years: int | None
+    phone_exchanged: bool
+    present: bool
+    sober_attested: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteFacts:
+    """What a session without the therapist in the room needs as well."""
+
+    therapist_on_video: bool
+    blood_pressure_cuff: bool
+    emergency_address_confirmed: bool
+    emergency_phone_confirmed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadinessFacts:
+    """What is known when a dosing session is about to begin at ``at``.
+
+    ``receipt_confirmed`` is true where nothing is shipped. ``chaperone`` is ``None`` while there is none, ``remote``
+    when everybody is in the room. Times of the last food and water are aware, ``None`` when nobody asked.
+    ``risk_blocked`` is an open high suicide risk, ``therapist_trained`` KAP training on record.
+    """
+
+    at: datetime
+    receipt_confirmed: bool
+    treatment_consent: bool
+    chaperone: ChaperoneFacts | None
+    last_food_at: datetime | None
+    last_water_at: datetime | None
+    remote: RemoteFacts | None = None
+    risk_blocked: bool = False
+    therapist_trained: bool = True
+
+
+def readiness_findings(facts: ReadinessFacts, programme: Programme) -> list[Finding]:
+    """Each condition for starting that is not met, as a stop; empty when vitals may be taken."""
+    conditions = (
+        (RECEIPT_MISSING, facts.receipt_confirmed),
+        (CONSENT_MISSING, facts.treatment_consent),
+        (TRAINING_MISSING, facts.therapist_trained),
+        (SUICIDE_RISK_OPEN, not facts.risk_blocked),
+    )
+    return [
+        *_unmet(conditions),
+        *_chaperone_findings(facts.chaperone, programme),
+        *_fasting_findings(FASTING_FOOD, facts.last_food_at, facts.at, programme),
+        *_fasting_findings(FASTING_WATER, facts.last_water_at, facts.at, programme),
+        *(_remote_findings(facts.remote) if facts.remote is not None else ()),
+    ]
+
+
+def _chaperone_findings(chaperone: ChaperoneFacts | None, programme: Programme) -> list[Finding]:
+    if chaperone is None:
+        return [CHAPERONE_MISSING.finding()]
+    findings = _unmet(
+        (
+            (CHAPERONE_UNNAMED, chaperone.named),
+            (CHAPERONE_PHONE_MISSING, chaperone.phone_exchanged),
+            (CHAPERONE_ABSENT, chaperone.present),
+            (CHAPERONE_NOT_SOBER, chaperone.sober_attested),
+        )
+    )
+    least = programme.whole("sessions.chaperone_age_least")
+    if chaperone.age_years is None or chaperone.age_years < least:
+        findings.append(CHAPERONE_TOO_YOUNG.finding(programme))
+    return findings
+
+
+def _fasting_findings(rule: Rule, last_at: datetime | None, at: datetime, programme: Programme) -> list[Finding]:
+    if last_at is not None and at - last_at >= timedelta(hours=programme.number(str(rule.setting))):
+        return []
+    return [rule.finding(programme)]
+
+
+def _remote_findings(remote: RemoteFacts) -> list[Finding]:
+    return _unmet(
+        (
+            (REMOTE_VIDEO_MISSING, remote.therapist_on_video),
+            (REMOTE_CUFF_MISSING, remote.blood_pressure_cuff),
+            (REMOTE_ADDRESS_MISSING, remote.emergency_address_confirmed),
+            (REMOTE_PHONE_MISSING, remote.emergency_phone_confirmed),
+        )
+    )
+
+
+def _unmet(conditions: Iterable[tuple[Rule, bool]]) -> list[Finding]:
+    return [rule.finding() for rule, met in conditions if not met]
+
+
+def window_findings(starts_at: datetime, now: datetime, programme: Programme) -> list[Finding]:
+    """A session begins about when it was booked: its cadence, its reminder and its chaperone were arranged for then."""
+    if abs(now - starts_at) <= timedelta(hours=programme.number("sessions.start_window_hours")):
+        return []
+    return [NOT_ITS_TIME.finding(programme)]
+
+
+def recorded_findings(ready_at: datetime | None, now: datetime, programme: Programme) -> list[Finding]:
+    """Readiness that was never recorded, or too long ago for a start."""
+    if ready_at is not None and now - ready_at <= timedelta(hours=programme.number("sessions.readiness_valid_hours")):
+        return []
+    return [READINESS_OLD.finding(programme)]

@@ -13,13 +13,14 @@ import time
 from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import click
 from psycopg import errors as postgres
 from sqlalchemy import exc, select
 
+from coordinator.commands import programmes as programme_commands
 from services import exports, tables
 from services.audit.records import record
 from services.audit.verification import sign_heads, verify
@@ -79,6 +80,14 @@ def main() -> None:
     """Run and look after the KAP coordinator."""
 
 
+for command in (
+    programme_commands.check_programme,
+    programme_commands.adopt_programme,
+    programme_commands.list_programmes,
+):
+    main.add_command(command)
+
+
 @main.command("create-organisation")
 @click.option("--kind", type=click.Choice([kind.value for kind in OrganisationKind]), required=True)
 @click.option("--name", required=True, help="At most 120 characters.")
@@ -92,8 +101,9 @@ def main() -> None:
 @click.option("--operates-in", multiple=True, help="A medical team's state of operation; repeat for more.")
 @click.option("--medical-team", type=click.UUID, help="A practice's medical team, by its id.")
 @click.option("--pharmacy", type=click.UUID, help="A practice's pharmacy, by its id.")
+@click.option("--programme", help="By which programme it works; default: the configured one.")
 def create_organisation(
-    kind: str, operates_in: tuple[str, ...], medical_team: UUID | None, pharmacy: UUID | None, **texts: str
+    kind: str, operates_in: tuple[str, ...], medical_team: UUID | None, pharmacy: UUID | None, **texts: Any
 ) -> None:
     """Add a practice, medical team, pharmacy or operations desk; prints its id.
 

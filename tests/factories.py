@@ -242,9 +242,12 @@ class World:
         return make_actor(getattr(self, who))
 
 
-def make_world(session: Session, *, state: str = "CA") -> World:
-    """A practice, medical team, pharmacy and operations desk with one account of each role, papers in ``state``."""
-    practice = make_practice(session, state=state)
+def make_world(session: Session, *, state: str = "CA", programme: str | None = None) -> World:
+    """A practice, medical team, pharmacy and operations desk with one account of each role, papers in ``state``.
+
+    ``programme`` is the one that the practice works by; None is the configured one.
+    """
+    practice = make_practice(session, state=state, programme=programme)
     team = session.get_one(Organisation, practice.partner_medical_team_id)
     pharmacy = session.get_one(Organisation, practice.partner_pharmacy_id)
     desk = make_organisation(session, OrganisationKind.OPERATIONS, state=state)
@@ -282,6 +285,7 @@ def make_episode(
     prescriber: bool = True,
     at: EpisodeState = EpisodeState.REFERRED,
     sms_consent: bool = True,
+    programme: str | None = None,
     **details: Any,
 ) -> Episode:
     """A patient of ``world`` (default: a new one) living in ``state``, with an episode moved on to the state ``at``.
@@ -289,7 +293,7 @@ def make_episode(
     ``prescriber`` puts the world's prescriber on the care team; ``sms_consent`` records the agreement to be texted;
     ``details`` are the patient's. ``therapist_of``, ``prescriber_of`` and ``colleague_of`` give the actors.
     """
-    world = world or make_world(session, state=state)
+    world = world or make_world(session, state=state, programme=programme)
     therapist = world.actor("therapist")
     patient = patients.register_patient(session, therapist, make_patient_details(state=state, **details))
     episode = episodes.open_episode(session, therapist, patient.id)

@@ -19,7 +19,7 @@ from services.people.models import Episode, Organisation, OrganisationKind
 from services.people.organisations import organisation_of
 from services.people.patients import patient_of
 from services.people.practitioners import is_kap_trained
-from services.people.settings import settings
+from services.people.programmes import programme_for
 from services.people.states import EPISODE_TRANSITIONS, EpisodeState, EpisodeStep
 
 PAGE_LIMIT = 101  # a full page of 100, and one that tells that there is more
@@ -47,7 +47,7 @@ def open_episode(session: Session, actor: Actor, patient_id: UUID) -> Episode:
         medical_team_id=practice.partner_medical_team_id,
         pharmacy_id=practice.partner_pharmacy_id,
         state=EpisodeState.REFERRED,
-        programme_version=settings().version,
+        programme_version=programme_for(session, practice.id, practice.partner_medical_team_id).version,
         opened_at=clock.now(),
     )
     session.add(episode)

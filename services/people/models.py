@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ForeignKey, Index, LargeBinary, String, UniqueConstraint
@@ -41,7 +42,35 @@ class Organisation(Base):
     states_of_operation: Mapped[list[str]] = mapped_column(ARRAY(String(2)), default=list)
     partner_medical_team_id: Mapped[UUID | None] = mapped_column(ForeignKey("organisations.id"))
     partner_pharmacy_id: Mapped[UUID | None] = mapped_column(ForeignKey("organisations.id"))
+    programme: Mapped[str | None] = mapped_column(String(30))  # empty: the one that the service is configured with
     created_at: Mapped[datetime]
+
+
+class ProgrammeVersion(Base):
+    """A version of a programme, whole (``Programme.as_dict()``), as episodes were decided under it.
+
+    The database refuses to change it.
+    """
+
+    __tablename__ = "programme_versions"
+
+    version: Mapped[str] = mapped_column(String(80), primary_key=True)
+    content: Mapped[dict[str, Any]]
+    kept_at: Mapped[datetime]
+
+
+class ProgrammeAdoption(Base):
+    """A medical director's act that puts a version of a programme into force from its day on. It never changes."""
+
+    __tablename__ = "programme_adoptions"
+    __table_args__ = (Index("ix_programme_adoptions_name", "name", "effective_from"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    version: Mapped[str] = mapped_column(ForeignKey("programme_versions.version"), unique=True)
+    name: Mapped[str] = mapped_column(String(30))
+    effective_from: Mapped[date]
+    adopted_by: Mapped[UUID] = mapped_column(ForeignKey("accounts.id"))
+    adopted_at: Mapped[datetime]
 
 
 class Account(Base):

@@ -16,11 +16,13 @@ from services.core.actors import Actor
 from services.core.errors import InvalidInput, NotFound
 from services.core.ids import new_id
 from services.core.personal import Personal
+from services.core.programme import shipped
 from services.people.access import Action, authorize
 from services.people.identifiers import state_code
 from services.people.models import Account, Organisation, OrganisationKind
 from services.people.phones import e164
 from services.people.postal import postal_code
+from services.people.programmes import is_known
 from services.people.zones import default_zone, read_zone
 
 LENGTHS = {"name": 120, "short_name": 24, "street": 120, "city": 60}
@@ -31,7 +33,8 @@ class OrganisationDetails:
     """What is known of an organisation. ``state`` is a USPS code, ``zone`` an IANA name (default: its state's).
 
     ``states_of_operation`` says where a medical team may treat; a practice names its partner team and pharmacy, which
-    its patients are referred to.
+    its patients are referred to. ``programme`` is the name of the programme that a practice, or a medical team for
+    patients without a practice, works by; left out, it is the configured one.
     """
 
     kind: OrganisationKind
@@ -46,6 +49,7 @@ class OrganisationDetails:
     states_of_operation: Sequence[str] = ()
     partner_medical_team_id: UUID | None = None
     partner_pharmacy_id: UUID | None = None
+    programme: str | None = None
 
 
 def create_organisation(session: Session, actor: Actor, details: OrganisationDetails) -> Organisation:
@@ -66,6 +70,7 @@ def create_organisation(session: Session, actor: Actor, details: OrganisationDet
         states_of_operation=sorted(
             {state_code(each, field="states_of_operation") for each in details.states_of_operation}
         ),
+        programme=_programme(session, details),
         created_at=clock.now(),
     )
     _set_partners(session, organisation, details.partner_medical_team_id, details.partner_pharmacy_id)
@@ -100,6 +105,16 @@ def _set_partners(session: Session, practice: Organisation, team_id: UUID | None
         if partner is None or partner.kind != kind:
             raise InvalidInput(f"This must be the id of a {kind.value.replace('_', ' ')}.", field=field)
         setattr(practice, field, partner_id)
+
+
+def _programme(session: Session, details: OrganisationDetails) -> str | None:
+    if details.programme is None:
+        return None
+    if details.kind not in (OrganisationKind.PRACTICE, OrganisationKind.MEDICAL_TEAM):
+        raise InvalidInput("Only a practice or a medical team works by a programme.", field="programme")
+    if not is_known(session, details.programme):
+        raise InvalidInput(f"There is no such programme. Shipped: {', '.join(shipped())}.", field="programme")
+    return details.programme
 
 
 def _text(field: str, value: str) -> str:

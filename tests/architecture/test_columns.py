@@ -43,6 +43,7 @@ PLAIN: Mapping[str, str] = {
     "organisations.name": "public",
     "organisations.phone": "public: patients call it",
     "organisations.postal_code": "public",
+    "organisations.programme": "the name of a programme",
     "organisations.short_name": "public",
     "organisations.state": "public",
     "organisations.states_of_operation": "public",
@@ -50,6 +51,9 @@ PLAIN: Mapping[str, str] = {
     "organisations.zone": "public",
     "outcome_reports.scales": "names of instruments",
     "practitioners.npi": "public: the NPI registry publishes it",
+    "programme_adoptions.name": "the name of a programme",
+    "programme_adoptions.version": "the version of a programme",
+    "programme_versions.version": "the version of a programme",
     "prescriptions.signing_key": "the name of a key",
     "shipments.seen": "stages",
     "shipments.told": "kinds of events",
@@ -88,6 +92,7 @@ BYTES: Mapping[str, str] = {
 DOCUMENTS: Mapping[str, str] = {
     "audit_heads.heads": "numbers and codes",
     "audit_records.detail": "codes and ids",
+    "programme_versions.content": "settings, and the medical director whom a programme names to everybody",
     "stored_answers.headers": "Content-Type, ETag, Location",
 }
 
@@ -101,7 +106,7 @@ NUMBERS = {
 DATES = {
     "dea_registrations.expires_on", "dea_registrations.revoked_on", "eligibility_decisions.valid_until",
     "fills.filled_on", "licences.expires_on", "licences.revoked_on", "practitioners.kap_trained_on",
-    "prescriptions.expires_on", "prescriptions.issued_on",
+    "prescriptions.expires_on", "prescriptions.issued_on", "programme_adoptions.effective_from",
 }  # fmt: skip
 
 

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import math
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from services.core.errors import InvalidConfiguration
-from services.core.programme import DEFAULT_FILE, Programme, load_programme, programme
+from services.core.programme import (
+    DEFAULT_FILE,
+    Approval,
+    Programme,
+    load_programme,
+    missing_settings,
+    programme,
+    shipped,
+)
+from services.core.setting_bounds import bounds, order
 
 HEADER = '[programme]\nname = "test"\nversion = "1"\n'
 
@@ -39,8 +50,6 @@ def test_settings_are_found_by_their_dotted_names(tmp_path: Path) -> None:
         ("number", "0.25", True),
         ("number", "true", False),
         ("number", '"1"', False),
-        ("number", "nan", False),
-        ("number", "inf", False),
         ("whole", "3", True),
         ("whole", "3.0", False),
         ("whole", "true", False),
@@ -116,3 +125,180 @@ def test_a_programme_never_changes(tmp_path: Path) -> None:
     read = loaded(tmp_path, "[a]\nb = 1\n")
     with pytest.raises((AttributeError, TypeError)):
         read.settings["a.b"] = 2  # type: ignore[index]  # that it cannot be done is the point
+
+
+# ---- Files that extend others ----------------------------------------------------------------------------------------
+
+BASE = """[programme]
+name = "base"
+version = "1"
+effective_from = 2026-01-01
+approved_by = "Dr. Ada Example"
+
+[a]
+whole = 3
+part = 0.5
+word = "x"
+words = ["x", "y"]
+is_so = true
+
+[a.deep]
+least = 1
+"""
+
+
+def extending(directory: Path, content: str, header: str = "") -> Programme:
+    (directory / "base.toml").write_text(BASE, encoding="utf-8")
+    return load_programme(
+        written(directory, f'[programme]\nname = "test"\nversion = "1"\nextends = "base"\n{header}' + content)
+    )
+
+
+def refusal(directory: Path, content: str, header: str = "") -> str:
+    with pytest.raises(InvalidConfiguration) as refused:
+        extending(directory, content, header)
+    return refused.value.message
+
+
+def test_a_file_that_extends_another_says_only_what_differs(tmp_path: Path) -> None:
+    read = extending(tmp_path, "[a]\nwhole = 4\npart = 1\n")
+    assert dict(read.settings) == {
+        "a.whole": 4, "a.part": 1, "a.word": "x", "a.words": ["x", "y"], "a.is_so": True, "a.deep.least": 1
+    }  # fmt: skip
+    assert read.name == "test"
+
+
+def test_each_value_says_since_when_it_holds_and_who_approved_it(tmp_path: Path) -> None:
+    header = 'effective_from = 2026-06-01\napproved_by = "Dr. Bea Example"\n'
+    own = '[approvals]\n"a.part" = { effective_from = 2026-03-01, approved_by = "Dr. Cem Example" }\n'
+    read = extending(tmp_path, "[a]\nwhole = 4\npart = 1\n" + own, header)
+    assert read.approval_of("a.whole") == Approval(date(2026, 6, 1), "Dr. Bea Example")
+    assert read.approval_of("a.part") == Approval(date(2026, 3, 1), "Dr. Cem Example")
+    assert read.approval_of("a.word") == Approval(date(2026, 1, 1), "Dr. Ada Example")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("[a]\nwhole = 4\nhole = 4\n", "clinic.toml, line 7: there is no setting 'a.hole'; did you mean 'a.whole'."),
+        ("[a]\nqqq = 4\n", "clinic.toml, line 6: there is no setting 'a.qqq'."),
+        ("[a]\n# a word\nwhole = 4.5\n", "clinic.toml, line 7: 'a.whole' must be a whole number, such as 3."),
+        ("[a]\nwhole = true\n", "line 6: 'a.whole' must be a whole number"),
+        ('[a]\npart = "1"\n', "line 6: 'a.part' must be a number, such as 0.5."),
+        ("[a]\nword = 1\n", "line 6: 'a.word' must be a text"),
+        ("[a]\nis_so = 1\n", "line 6: 'a.is_so' must be true or false"),
+        ('[a]\nwords = "x"\n', "line 6: 'a.words' must be a list"),
+        ("[a]\nwords = [\n  1,\n]\n", "line 6: each entry of 'a.words' must be a text"),
+        ("[a.deep]\nleast = -1\n", "line 6: 'a.deep.least' must not be less than 0"),
+        ('[a]\ndeep.least = "x"\n', "line 6: 'a.deep.least' must be a whole number"),
+        ("[a]\nwhole = nan\n", "line 6: 'a.whole' must be a whole number"),
+        ("[a]\npart = inf\n", "line 6: 'a.part' must be a finite number"),
+        ("[a]\nword = 2026-01-01\n", "line 6: 'a.word' must be a text"),
+        ('[approvals]\n"a.hole" = {}\n', "line 6: there is no setting 'a.hole'"),
+        ('[approvals]\n"a.part" = 1\n', "line 6: the approval of 'a.part' must be"),
+        (
+            '[approvals]\n"a.part" = { effective_from = "soon", approved_by = "Dr. X" }\n',
+            "line 6: the approval of 'a.part' needs a date such as 2026-12-01 and a name.",
+        ),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_line_and_key(tmp_path: Path, content: str, said: str) -> None:
+    # Four lines of header come first.
+    assert said in refusal(tmp_path, content)
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ('extend = "base"\n', "line 5: [programme] knows no 'extend'"),
+        ("effective_from = 1\n", "line 5: 'effective_from' must be a date such as 2026-12-01."),
+        ('approved_by = " "\n', "line 5: 'approved_by' must have 1 to 120 characters."),
+        (f'title = "{"x" * 121}"\n', "line 5: 'title' must have 1 to 120 characters."),
+        ("starting_values = 1\n", "line 5: 'starting_values' must be true or false."),
+    ],
+)
+def test_a_wrong_header_is_named_with_its_line(tmp_path: Path, header: str, said: str) -> None:
+    assert said in refusal(tmp_path, "", header)
+
+
+def test_an_approval_does_not_begin_after_its_version(tmp_path: Path) -> None:
+    entry = '[approvals]\n"a.part" = { effective_from = 2026-06-02, approved_by = "Dr. Cem Example" }\n'
+    assert "begins later than this version" in refusal(tmp_path, entry, "effective_from = 2026-06-01\n")
+    assert extending(tmp_path, entry, "effective_from = 2026-06-02\n").approval_of("a.part").approved_by
+
+
+def test_no_file_extends_itself_or_what_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "one.toml").write_text(HEADER + 'extends = "two"\n', encoding="utf-8")
+    (tmp_path / "two.toml").write_text(HEADER + 'extends = "one"\n', encoding="utf-8")
+    with pytest.raises(InvalidConfiguration, match="'one' extends itself"):
+        load_programme(tmp_path / "one.toml")
+    for name, said in (("absent", "there is no programme file 'absent.toml'"), ("../x", "must be the name of")):
+        with pytest.raises(InvalidConfiguration, match=said):
+            load_programme(written(tmp_path, HEADER + f'extends = "{name}"\n'))
+
+
+@pytest.mark.parametrize(
+    ("setting", "allowed", "refused"),
+    [
+        ("prescribing.refills_at_most", "5", "6"),
+        ("prescribing.months_to_fill", "6", "7"),
+        ("prescribing.months_to_fill", "1", "0"),
+        ("sla.form_106_days", "45", "46"),
+        ("sla.dea_notice_business_days", "1", "2"),
+        ("eligibility.age_minimum", "18", "17"),
+        ("sessions.per_week_at_most", "2", "3"),
+        ("sessions.interval_least_days", "3", "2"),
+        ("vitals.start.systolic_prescriber_up_to", "150", "151"),
+        ("vitals.start.diastolic_prescriber_up_to", "100", "101"),
+        ("sms.caps.per_24_hours", "1", "2"),
+        ("sms.caps.per_7_days", "3", "4"),
+        ("sms.quiet_hours.end_hour", "21", "22"),
+        ("sms.quiet_hours.start_hour", "8", "7"),
+        ("triage.phq9_item9_alert_from", "1", "2"),
+        ("triage.phq9_item9_urgent_from", "2", "3"),
+        ("vitals.start.systolic_below", "150", "151"),  # not above what a prescriber may allow
+        ("sessions.integration_overdue_hours", "72", "73"),  # not after the escalation
+        ("prescribing.drugs", '["ketamine"]', '["ketamine", "esketamine"]'),
+        ("shipping.confirmation_default", '"ADULT_SIGNATURE"', '"NO_SIGNATURE"'),
+        ("shipping.confirmations_refused", '["INDIRECT_SIGNATURE", "NO_SIGNATURE"]', '["NO_SIGNATURE"]'),
+    ],
+)
+def test_no_clinic_goes_beyond_the_law_and_what_is_safe(
+    tmp_path: Path, setting: str, allowed: str, refused: str
+) -> None:
+    header = HEADER + 'extends = "default"\n'
+    section, _, name = setting.rpartition(".")
+    assert load_programme(written(tmp_path, f"{header}[{section}]\n{name} = {allowed}\n")).value(setting) is not None
+    with pytest.raises(InvalidConfiguration, match=rf"line 6: '{setting}'"):
+        load_programme(written(tmp_path, f"{header}[{section}]\n{name} = {refused}\n"))
+
+
+def test_every_bound_and_every_order_names_a_setting_that_exists() -> None:
+    known = programme().settings.keys()
+    assert bounds().rows.keys() <= known
+    assert {name for pair in order() for name in pair} <= known
+
+
+def test_a_stored_programme_comes_back_as_it_was_and_not_altered(tmp_path: Path) -> None:
+    read = extending(tmp_path, "[a]\nwhole = 4\n")
+    stored = json.loads(json.dumps(read.as_dict()))
+    assert Programme.from_dict(stored) == read
+    stored["settings"]["a.whole"] = 5
+    with pytest.raises(InvalidConfiguration, match="was altered"):
+        Programme.from_dict(stored)
+
+
+@pytest.mark.parametrize("name", sorted(shipped()))
+def test_every_shipped_programme_is_whole_and_marked_as_approved_by_nobody(name: str) -> None:
+    read = programme(shipped()[name])
+    assert (read.name, read.is_starting) == (name, True)
+    assert missing_settings(read) == []
+
+
+def test_the_five_practices_have_a_programme_each() -> None:
+    five = {"journey_clinical", "life_works", "isha_health", "options_md", "avesta"}
+    assert shipped().keys() == {"default", *five}
+
+
+def test_a_file_without_the_settings_of_the_default_is_not_whole(tmp_path: Path) -> None:
+    assert "vitals.start.systolic_below" in missing_settings(loaded(tmp_path, "[a]\nb = 1\n"))

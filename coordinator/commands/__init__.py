@@ -1,0 +1,1 @@
+"""Commands of ``python -m coordinator``, one file per part of the work."""

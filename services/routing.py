@@ -132,6 +132,12 @@ ROUTES: Final[Mapping[E, Mapping[Party, tuple[Effect, ...]]]] = {
     E.PRESCRIPTION_CANCELLED: {
         _PHARMACY: (Task(T.STOP_FILLING, Owner.PHARMACY, "sla.immediate_minutes", _STAT),),
         _THERAPIST: (Inform(Owner.THERAPIST),)},
+    E.ORDER_SIGNED: {  # given in the clinic: nothing to fill or to ship
+        _MEDICAL: (Inform(Owner.MEDICAL_TEAM),),
+        _THERAPIST: (Inform(Owner.THERAPIST),)},
+    E.ORDER_CANCELLED: {
+        _MEDICAL: (Inform(Owner.MEDICAL_TEAM),),
+        _THERAPIST: (Task(T.RECHECK_SESSION_DATE, Owner.THERAPIST, "sla.same_day_hours", _URGENT),)},
     E.PRESCRIPTION_EXPIRED: {  # a timer set at signing
         _PHARMACY: (Call(Work.END_PRESCRIPTION),)},
     E.FILL_RECORDED: {

@@ -33,6 +33,7 @@ from services.prescribing.contents import LONGEST_DIRECTIONS, Content
 from services.prescribing.limits import PatientLimits
 from services.prescribing.models import Prescription
 from services.prescribing.pdmp_checks import Check, PdmpFinding
+from services.prescribing.routes import Route, Supplied
 from services.prescribing.states import PrescriptionState
 from services.prescribing.views import PrescriptionView
 
@@ -53,6 +54,7 @@ class PatientLimitsIn(Schema):
 def _content_fields(*, required: bool) -> dict[str, Any]:
     return {
         "drug": Text(80, required=required),
+        "route": Choice(Route),
         "strength_mg": Whole(1, 1000, required=required),
         "form": Text(40, required=required),
         "quantity_units": Whole(1, 1000, required=required),
@@ -97,6 +99,7 @@ class PrescriptionContentOut(Schema):
     """What is prescribed; refills, weight and telemedicine grounds for the medical team only."""
 
     drug = fields.String(required=True)
+    route = Choice(Route, required=True)
     strength_mg = fields.Integer(required=True)
     form = fields.String(required=True)
     quantity_units = fields.Integer(required=True)
@@ -121,6 +124,7 @@ class PaperOut(Schema):
     drug = fields.String(required=True)
     strength = fields.String(required=True)
     form = fields.String(required=True)
+    route = Choice(Route)
     quantity = fields.Integer(required=True)
     directions = fields.String(required=True)
     refills = fields.Integer(required=True)
@@ -156,13 +160,14 @@ class PrescriptionReviewOut(Schema):
 
 
 class PrescriptionSummaryOut(Schema):
-    """A prescription without its content."""
+    """A prescription without its content. ``supplied``: shipped by the pharmacy, or given in the clinic."""
 
     id = fields.UUID(required=True)
     episode_id = fields.UUID(required=True)
     prescriber_id = fields.UUID(required=True)
     replaces_id = fields.UUID(required=True, allow_none=True)
     state = Choice(PrescriptionState, required=True)
+    supplied = Choice(Supplied, required=True)
     drafted_at = fields.AwareDateTime(required=True)
     signed_at = fields.AwareDateTime(required=True, allow_none=True)
     issued_on = fields.Date(required=True, allow_none=True)

@@ -29,6 +29,8 @@ class EventKind(StrEnum):
     PRESCRIPTION_DRAFTED = "prescription.drafted"
     PRESCRIPTION_SIGNED = "prescription.signed"
     PRESCRIPTION_CANCELLED = "prescription.cancelled"
+    ORDER_SIGNED = "order.signed"
+    ORDER_CANCELLED = "order.cancelled"
     PRESCRIPTION_EXPIRED = "prescription.expired"
     FILL_RECORDED = "fill.recorded"
     SHIPMENT_CREATED = "shipment.created"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from uuid import UUID
 
-from sqlalchemy import bindparam, exists, select
+from sqlalchemy import bindparam, exists, or_, select
 from sqlalchemy.orm import Session
 
 from services.core import clock
@@ -21,7 +21,7 @@ from services.people.access import Action, authorize
 from services.people.models import Account, Episode, Patient
 from services.people.postal import Address
 from services.people.zones import default_zone, read_zone
-from services.prescribing.models import Fill
+from services.prescribing.models import DoseTaken, Fill
 from services.screening.models import RiskFlag
 from services.screening.states import RiskState
 from services.vault.boxes import Box, box
@@ -68,17 +68,17 @@ class Questions:
     """Whether there is anything at all to ask the owners of these records about; most first drafts need none of it."""
 
     has_risk: bool = True
-    has_fills: bool = True
+    has_history: bool = True
     has_request: bool = True
     approved_until: date | None = None  # the last day on which an approval counts, where that was looked up as well
 
 
 # Drafting is asked for often, and each further round trip costs as much as the whole judgement of a draft: one query
-# says whether suicide-risk flags, earlier fills or requests to draft exist, before their packages are asked, and until
-# when the eligibility stands.
+# says whether suicide-risk flags, earlier fills, doses or requests to draft exist, before their packages are asked, and
+# until when the eligibility stands.
 _OPENING = _CASE.add_columns(
     exists().where(RiskFlag.episode_id == Episode.id, RiskFlag.state == RiskState.RAISED.value),
-    exists().where(Fill.episode_id == Episode.id),
+    or_(exists().where(Fill.episode_id == Episode.id), exists().where(DoseTaken.episode_id == Episode.id)),
     exists().where(Task.subject_id == Episode.id, Task.kind == TaskKind.DRAFT_PRESCRIPTION.value, OPEN_TASK),
     approved_until(Episode.id),
 )

@@ -8,6 +8,7 @@ from typing import Any
 
 from services.core.errors import InvalidInput
 from services.prescribing.limits import NO_LIMITS, PatientLimits
+from services.prescribing.routes import Route
 
 LONGEST_DIRECTIONS = 1000
 
@@ -24,6 +25,7 @@ class Content:
     """
 
     drug: str
+    route: Route = Route.SUBLINGUAL
     strength_mg: int
     form: str
     quantity_units: int
@@ -65,15 +67,17 @@ class Content:
         plain = {name: getattr(self, name) for name in Content.__slots__}
         plain["limits"] = {name: getattr(self.limits, name) for name in PatientLimits.__slots__}
         day = self.in_person_evaluated_on
+        plain["route"] = self.route.value
         return {**plain, "in_person_evaluated_on": None if day is None else day.isoformat()}
 
     @classmethod
     def from_dict(cls, document: dict[str, Any]) -> Content:
-        """The content that ``as_dict`` wrote."""
+        """The content that ``as_dict`` wrote. Before routes were told apart everything was sublingual."""
         day = document["in_person_evaluated_on"]
         return cls(
             **{
                 **document,
+                "route": Route(document.get("route", Route.SUBLINGUAL)),
                 "limits": PatientLimits(**document["limits"]),
                 "in_person_evaluated_on": None if day is None else date.fromisoformat(day),
             }

@@ -16,6 +16,7 @@ from services.core.errors import Conflict
 from services.core.ids import new_id
 from services.prescribing.contents import Content
 from services.prescribing.models import DoseTaken, Fill, Prescription
+from services.prescribing.routes import Route
 from services.vault.boxes import Box, box
 
 
@@ -73,34 +74,28 @@ def doses_taken(session: Session, episode_id: UUID) -> list[Amounts]:
     return [_amounts(box(session, row.patient_id), row) for row in session.scalars(query)]
 
 
-def history_of(session: Session, episode_id: UUID, own: Box) -> History:
-    """What was prescribed, handed out and taken in an episode so far.
+def history_of(session: Session, episode_id: UUID, own: Box, route: Route = Route.SUBLINGUAL) -> History:
+    """What was prescribed, handed out and taken by a route in an episode so far.
 
+    A dose that is usual under the tongue says nothing about one into a vein, so each route begins with a first session.
     A fill whose parcel was lost or went back never reached the patient and does not count. Nobody having taken anything
     yet, the dose last prescribed stands in for the last dose taken.
     """
-    handed_out = _handed_out(session, episode_id)
-    if not handed_out:
+    handed_out = session.execute(_HANDED_OUT, {"episode": episode_id}).all()
+    taken = session.execute(_TAKEN, {"episode": episode_id}).all()
+    contents = {by.id: _content(own, by) for _, by in (*handed_out, *taken)}
+    fills = [(fill, contents[by.id]) for fill, by in handed_out if contents[by.id].route is route]
+    doses = [(_amounts(own, dose), contents[by.id]) for dose, by in taken if contents[by.id].route is route]
+    if not fills and not doses:
         return History(is_first=True)
-    contents = {
-        prescription.id: Content.from_dict(own.open(prescription, "content").reveal()) for _, prescription in handed_out
-    }
-    handed_mg = sum(own.open(fill, "quantity").reveal() * contents[by.id].strength_mg for fill, by in handed_out)
-    taken = session.scalars(
-        select(DoseTaken).where(DoseTaken.episode_id == episode_id).order_by(DoseTaken.taken_at, DoseTaken.id)
-    ).all()
-    gone_mg = 0
-    last_dose_mg = contents[handed_out[-1][1].id].dose_mg
-    for row in taken:
-        amounts = _amounts(own, row)
-        content = contents.get(row.prescription_id)
-        gone_mg += (amounts.used_units + amounts.wasted_units) * (content.strength_mg if content else 0)
-        last_dose_mg = amounts.dose_mg
+    handed_mg = sum(own.open(fill, "quantity").reveal() * content.strength_mg for fill, content in fills)
+    gone_mg = sum((amounts.used_units + amounts.wasted_units) * content.strength_mg for amounts, content in doses)
+    last_dose_mg = doses[-1][0].dose_mg if doses else fills[-1][1].dose_mg
     return History(is_first=False, last_dose_mg=last_dose_mg, home_mg=max(handed_mg - gone_mg, 0))
 
 
-def _handed_out(session: Session, episode_id: UUID) -> list[tuple[Fill, Prescription]]:
-    return [(fill, prescription) for fill, prescription in session.execute(_HANDED_OUT, {"episode": episode_id})]
+def _content(own: Box, prescription: Prescription) -> Content:
+    return Content.from_dict(own.open(prescription, "content").reveal())
 
 
 # Prepared once: every draft asks.
@@ -109,6 +104,12 @@ _HANDED_OUT = (
     .join(Prescription, Prescription.id == Fill.prescription_id)
     .where(Fill.episode_id == bindparam("episode"), Fill.undelivered_at.is_(None))
     .order_by(Prescription.signed_at, Fill.fill_number)
+)
+_TAKEN = (
+    select(DoseTaken, Prescription)
+    .join(Prescription, Prescription.id == DoseTaken.prescription_id)
+    .where(DoseTaken.episode_id == bindparam("episode"))
+    .order_by(DoseTaken.taken_at, DoseTaken.id)
 )
 
 

@@ -10,22 +10,84 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Final
 
 from services.core.errors import InvalidInput
 from services.core.findings import Finding, Severity
 from services.core.programme import Programme
+from services.core.rules import declare
 from services.prescribing.calendar import calendar_months_after
 from services.prescribing.law import SCHEDULE_III
+
+FILL_OF_CLINIC_ORDER: Final = declare(
+    "prescribing.fill_of_clinic_order",
+    Severity.STOP,
+    "DOMAIN 1",
+    "The clinic gives this itself: a pharmacy neither fills nor ships it.",
+    fixed="how a route is supplied is settled when it is prescribed",
+)
+FILL_OVER_QUANTITY: Final = declare(
+    "prescribing.fill_over_quantity",
+    Severity.STOP,
+    SCHEDULE_III.partial_fill_source,
+    "This is more than the prescribed quantity leaves; all parts together must not exceed it.",
+    fixed="the prescription says the quantity",
+)
+FILL_BEFORE_ISSUE: Final = declare(
+    "prescribing.fill_before_issue",
+    Severity.STOP,
+    SCHEDULE_III.refill_source,
+    "Nothing is filled before the prescription's date of issue.",
+    fixed="the law counts from the date of issue",
+)
+FILL_AFTER_SIX_MONTHS: Final = declare(
+    "prescribing.fill_after_six_months",
+    Severity.STOP,
+    SCHEDULE_III.refill_source,
+    "Nothing is filled, refilled or part-filled more than six months after the date of issue.",
+    setting="prescribing.months_to_fill",
+)
+REFILL_BEFORE_FILL: Final = declare(
+    "prescribing.refill_before_fill",
+    Severity.STOP,
+    SCHEDULE_III.refill_source,
+    "The first hand-out of a prescription is its fill, not a refill.",
+    fixed="a partial fill is not a refill",
+)
+FILL_NOT_COMPLETE: Final = declare(
+    "prescribing.fill_not_complete",
+    Severity.STOP,
+    SCHEDULE_III.partial_fill_source,
+    "The fill at hand is not complete; hand out its rest first.",
+    fixed="a partial fill is not a refill",
+)
+NO_REFILL_LEFT: Final = declare(
+    "prescribing.no_refill_left",
+    Severity.STOP,
+    SCHEDULE_III.refill_source,
+    "No refill is left on this prescription.",
+    fixed="the prescription says its refills",
+)
+REFILL_OVER_QUANTITY: Final = declare(
+    "prescribing.refill_over_quantity",
+    Severity.STOP,
+    SCHEDULE_III.refill_source,
+    "A refill is not larger than the prescribed quantity.",
+    fixed="the prescription says the quantity",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrescriptionFacts:
-    """What filling needs to know of a signed prescription. ``quantity_units`` is that of one fill."""
+    """What filling needs to know of a signed prescription. ``quantity_units`` is that of one fill.
+
+    ``is_shipped`` False: the clinic gives it, so that nothing is ever filled.
+    """
 
     quantity_units: int
     refills: int
     issued_on: date
+    is_shipped: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,39 +150,22 @@ def may_fill(
     """
     if quantity < 1:
         raise InvalidInput("Hand out at least one unit.", field="quantity")
+    if not facts.is_shipped:
+        return [FILL_OF_CLINIC_ORDER.finding()]
     left = remaining(facts, fills, programme)
-    findings = _day_findings(facts, left, on)
+    findings = _day_findings(facts, left, on, programme)
     if is_refill:
         return [*findings, *_refill_findings(facts, fills, left, quantity)]
     if quantity > left.units_left_in_current_fill:
-        sentence = "This is more than the prescribed quantity leaves; all parts together must not exceed it."
-        findings.append(
-            _stop(
-                "prescribing.fill_over_quantity",
-                SCHEDULE_III.partial_fill_source,
-                sentence,
-                quantity=quantity,
-                units_left=left.units_left_in_current_fill,
-            )
-        )
+        findings.append(FILL_OVER_QUANTITY.finding(quantity=quantity, units_left=left.units_left_in_current_fill))
     return findings
 
 
-def _day_findings(facts: PrescriptionFacts, left: Remaining, on: date) -> list[Finding]:
+def _day_findings(facts: PrescriptionFacts, left: Remaining, on: date, programme: Programme) -> list[Finding]:
     if on < facts.issued_on:
-        sentence = "Nothing is filled before the prescription's date of issue."
-        return [_stop("prescribing.fill_before_issue", SCHEDULE_III.refill_source, sentence)]
+        return [FILL_BEFORE_ISSUE.finding()]
     if on > left.expires_on:
-        return [
-            Finding(
-                rule="prescribing.fill_after_six_months",
-                severity=Severity.STOP,
-                source=SCHEDULE_III.refill_source,
-                sentence="Nothing is filled, refilled or part-filled more than six months after the date of issue.",
-                setting="prescribing.months_to_fill",
-                value=left.expires_on.isoformat(),
-            )
-        ]
+        return [FILL_AFTER_SIX_MONTHS.finding(programme, last_day=left.expires_on.isoformat())]
     return []
 
 
@@ -129,30 +174,11 @@ def _refill_findings(
 ) -> list[Finding]:
     findings = []
     if not fills:
-        sentence = "The first hand-out of a prescription is its fill, not a refill."
-        findings.append(_stop("prescribing.refill_before_fill", SCHEDULE_III.refill_source, sentence))
+        findings.append(REFILL_BEFORE_FILL.finding())
     elif left.units_left_in_current_fill > 0:
-        sentence = "The fill at hand is not complete; hand out its rest first."
-        findings.append(
-            _stop(
-                "prescribing.fill_not_complete",
-                SCHEDULE_III.partial_fill_source,
-                sentence,
-                units_left=left.units_left_in_current_fill,
-            )
-        )
+        findings.append(FILL_NOT_COMPLETE.finding(units_left=left.units_left_in_current_fill))
     if left.refills_left < 1:
-        sentence = "No refill is left on this prescription."
-        findings.append(
-            _stop("prescribing.no_refill_left", SCHEDULE_III.refill_source, sentence, refills=facts.refills)
-        )
+        findings.append(NO_REFILL_LEFT.finding(refills=facts.refills))
     if quantity > facts.quantity_units:
-        sentence = "A refill is not larger than the prescribed quantity."
-        findings.append(
-            _stop("prescribing.refill_over_quantity", SCHEDULE_III.refill_source, sentence, quantity=quantity)
-        )
+        findings.append(REFILL_OVER_QUANTITY.finding(quantity=quantity))
     return findings
-
-
-def _stop(rule: str, source: str, sentence: str, **inputs: Any) -> Finding:
-    return Finding(rule=rule, severity=Severity.STOP, source=source, sentence=sentence, inputs=inputs)

@@ -33,6 +33,7 @@ from services.prescribing.cases import Case, case_of
 from services.prescribing.fill_rules import FillFacts, PrescriptionFacts, Remaining, may_fill, remaining
 from services.prescribing.models import Fill, FillAuthorization, Prescription
 from services.prescribing.prescriptions import NOT_VISIBLE, check_sees, content_of, locked_prescription
+from services.prescribing.routes import is_shipped
 from services.prescribing.signing import refuse_altered
 from services.prescribing.states import PRESCRIPTION_TRANSITIONS, VALID, PrescriptionState, PrescriptionStep
 from services.vault.boxes import Box, box
@@ -254,7 +255,12 @@ def _facts(session: Session, own: Box, row: Prescription) -> tuple[PrescriptionF
     if row.issued_on is None:
         raise RuleRefused("Nothing is filled before it is signed.", rule="prescribing.not_signed")
     content = content_of(own, row)
-    facts = PrescriptionFacts(quantity_units=content.quantity_units, refills=content.refills, issued_on=row.issued_on)
+    facts = PrescriptionFacts(
+        quantity_units=content.quantity_units,
+        refills=content.refills,
+        issued_on=row.issued_on,
+        is_shipped=is_shipped(row),
+    )
     in_order = (Fill.fill_number, Fill.is_refill.desc(), Fill.id)
     fills = session.scalars(select(Fill).where(Fill.prescription_id == row.id).order_by(*in_order))
     return facts, [

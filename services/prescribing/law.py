@@ -48,8 +48,8 @@ REQUIRED_FIELDS = {
 
 REQUIRED_FIELDS_SOURCE = "21 CFR 1306.05"
 
-SIGNING_DISPLAY = tuple(name for name in REQUIRED_FIELDS if name != "patient_address")
-"""What the practitioner must see, with the statement below, before signing."""
+SIGNING_DISPLAY = (*(name for name in REQUIRED_FIELDS if name != "patient_address"), "route")
+"""What the practitioner must see, with the statement below, before signing; and the route, for its doses differ."""
 
 SIGNING_STATEMENT = (
     "By completing the two-factor authentication protocol at this time, you are legally signing the prescription(s) "

@@ -7,9 +7,33 @@ them.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from services.core.findings import Finding, Severity
 from services.core.programme import Programme
+from services.core.rules import declare
+
+SYSTOLIC_LIMIT_TOO_HIGH: Final = declare(
+    "prescribing.systolic_limit_too_high",
+    Severity.STOP,
+    "DOMAIN 4",
+    "A prescriber may raise the systolic limit to {value} mmHg at most.",
+    setting="vitals.start.systolic_prescriber_up_to",
+)
+DIASTOLIC_LIMIT_TOO_HIGH: Final = declare(
+    "prescribing.diastolic_limit_too_high",
+    Severity.STOP,
+    "DOMAIN 4",
+    "A prescriber may raise the diastolic limit to {value} mmHg at most.",
+    setting="vitals.start.diastolic_prescriber_up_to",
+)
+INTERVAL_TOO_SHORT: Final = declare(
+    "prescribing.interval_too_short",
+    Severity.STOP,
+    "DOMAIN 4",
+    "A prescriber may lower the interval between dosing sessions to {value} days.",
+    setting="sessions.interval_least_days",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,25 +59,13 @@ NO_LIMITS = PatientLimits()
 def limit_findings(limits: PatientLimits, programme: Programme) -> list[Finding]:
     """Which of a patient's limits go further than any prescriber may allow."""
     findings = []
-    for name, given in (("systolic", limits.systolic_below), ("diastolic", limits.diastolic_below)):
-        setting = f"vitals.start.{name}_prescriber_up_to"
-        if given is not None and given > programme.number(setting):
-            sentence = f"A prescriber may raise the {name} limit to {programme.whole(setting)} mmHg at most."
-            findings.append(_stop(f"prescribing.{name}_limit_too_high", sentence, setting, programme, given))
-    setting = "sessions.interval_least_days"
-    if limits.interval_days is not None and limits.interval_days < programme.whole(setting):
-        sentence = f"A prescriber may lower the interval between dosing sessions to {programme.whole(setting)} days."
-        findings.append(_stop("prescribing.interval_too_short", sentence, setting, programme, limits.interval_days))
+    for rule, given in (
+        (SYSTOLIC_LIMIT_TOO_HIGH, limits.systolic_below),
+        (DIASTOLIC_LIMIT_TOO_HIGH, limits.diastolic_below),
+    ):
+        if given is not None and given > programme.number(str(rule.setting)):
+            findings.append(rule.finding(programme, given=given))
+    days = limits.interval_days
+    if days is not None and days < programme.whole("sessions.interval_least_days"):
+        findings.append(INTERVAL_TOO_SHORT.finding(programme, given=days))
     return findings
-
-
-def _stop(rule: str, sentence: str, setting: str, programme: Programme, given: int) -> Finding:
-    return Finding(
-        rule=rule,
-        severity=Severity.STOP,
-        source="DOMAIN 4",
-        sentence=sentence,
-        setting=setting,
-        value=programme.value(setting),
-        inputs={"given": given},
-    )

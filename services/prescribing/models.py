@@ -20,7 +20,8 @@ class Prescription(Base):
 
     ``content`` is what is prescribed, ``review`` the rules' findings with the prescriber's reasons. Signing fills
     ``signed_content`` (the canonical document, byte for byte as signed), ``signature`` (Ed25519 over it) and
-    ``signing_key``; those are never changed again.
+    ``signing_key``; those are never changed again. ``supplied`` says whether the pharmacy ships it or the clinic gives
+    it; the signature binds it as well.
     """
 
     __tablename__ = "prescriptions"
@@ -34,6 +35,7 @@ class Prescription(Base):
     replaces_id: Mapped[UUID | None] = mapped_column(ForeignKey("prescriptions.id"))
     refill_request_id: Mapped[UUID | None]
     state: Mapped[str] = mapped_column(String(20))
+    supplied: Mapped[str] = mapped_column(String(10))
     content: Mapped[bytes | None] = sealed_column(owner="patient_id", nullable=False)
     review: Mapped[bytes | None] = sealed_column(owner="patient_id", nullable=False)
     end_reason: Mapped[bytes | None] = sealed_column(owner="patient_id")

@@ -17,9 +17,11 @@ from services.people.practitioners import dea_number_of
 from services.prescribing.cases import Case
 from services.prescribing.contents import Content
 from services.prescribing.models import Prescription
+from services.prescribing.routes import Supplied
 from services.vault.boxes import Box
 
-FORMAT: Final = "prescription/1"
+FORMAT: Final = "prescription/2"
+BEFORE_ROUTES: Final = "prescription/1"
 
 
 def paper_of(session: Session, prescription: Prescription, content: Content, case: Case, on: date) -> dict[str, Any]:
@@ -32,6 +34,7 @@ def paper_of(session: Session, prescription: Prescription, content: Content, cas
         "drug": content.drug,
         "strength": f"{content.strength_mg} mg",
         "form": content.form,
+        "route": content.route.value,
         "quantity": content.quantity_units,
         "directions": content.directions,
         "refills": content.refills,
@@ -58,12 +61,21 @@ def document_of(prescription: Prescription, content: Content, paper: Mapping[str
         "prescriber_id": str(prescription.prescriber_id),
         "agreed_by": None if prescription.agreed_by is None else str(prescription.agreed_by),
         "replaces_id": None if prescription.replaces_id is None else str(prescription.replaces_id),
+        "supplied": prescription.supplied,
         "signed_at": None if prescription.signed_at is None else _micros(prescription.signed_at),
         "issued_on": None if prescription.issued_on is None else prescription.issued_on.isoformat(),
         "expires_on": None if prescription.expires_on is None else prescription.expires_on.isoformat(),
         "paper": dict(paper),
         "content": content.as_dict(),
     }
+
+
+def as_written_now(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A signed document with what its format did not tell yet: of before routes, all were sublingual and shipped."""
+    if document["format"] != BEFORE_ROUTES:
+        return dict(document)
+    content = Content.from_dict(document["content"]).as_dict()
+    return {**document, "format": FORMAT, "supplied": Supplied.SHIPPED.value, "content": content}
 
 
 def canonical(document: Mapping[str, Any]) -> bytes:

@@ -23,11 +23,12 @@ from services.messaging.tasks import settle_tasks
 from services.messaging.timers import cancel_timers
 from services.people.access import Action, visible_episode
 from services.people.models import Episode
-from services.people.settings import settings
+from services.people.programmes import programme_of
 from services.prescribing.cases import Questions, case_of, check_named_prescriber, opened_case
 from services.prescribing.contents import Content
 from services.prescribing.models import Prescription
 from services.prescribing.reviews import check_open_to_prescribing, review_draft, review_ready
+from services.prescribing.routes import is_shipped, supplied_by
 from services.prescribing.states import (
     DRAFTS,
     PRESCRIPTION_TRANSITIONS,
@@ -62,8 +63,8 @@ def draft(
     named = _named(actor, episode, prescriber_id)
     check_named_prescriber(session, actor, episode, named)
     check_open_to_prescribing(session, case, questions)
-    content = content.checked()
-    review = review_draft(session, case, content, settings(), questions)
+    content, programme = content.checked(), programme_of(session, episode)
+    review = review_draft(session, case, content, programme, questions)
     row = Prescription(
         id=new_id(),
         patient_id=episode.patient_id,
@@ -73,6 +74,7 @@ def draft(
         replaces_id=_replaceable(session, episode, replaces_id),
         refill_request_id=refill_request_id,
         state=PrescriptionState.DRAFTED,
+        supplied=supplied_by(content.route, programme),
         drafted_at=clock.now(),
     )
     case.box.seal(row, "content", content.as_dict())
@@ -149,7 +151,9 @@ def change(
     check_named_prescriber(session, actor, episode, named)
     check_open_to_prescribing(session, case)
     content = content_of(case.box, row).changed(**fields).checked()
-    review = review_draft(session, case, content, settings())
+    programme = programme_of(session, episode)
+    review = review_draft(session, case, content, programme)
+    row.supplied = supplied_by(content.route, programme)
     case.box.seal(row, "content", content.as_dict())
     case.box.seal(row, "review", review.as_dict())
     row.state, row.ready_at, row.agreed_by = after, None, None
@@ -189,7 +193,7 @@ def mark_ready(
     case = case_of(session, episode)
     given = {rule: reason_text(reason, "reasons") for rule, reason in reasons.items()}
     content = content_of(case.box, row)
-    review = review_ready(session, case, row, content, given, actor.id, settings())
+    review = review_ready(session, case, row, content, given, actor.id, programme_of(session, episode))
     case.box.seal(row, "review", review.as_dict())
     row.state, row.ready_at = after, clock.now()
     session.flush()
@@ -236,7 +240,7 @@ def cancel(
 
 
 def end(session: Session, actor: Actor, row: Prescription, step: PrescriptionStep, code: str | None = None) -> None:
-    """Cancel or supersede a locked prescription: open tasks fall away, and the pharmacy hears if it could fill it."""
+    """Cancel or supersede a locked prescription: open tasks fall away, and whoever could have used it hears of it."""
     was_valid = PrescriptionState(row.state) in VALID
     row.state = PRESCRIPTION_TRANSITIONS.advance(PrescriptionState(row.state), step, actor.role)
     row.ended_at = clock.now()
@@ -247,7 +251,8 @@ def end(session: Session, actor: Actor, row: Prescription, step: PrescriptionSte
     )
     cancel_timers(session, _subject(row))
     if was_valid:
-        emit(session, EventKind.PRESCRIPTION_CANCELLED, subject=_subject(row), episode_id=row.episode_id)
+        kind = EventKind.PRESCRIPTION_CANCELLED if is_shipped(row) else EventKind.ORDER_CANCELLED
+        emit(session, kind, subject=_subject(row), episode_id=row.episode_id)
 
 
 def locked_prescription(

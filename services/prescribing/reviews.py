@@ -67,6 +67,7 @@ def draft_of(content: Content, case: Case, history: History) -> Draft:
     return Draft(
         drug=content.drug,
         form=content.form,
+        route=content.route,
         strength_mg=content.strength_mg,
         quantity_units=content.quantity_units,
         sessions_supply=content.sessions_supply,
@@ -88,7 +89,8 @@ def review_draft(
     session: Session, case: Case, content: Content, programme: Programme, questions: Questions = ASK_ALL
 ) -> Review:
     """The review of a new or changed draft. Raises ``RuleRefused`` when a rule stops it; reasons come later."""
-    history = history_of(session, case.episode.id, case.box) if questions.has_fills else History(is_first=True)
+    asked = questions.has_history
+    history = history_of(session, case.episode.id, case.box, content.route) if asked else History(is_first=True)
     draft = draft_of(content, case, history)
     findings = _findings_of_content(draft, content, programme)
     refuse_stops(findings, "This prescription cannot be drafted as it stands.")
@@ -105,7 +107,7 @@ def findings_for_signing(
     session: Session, case: Case, prescription: Prescription, content: Content, programme: Programme
 ) -> tuple[list[Finding], Draft]:
     """Everything the rules have to say about signing this prescription today, and the draft they judged."""
-    draft = draft_of(content, case, history_of(session, case.episode.id, case.box))
+    draft = draft_of(content, case, history_of(session, case.episode.id, case.box, content.route))
     check = latest_check(session, case.episode.id)
     today = case.today
     facts = SigningFacts(

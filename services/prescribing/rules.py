@@ -10,12 +10,163 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from math import ceil
-from typing import Any
+from typing import Final
 
 from services.core.errors import InvalidConfiguration, InvalidInput
 from services.core.findings import Finding, Severity
 from services.core.programme import Programme
+from services.core.rules import declare
 from services.prescribing.law import SCHEDULE_III
+from services.prescribing.routes import Route, Supplied, setting_of, supplied_by
+
+DRUG_NOT_OFFERED: Final = declare(
+    "prescribing.drug_not_offered",
+    Severity.STOP,
+    "DOMAIN 4",
+    "This programme does not prescribe that drug.",
+    setting="prescribing.drugs",
+)
+ROUTE_NOT_OFFERED: Final = declare(
+    "prescribing.route_not_offered",
+    Severity.STOP,
+    "DOMAIN 1",
+    "This programme does not give the medicine by that route; it offers {value}.",
+    setting="prescribing.routes",
+)
+FORM_NOT_OFFERED: Final = declare(
+    "prescribing.form_not_offered",
+    Severity.STOP,
+    "DOMAIN 4",
+    "This programme does not prescribe that form.",
+    setting="prescribing.route.sublingual.forms",
+)
+STRENGTH_NOT_OFFERED: Final = declare(
+    "prescribing.strength_not_offered",
+    Severity.STOP,
+    "DOMAIN 4",
+    "Units come in {offered} mg only.",
+    setting="prescribing.route.sublingual.strengths_mg",
+)
+DIRECTIONS_MISSING: Final = declare(
+    "prescribing.directions_missing",
+    Severity.STOP,
+    "21 CFR 1306.05",
+    "The directions are missing.",
+    fixed="the law asks for directions",
+)
+REFILLS_OVER_FIVE: Final = declare(
+    "prescribing.refills_over_five",
+    Severity.STOP,
+    SCHEDULE_III.refill_source,
+    "A prescription of this schedule has {limit} refills at most.",
+    setting="prescribing.refills_at_most",
+)
+REFILLS_OVER_LIMIT: Final = declare(
+    "prescribing.refills_over_limit",
+    Severity.STOP,
+    SCHEDULE_III.refill_source,
+    "A prescription of this schedule has {limit} refills at most.",
+    setting="prescribing.refills_at_most",
+)
+CLINIC_ORDER_WITH_REFILLS: Final = declare(
+    "prescribing.clinic_order_with_refills",
+    Severity.STOP,
+    "DOMAIN 1",
+    "What the clinic gives is not filled, so it has no refills: order it anew.",
+    fixed="what is never filled cannot be refilled",
+)
+FIRST_SESSION_DOSE_MISSING: Final = declare(
+    "prescribing.first_session_dose_missing",
+    Severity.STOP,
+    "DOMAIN 4",
+    "A first prescription states the dose of the first session; nobody else may choose it.",
+    fixed="neither therapist nor patient chooses a dose",
+)
+FIRST_SESSION_OVER_HALF_DOSE: Final = declare(
+    "prescribing.first_session_over_half_dose",
+    Severity.STOP,
+    "DOMAIN 4",
+    "The first session takes half of the later dose at most.",
+    setting="prescribing.first_session_part_of_dose",
+)
+FIRST_SESSION_OVER_LIMIT: Final = declare(
+    "prescribing.first_session_over_limit",
+    Severity.STOP,
+    "DOMAIN 4",
+    "The first session takes {value} mg at most.",
+    setting="prescribing.first_session_at_most_mg",
+)
+STEP_OVER_LIMIT: Final = declare(
+    "prescribing.step_over_limit",
+    Severity.STOP,
+    "DOMAIN 4",
+    "From one session to the next the dose rises by {value} mg at most.",
+    setting="prescribing.step_at_most_mg",
+)
+DOSE_HIGH: Final = declare(
+    "prescribing.dose_high",
+    Severity.REVIEW,
+    "DOMAIN 4",
+    "Dose and booster are above {value} mg per session.",
+    setting="prescribing.warn_over_mg",
+)
+DOSE_HIGH_FOR_WEIGHT: Final = declare(
+    "prescribing.dose_high_for_weight",
+    Severity.REVIEW,
+    "DOMAIN 4",
+    "Dose and booster are above {value} mg per kg and session.",
+    setting="prescribing.warn_over_mg_per_kg",
+)
+WEIGHT_UNKNOWN: Final = declare(
+    "prescribing.weight_unknown",
+    Severity.INFORM,
+    "DOMAIN 4",
+    "Without the patient's weight the dose per kilogram was not checked.",
+    setting="prescribing.warn_over_mg_per_kg",
+)
+DOSE_NOT_IN_HALVES: Final = declare(
+    "prescribing.dose_not_in_halves",
+    Severity.REVIEW,
+    "DOMAIN 4",
+    "A dose cannot be made from whole and half units of this strength.",
+    setting="prescribing.smallest_part_of_unit",
+)
+FIRST_SUPPLY_OVER_LIMIT: Final = declare(
+    "prescribing.first_supply_over_limit",
+    Severity.STOP,
+    "DOMAIN 4",
+    "This supply covers {value} sessions at most.",
+    setting="prescribing.first_supply_sessions",
+)
+SUPPLY_OVER_LIMIT: Final = declare(
+    "prescribing.supply_over_limit",
+    Severity.STOP,
+    "DOMAIN 4",
+    "This supply covers {value} sessions at most.",
+    setting="prescribing.supply_sessions_at_most",
+)
+SUPPLY_WITH_REFILLS_OVER_LIMIT: Final = declare(
+    "prescribing.supply_with_refills_over_limit",
+    Severity.REVIEW,
+    "DOMAIN 4",
+    "With its refills this prescription covers more than {value} sessions.",
+    setting="prescribing.supply_sessions_at_most",
+)
+QUANTITY_OFF: Final = declare(
+    "prescribing.quantity_not_dose_times_sessions",
+    Severity.STOP,
+    "DOMAIN 4",
+    "Dose, booster and sessions need {units} units per fill.",
+    fixed="the quantity follows from dose and sessions",
+)
+HOME_STOCK_OVER_LIMIT: Final = declare(
+    "prescribing.home_stock_over_limit",
+    Severity.STOP,
+    "DOMAIN 4",
+    "With what is still at home this is more than a patient may have there.",
+    setting="prescribing.home_stock_sessions_at_most",
+)
+
 
 _AT_LEAST_ONE = ("strength_mg", "quantity_units", "sessions_supply", "dose_mg")
 _NOT_NEGATIVE = ("booster_mg", "refills", "home_stock_sessions")
@@ -28,14 +179,15 @@ class Draft:
     Milligrams are per session: ``dose_mg`` is taken in two halves, ``booster_mg`` (0 for none) on top of it.
     ``quantity_units`` and ``sessions_supply`` are those of *one* fill. ``first_session_dose_mg`` is all that may be
     taken in the patient's very first session, any booster included; only a first prescription has it.
-    ``last_dose_mg`` is the dose of the last dosing session held. ``home_stock_sessions`` is what the patient still
-    has, in sessions.
+    ``last_dose_mg`` is the dose of the last dosing session held by this route, and ``is_first`` says that there was
+    none. ``home_stock_sessions`` is what the patient still has, in sessions.
 
     Raises ``InvalidInput`` naming the field when a number cannot be one of a prescription at all.
     """
 
     drug: str
     form: str
+    route: Route = Route.SUBLINGUAL
     strength_mg: int
     quantity_units: int
     sessions_supply: int
@@ -76,17 +228,9 @@ def draft_findings(draft: Draft, programme: Programme) -> list[Finding]:
 
 def home_stock_finding(home_sessions: float, supply_sessions: float, programme: Programme) -> Finding | None:
     """A stop when what the patient has plus what is to come is more than a home may hold. Both in sessions."""
-    setting = "prescribing.home_stock_sessions_at_most"
-    if home_sessions + supply_sessions <= programme.number(setting):
+    if home_sessions + supply_sessions <= programme.number("prescribing.home_stock_sessions_at_most"):
         return None
-    return _finding(
-        "prescribing.home_stock_over_limit",
-        "With what is still at home this is more than a patient may have there.",
-        programme,
-        setting,
-        home_sessions=home_sessions,
-        supply_sessions=supply_sessions,
-    )
+    return HOME_STOCK_OVER_LIMIT.finding(programme, home_sessions=home_sessions, supply_sessions=supply_sessions)
 
 
 def refills_at_most(programme: Programme) -> int:
@@ -106,201 +250,156 @@ def units_needed(draft: Draft) -> range:
 
 
 def _drug_unknown(draft: Draft, programme: Programme) -> Finding | None:
-    setting = "prescribing.drugs"
-    if draft.drug.strip().casefold() in programme.choices(setting):
+    if draft.drug.strip().casefold() in programme.choices("prescribing.drugs"):
         return None
-    return _finding("prescribing.drug_not_offered", "This programme does not prescribe that drug.", programme, setting)
+    return DRUG_NOT_OFFERED.finding(programme)
+
+
+def _route_unknown(draft: Draft, programme: Programme) -> Finding | None:
+    if draft.route in programme.choices("prescribing.routes"):
+        return None
+    return ROUTE_NOT_OFFERED.finding(programme, route=draft.route.value)
 
 
 def _form_unknown(draft: Draft, programme: Programme) -> Finding | None:
-    setting = "prescribing.forms"
+    setting = f"prescribing.route.{draft.route}.forms"
     if draft.form in programme.choices(setting):
         return None
-    return _finding("prescribing.form_not_offered", "This programme does not prescribe that form.", programme, setting)
+    return FORM_NOT_OFFERED.finding(programme, setting=setting)
 
 
 def _strength_unknown(draft: Draft, programme: Programme) -> Finding | None:
-    setting = "prescribing.strengths_mg"
+    setting = f"prescribing.route.{draft.route}.strengths_mg"
     offered = programme.value(setting)
     if not isinstance(offered, list) or not all(type(strength) is int for strength in offered):
         raise InvalidConfiguration(f"The setting '{setting}' of '{programme.name}' must be a list of whole numbers.")
     if draft.strength_mg in offered:
         return None
-    sentence = f"Units come in {' and '.join(str(strength) for strength in offered)} mg only."
-    return _finding("prescribing.strength_not_offered", sentence, programme, setting, strength_mg=draft.strength_mg)
+    words = " and ".join(str(strength) for strength in offered)
+    return STRENGTH_NOT_OFFERED.finding(
+        programme, setting=setting, says={"offered": words}, strength_mg=draft.strength_mg
+    )
 
 
 def _directions_missing(draft: Draft, _: Programme) -> Finding | None:
-    if draft.directions.strip():
-        return None
-    return Finding("prescribing.directions_missing", Severity.STOP, "21 CFR 1306.05", "The directions are missing.")
+    return None if draft.directions.strip() else DIRECTIONS_MISSING.finding()
 
 
 def _refills_over_limit(draft: Draft, programme: Programme) -> Finding | None:
-    if draft.refills <= refills_at_most(programme):
+    limit = refills_at_most(programme)
+    if draft.refills <= limit:
         return None
-    return _finding(
-        "prescribing.refills_over_five"
-        if draft.refills > SCHEDULE_III.refills_at_most
-        else "prescribing.refills_over_limit",
-        f"A prescription of this schedule has {refills_at_most(programme)} refills at most.",
-        programme,
-        "prescribing.refills_at_most",
-        source=SCHEDULE_III.refill_source,
-        refills=draft.refills,
-    )
+    rule = REFILLS_OVER_FIVE if draft.refills > SCHEDULE_III.refills_at_most else REFILLS_OVER_LIMIT
+    return rule.finding(programme, says={"limit": limit}, refills=draft.refills)
+
+
+def _clinic_order_with_refills(draft: Draft, programme: Programme) -> Finding | None:
+    if draft.refills == 0 or _is_shipped(draft, programme):
+        return None
+    return CLINIC_ORDER_WITH_REFILLS.finding(refills=draft.refills)
 
 
 def _first_dose_missing(draft: Draft, _: Programme) -> Finding | None:
     if not draft.is_first or draft.first_session_dose_mg is not None:
         return None
-    sentence = "A first prescription states the dose of the first session; nobody else may choose it."
-    return Finding("prescribing.first_session_dose_missing", Severity.STOP, "DOMAIN 4", sentence)
+    return FIRST_SESSION_DOSE_MISSING.finding()
 
 
 def _first_dose_over_part(draft: Draft, programme: Programme) -> Finding | None:
-    setting, first = "prescribing.first_session_part_of_dose", draft.first_session_dose_mg
-    if not draft.is_first or first is None or first <= draft.dose_mg * programme.number(setting):
+    part, first = programme.number("prescribing.first_session_part_of_dose"), draft.first_session_dose_mg
+    if not draft.is_first or first is None or first <= draft.dose_mg * part:
         return None
-    return _finding(
-        "prescribing.first_session_over_half_dose",
-        "The first session takes half of the later dose at most.",
-        programme,
-        setting,
-        first_session_dose_mg=first,
-        dose_mg=draft.dose_mg,
-    )
+    return FIRST_SESSION_OVER_HALF_DOSE.finding(programme, first_session_dose_mg=first, dose_mg=draft.dose_mg)
 
 
 def _first_dose_over_limit(draft: Draft, programme: Programme) -> Finding | None:
-    setting, first = "prescribing.first_session_at_most_mg", draft.first_session_dose_mg
+    setting = setting_of(draft.route, "first_session_at_most_mg", programme)
+    first = draft.first_session_dose_mg
     if not draft.is_first or first is None or first <= programme.number(setting):
         return None
-    return _finding(
-        "prescribing.first_session_over_limit",
-        f"The first session takes {programme.whole(setting)} mg at most.",
-        programme,
-        setting,
-        first_session_dose_mg=first,
-    )
+    return FIRST_SESSION_OVER_LIMIT.finding(programme, setting=setting, first_session_dose_mg=first)
 
 
 def _step_over_limit(draft: Draft, programme: Programme) -> Finding | None:
-    setting = "prescribing.step_at_most_mg"
+    setting = setting_of(draft.route, "step_at_most_mg", programme)
     before = draft.first_session_dose_mg if draft.is_first else draft.last_dose_mg
     if before is None or draft.dose_mg - before <= programme.number(setting):
         return None
-    return _finding(
-        "prescribing.step_over_limit",
-        f"From one session to the next the dose rises by {programme.whole(setting)} mg at most.",
-        programme,
-        setting,
-        from_mg=before,
-        to_mg=draft.dose_mg,
-    )
+    return STEP_OVER_LIMIT.finding(programme, setting=setting, from_mg=before, to_mg=draft.dose_mg)
 
 
 def _dose_high(draft: Draft, programme: Programme) -> Finding | None:
-    setting = "prescribing.warn_over_mg"
+    setting = setting_of(draft.route, "warn_over_mg", programme)
     if draft.session_mg <= programme.number(setting):
         return None
-    return _finding(
-        "prescribing.dose_high",
-        f"Dose and booster are above {programme.whole(setting)} mg per session.",
-        programme,
-        setting,
-        severity=Severity.REVIEW,
-        session_mg=draft.session_mg,
-    )
+    return DOSE_HIGH.finding(programme, setting=setting, session_mg=draft.session_mg)
 
 
 def _dose_high_for_weight(draft: Draft, programme: Programme) -> Finding | None:
-    setting = "prescribing.warn_over_mg_per_kg"
+    setting = setting_of(draft.route, "warn_over_mg_per_kg", programme)
     if draft.weight_kg is None:
-        sentence = "Without the patient's weight the dose per kilogram was not checked."
-        return Finding("prescribing.weight_unknown", Severity.INFORM, "DOMAIN 4", sentence, setting)
+        return WEIGHT_UNKNOWN.finding(programme, setting=setting)
     if draft.session_mg <= programme.number(setting) * draft.weight_kg:
         return None
-    return _finding(
-        "prescribing.dose_high_for_weight",
-        f"Dose and booster are above {programme.number(setting):g} mg per kg and session.",
-        programme,
-        setting,
-        severity=Severity.REVIEW,
-        session_mg=draft.session_mg,
-        weight_kg=draft.weight_kg,
+    return DOSE_HIGH_FOR_WEIGHT.finding(
+        programme, setting=setting, session_mg=draft.session_mg, weight_kg=draft.weight_kg
     )
 
 
 def _not_divisible(draft: Draft, programme: Programme) -> Finding | None:
-    setting = "prescribing.smallest_part_of_unit"
-    piece = programme.number(setting) * draft.strength_mg
+    if draft.route is not Route.SUBLINGUAL:
+        return None  # sprays are counted and fluids measured
+    piece = programme.number("prescribing.smallest_part_of_unit") * draft.strength_mg
     doses = [dose for dose in (draft.dose_mg, draft.booster_mg, draft.first_session_dose_mg) if dose]
     if all(dose % piece == 0 for dose in doses):
         return None
-    return _finding(
-        "prescribing.dose_not_in_halves",
-        "A dose cannot be made from whole and half units of this strength.",
-        programme,
-        setting,
-        severity=Severity.REVIEW,
-        strength_mg=draft.strength_mg,
-    )
+    return DOSE_NOT_IN_HALVES.finding(programme, strength_mg=draft.strength_mg)
 
 
 def _supply_over_limit(draft: Draft, programme: Programme) -> Finding | None:
-    kind = "first_supply_sessions" if draft.is_first else "supply_sessions_at_most"
-    setting = f"prescribing.{kind}"
-    if draft.sessions_supply <= programme.number(setting):
+    rule = FIRST_SUPPLY_OVER_LIMIT if draft.is_first else SUPPLY_OVER_LIMIT
+    limit = "prescribing.first_supply_sessions" if draft.is_first else "prescribing.supply_sessions_at_most"
+    if draft.sessions_supply <= programme.number(limit):
         return None
-    return _finding(
-        "prescribing.first_supply_over_limit" if draft.is_first else "prescribing.supply_over_limit",
-        f"This supply covers {programme.whole(setting)} sessions at most.",
-        programme,
-        setting,
-        sessions_supply=draft.sessions_supply,
-    )
+    return rule.finding(programme, sessions_supply=draft.sessions_supply)
 
 
 def _supply_with_refills_over_limit(draft: Draft, programme: Programme) -> Finding | None:
-    setting = "prescribing.supply_sessions_at_most"
-    if draft.sessions_supply * (draft.refills + 1) <= programme.number(setting):
+    if draft.sessions_supply * (draft.refills + 1) <= programme.number("prescribing.supply_sessions_at_most"):
         return None
-    return _finding(
-        "prescribing.supply_with_refills_over_limit",
-        f"With its refills this prescription covers more than {programme.whole(setting)} sessions.",
-        programme,
-        setting,
-        severity=Severity.REVIEW,
-        sessions_supply=draft.sessions_supply,
-        refills=draft.refills,
+    return SUPPLY_WITH_REFILLS_OVER_LIMIT.finding(
+        programme, sessions_supply=draft.sessions_supply, refills=draft.refills
     )
 
 
-def _quantity_off(draft: Draft, _: Programme) -> Finding | None:
+def _quantity_off(draft: Draft, programme: Programme) -> Finding | None:
     fitting = units_needed(draft)
-    if draft.quantity_units in fitting:
+    if draft.quantity_units in fitting or not _is_shipped(draft, programme):
         return None
     words = str(fitting[0]) if len(fitting) == 1 else f"{fitting[0]} to {fitting[-1]}"
-    return Finding(
-        rule="prescribing.quantity_not_dose_times_sessions",
-        severity=Severity.STOP,
-        source="DOMAIN 4",
-        sentence=f"Dose, booster and sessions need {words} units per fill.",
-        inputs={"quantity_units": draft.quantity_units, "sessions_supply": draft.sessions_supply},
+    return QUANTITY_OFF.finding(
+        says={"units": words}, quantity_units=draft.quantity_units, sessions_supply=draft.sessions_supply
     )
 
 
 def _home_stock(draft: Draft, programme: Programme) -> Finding | None:
+    if not _is_shipped(draft, programme):
+        return None
     return home_stock_finding(draft.home_stock_sessions, draft.sessions_supply, programme)
+
+
+def _is_shipped(draft: Draft, programme: Programme) -> bool:
+    return supplied_by(draft.route, programme) is Supplied.SHIPPED
 
 
 RULES: tuple[Callable[[Draft, Programme], Finding | None], ...] = (
     _drug_unknown,
+    _route_unknown,
     _form_unknown,
     _strength_unknown,
     _directions_missing,
     _refills_over_limit,
+    _clinic_order_with_refills,
     _first_dose_missing,
     _first_dose_over_part,
     _first_dose_over_limit,
@@ -313,16 +412,3 @@ RULES: tuple[Callable[[Draft, Programme], Finding | None], ...] = (
     _quantity_off,
     _home_stock,
 )
-
-
-def _finding(
-    rule: str,
-    sentence: str,
-    programme: Programme,
-    setting: str,
-    *,
-    severity: Severity = Severity.STOP,
-    source: str = "DOMAIN 4",
-    **inputs: Any,
-) -> Finding:
-    return Finding(rule, severity, source, sentence, setting, programme.value(setting), inputs)

@@ -39,7 +39,7 @@ from services.prescribing.contents import Content
 from services.prescribing.fill_rules import last_fill_day
 from services.prescribing.law import SIGNING_DISPLAY, SIGNING_STATEMENT, SIGNING_STATEMENT_SOURCE
 from services.prescribing.models import Prescription
-from services.prescribing.papers import canonical, document_of, paper_of, signed_document
+from services.prescribing.papers import as_written_now, canonical, document_of, paper_of, signed_document
 from services.prescribing.prescriptions import (
     NOT_VISIBLE,
     check_is_named,
@@ -48,6 +48,7 @@ from services.prescribing.prescriptions import (
     locked_prescription,
 )
 from services.prescribing.reviews import findings_for_signing, refuse_stops, refuse_unreasoned, review_of
+from services.prescribing.routes import is_shipped
 from services.prescribing.signing_rules import required_field_findings
 from services.prescribing.states import PRESCRIPTION_TRANSITIONS, PrescriptionState, PrescriptionStep
 from services.vault.boxes import box
@@ -179,7 +180,8 @@ def _sign_one(
     record(session, actor, "prescription.sign", "prescription", row.id, episode_id=row.episode_id, key=row.signing_key)
     subject = Subject("prescription", row.id)
     settle_tasks(session, actor, subject, {TaskKind.SIGN_PRESCRIPTION})
-    emit(session, EventKind.PRESCRIPTION_SIGNED, subject=subject, episode_id=row.episode_id)
+    kind = EventKind.PRESCRIPTION_SIGNED if is_shipped(row) else EventKind.ORDER_SIGNED
+    emit(session, kind, subject=subject, episode_id=row.episode_id)
     first_day_after = row.expires_on + timedelta(days=1)
     over_at = datetime.combine(first_day_after, time(), tzinfo=read_zone(case.zone))
     set_timer(session, EventKind.PRESCRIPTION_EXPIRED, case.episode, subject, over_at)
@@ -222,7 +224,7 @@ def verify_signature(session: Session, row: Prescription) -> bool:
         stored = document_of(row, Content.from_dict(own.open(row, "content").reveal()), signed["paper"])
     except (InvalidSignature, UnreadableSeal, InvalidConfiguration, KeyError, TypeError, ValueError):
         return False
-    return canonical(stored) == canonical(signed)
+    return canonical(stored) == canonical(as_written_now(signed))
 
 
 def refuse_altered(session: Session, actor: Actor, row: Prescription) -> Refused | None:

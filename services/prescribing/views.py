@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import and_, bindparam, or_, select
 from sqlalchemy.orm import Session
 
 from services.audit.records import record
@@ -28,13 +28,16 @@ from services.prescribing.models import Fill, Prescription
 from services.prescribing.papers import signed_document
 from services.prescribing.prescriptions import NOT_VISIBLE, check_sees, content_of
 from services.prescribing.reviews import Review, review_of
+from services.prescribing.routes import Route, Supplied, is_shipped
 from services.prescribing.signing import verify_signature
+from services.prescribing.states import PrescriptionState
 from services.vault.boxes import Box, box
 
 PAGE_LIMIT = 100
 MEDICAL: Final = frozenset({Role.PRESCRIBER, Role.MEDICAL_STAFF, Role.SYSTEM})
 FOR_SESSIONS: Final = (
     "drug",
+    "route",
     "strength_mg",
     "form",
     "quantity_units",
@@ -61,9 +64,10 @@ class PrescriptionView:
 
 @dataclass(frozen=True, slots=True)
 class DosingOrder:
-    """What a dosing session goes by: the newest signed prescription of which something was handed out.
+    """What a dosing session goes by: a signed prescription of which something was handed out, or a clinic's order.
 
-    Milligrams are per session; ``first_session_dose_mg`` bounds the patient's very first one.
+    Milligrams are per session; ``first_session_dose_mg`` bounds the patient's very first one by this route.
+    ``is_shipped`` False: the clinic gives it, so there is neither receipt nor stock to ask about.
     """
 
     prescription_id: UUID
@@ -75,18 +79,25 @@ class DosingOrder:
     first_session_dose_mg: int | None
     sessions_supply: int
     limits: PatientLimits
+    route: Route = Route.SUBLINGUAL
+    is_shipped: bool = True
 
     def __repr__(self) -> str:
         return f"<dosing order of {self.prescription_id}>"
 
 
 def read_prescription(session: Session, actor: Actor, prescription_id: UUID) -> PrescriptionView:
-    """One prescription as the actor's role sees it; an audited read. A draft exists for the medical team only."""
+    """One prescription as the actor's role sees it; an audited read.
+
+    A draft exists for the medical team only, and no order of the clinic for the pharmacy.
+    """
     row = session.get(Prescription, prescription_id)
     if row is None:
         raise NotFound(NOT_VISIBLE)
     episode = visible_episode(session, actor, Action.READ_PRESCRIPTION, row.episode_id)
     check_sees(actor, row)
+    if actor.role is Role.PHARMACIST and not is_shipped(row):
+        raise NotFound(NOT_VISIBLE)
     record(session, actor, "prescription.read", "prescription", row.id, episode_id=episode.id)
     return view_of(session, actor, row)
 
@@ -133,38 +144,54 @@ def list_prescriptions(
     query = select(Prescription).where(Prescription.episode_id == episode.id)
     if actor.role not in MEDICAL:
         query = query.where(Prescription.signature.is_not(None))
+    if actor.role is Role.PHARMACIST:
+        query = query.where(Prescription.supplied == Supplied.SHIPPED)
     if after is not None:
         query = query.where(Prescription.id < after)
     record(session, actor, "prescription.list", "episode", episode.id, episode_id=episode.id)
     return session.scalars(query.order_by(Prescription.id.desc()).limit(min(limit, PAGE_LIMIT + 1))).all()
 
 
-def dosing_order(session: Session, actor: Actor, episode: Episode) -> DosingOrder | None:
-    """What sessions of this episode go by now; None when nothing was handed out, or its signature does not hold.
+def dosing_order(session: Session, actor: Actor, episode: Episode, route: Route | None = None) -> DosingOrder | None:
+    """What sessions of this episode go by now: the prescription signed last, of ``route`` if one is named.
 
-    A prescription that was cancelled or superseded is no order any more; one that expired still is, for what the
-    patient has of it.
+    None when there is none, or its signature does not hold. What a pharmacy ships counts once something was handed out,
+    and still after it expired, for what the patient has of it; what the clinic gives counts from its signature to its
+    last day. One that was cancelled or superseded is no order any more.
     """
     authorize(actor, Action.READ_PRESCRIPTION, episode)
-    handed_out = select(Fill.prescription_id).where(Fill.episode_id == episode.id, Fill.undelivered_at.is_(None))
-    row = session.scalar(
-        select(Prescription)
-        .where(Prescription.id.in_(handed_out), Prescription.state.in_(("filling", "dispensed", "expired")))
-        .order_by(Prescription.signed_at.desc())
-        .limit(1)
+    for row in session.scalars(_ORDERS, {"episode": episode.id}):
+        if row.signed_at is None or not verify_signature(session, row):
+            return None
+        content = content_of(box(session, row.patient_id), row)
+        if route is not None and content.route is not route:
+            continue
+        record(session, actor, "prescription.read", "prescription", row.id, episode_id=episode.id)
+        return DosingOrder(
+            prescription_id=row.id,
+            prescriber_id=row.prescriber_id,
+            signed_at=row.signed_at,
+            strength_mg=content.strength_mg,
+            dose_mg=content.dose_mg,
+            booster_mg=content.booster_mg,
+            first_session_dose_mg=content.first_session_dose_mg,
+            sessions_supply=content.sessions_supply,
+            limits=content.limits,
+            route=content.route,
+            is_shipped=is_shipped(row),
+        )
+    return None
+
+
+_FILLED = select(Fill.prescription_id).where(Fill.episode_id == bindparam("episode"), Fill.undelivered_at.is_(None))
+_ORDERS = (
+    select(Prescription)
+    .where(
+        Prescription.episode_id == bindparam("episode"),
+        or_(
+            and_(Prescription.id.in_(_FILLED), Prescription.state.in_(("filling", "dispensed", "expired"))),
+            and_(Prescription.supplied == Supplied.CLINIC, Prescription.state == PrescriptionState.SIGNED),
+        ),
     )
-    if row is None or row.signed_at is None or not verify_signature(session, row):
-        return None
-    content = content_of(box(session, row.patient_id), row)
-    record(session, actor, "prescription.read", "prescription", row.id, episode_id=episode.id)
-    return DosingOrder(
-        prescription_id=row.id,
-        prescriber_id=row.prescriber_id,
-        signed_at=row.signed_at,
-        strength_mg=content.strength_mg,
-        dose_mg=content.dose_mg,
-        booster_mg=content.booster_mg,
-        first_session_dose_mg=content.first_session_dose_mg,
-        sessions_supply=content.sessions_supply,
-        limits=content.limits,
-    )
+    .order_by(Prescription.signed_at.desc(), Prescription.id.desc())
+)

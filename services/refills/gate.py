@@ -36,6 +36,7 @@ from services.prescribing.fills import opened_fill, supply_of
 from services.prescribing.models import Fill, Prescription
 from services.prescribing.pdmp_checks import latest_check
 from services.prescribing.prescriptions import content_of
+from services.prescribing.routes import Supplied
 from services.prescribing.states import VALID, PrescriptionState
 from services.refills.contacts import last_contact_on
 from services.refills.models import RefillAct, RefillRequest
@@ -168,7 +169,11 @@ def _supply(session: Session, case: Case) -> _Supply:
         content = content_of(case.box, session.get_one(Prescription, received[-1].prescription_id))
     in_force = (
         select(Prescription)
-        .where(Prescription.episode_id == case.episode.id, Prescription.state.in_(sorted(VALID)))
+        .where(
+            Prescription.episode_id == case.episode.id,
+            Prescription.state.in_(sorted(VALID)),
+            Prescription.supplied == Supplied.SHIPPED,  # what the clinic gives is never refilled
+        )
         .order_by(Prescription.signed_at.desc(), Prescription.id.desc())
     )
     current = session.scalar(in_force.limit(1))

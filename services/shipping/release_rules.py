@@ -42,6 +42,13 @@ REFILL_UNDECIDED = declare(
     "The refill request has not been approved.",
     fixed=_YES_OR_NO,
 )
+GIVEN_IN_CLINIC = declare(
+    "shipping.given_in_clinic",
+    Severity.STOP,
+    "DOMAIN 1",
+    "The clinic gives this itself; it is not shipped.",
+    fixed=_YES_OR_NO,
+)
 CONFIRMATION_REFUSED = declare(
     "shipping.confirmation_refused",
     Severity.STOP,
@@ -98,7 +105,8 @@ class ReleaseFacts:
     """What is known when the pharmacy wants to ship.
 
     ``risk_signed_off`` is false while an urgent suicide-risk task waits for a clinician. ``refill_undecided`` is true
-    when the fill belongs to a refill request that nobody approved.
+    when the fill belongs to a refill request that nobody approved. ``given_in_clinic`` is true of an order that the
+    clinic gives itself (DOMAIN 1: no shipment).
     """
 
     prescription_signed: bool
@@ -106,6 +114,7 @@ class ReleaseFacts:
     has_therapist: bool
     risk_signed_off: bool
     refill_undecided: bool = False
+    given_in_clinic: bool = False
 
 
 def release_findings(facts: ReleaseFacts) -> list[Finding]:
@@ -116,6 +125,7 @@ def release_findings(facts: ReleaseFacts) -> list[Finding]:
         (NO_THERAPIST, facts.has_therapist),
         (RISK_OPEN, facts.risk_signed_off),
         (REFILL_UNDECIDED, not facts.refill_undecided),
+        (GIVEN_IN_CLINIC, not facts.given_in_clinic),
     )
     return [rule.finding() for rule, is_met in conditions if not is_met]
 

@@ -30,6 +30,7 @@ from services.prescribing.cases import case_of
 from services.prescribing.fills import opened_fill
 from services.prescribing.models import Fill, Prescription
 from services.prescribing.prescriptions import locked_prescription, reason_text
+from services.prescribing.routes import is_shipped
 from services.prescribing.signing import refuse_altered
 from services.prescribing.states import VALID, PrescriptionState
 from services.screening import risk
@@ -167,6 +168,7 @@ def _refuse_unless_released(
         fill_recorded=True,
         has_therapist=episode.therapist_id is not None,
         risk_signed_off=not (blocked.blocks_shipping or blocked.blocks_treatment),
+        given_in_clinic=not is_shipped(prescription),
     )
     address = parcel.ship_to.reveal()
     ship_to = ship_to_findings(address, home, _workplaces(session, address), ())

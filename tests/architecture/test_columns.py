@@ -19,7 +19,7 @@ from services.vault.rotation import sealed_columns
 WORDS = {
     "actor_role", "action", "carrier", "channel", "decision", "delivery_confirmation", "kind", "manner", "outcome",
     "party", "phase", "priority", "programme_version", "provider", "purpose", "receipt_state", "role",
-    "rule_set_version", "source", "stage_after", "stage_before", "state", "step", "subject_kind", "supply",
+    "rule_set_version", "source", "stage_after", "stage_before", "state", "step", "subject_kind", "supplied", "supply",
     "text_version", "tracker_state", "way", "withdrawal_source",
 }  # fmt: skip
 

@@ -350,7 +350,7 @@ def test_who_sees_what(session: Session, case: Case) -> None:
     pharmacist = seen["pharmacist"]
     assert pharmacist.paper is not None
     assert set(pharmacist.paper.reveal()) == {
-        "issued_on", "patient_name", "patient_address", "drug", "strength", "form", "quantity", "directions",
+        "issued_on", "patient_name", "patient_address", "drug", "strength", "form", "route", "quantity", "directions",
         "refills", "practitioner_name", "practitioner_address", "dea_number",
     }  # fmt: skip
     assert (pharmacist.content, pharmacist.review) == (None, None)

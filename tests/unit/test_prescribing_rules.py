@@ -14,6 +14,7 @@ from services.core.errors import InvalidConfiguration, InvalidInput
 from services.core.findings import Finding, Severity
 from services.core.programme import Programme, programme
 from services.prescribing.limits import NO_LIMITS, PatientLimits, limit_findings
+from services.prescribing.routes import Route, Supplied, setting_of, supplied_by
 from services.prescribing.rules import Draft, draft_findings, home_stock_finding, refills_at_most, units_needed
 
 
@@ -43,8 +44,9 @@ def a_first_draft(**changes: Any) -> Draft:
 
 
 def programme_with(**settings: Any) -> Programme:
+    """The default programme with some of its settings under ``prescribing`` changed; ``__`` stands for a dot."""
     default = programme()
-    changed = {f"prescribing.{name}": value for name, value in settings.items()}
+    changed = {f"prescribing.{name.replace('__', '.')}": value for name, value in settings.items()}
     return Programme(default.name, default.version, {**default.settings, **changed})
 
 
@@ -190,7 +192,7 @@ def test_a_clinics_number_moves_the_limit() -> None:
 @pytest.mark.parametrize("strengths", ["50", [50, "100"], [True]])
 def test_strengths_that_are_not_numbers_are_a_broken_programme(strengths: Any) -> None:
     with pytest.raises(InvalidConfiguration):
-        draft_findings(a_draft(), programme_with(strengths_mg=strengths))
+        draft_findings(a_draft(), programme_with(route__sublingual__strengths_mg=strengths))
 
 
 def test_every_finding_has_source_setting_and_plain_json() -> None:
@@ -226,3 +228,83 @@ def test_no_more_than_six_sessions_stand_in_a_home(home: float, supply: float, s
 )
 def test_a_prescriber_goes_only_so_far_with_one_patients_limits(limits: PatientLimits, rule: str | None) -> None:
     assert [finding.rule for finding in limit_findings(limits, programme())] == ([rule] if rule else [])
+
+
+EVERY_ROUTE = programme_with(routes=[route.value for route in Route])
+
+
+def an_infusion(**changes: Any) -> Draft:
+    """A follow-up order of four infusions that no rule objects to."""
+    given = {
+        "route": Route.INTRAVENOUS,
+        "form": "solution_for_infusion",
+        "quantity_units": 4,
+        "dose_mg": 40,
+        "last_dose_mg": 40,
+        "directions": "Infuse over 40 minutes.",
+    }
+    return a_draft(**{**given, **changes})
+
+
+def rules_of(draft: Draft, under: Programme = EVERY_ROUTE) -> set[str]:
+    return {finding.rule.removeprefix("prescribing.") for finding in draft_findings(draft, under)}
+
+
+def test_a_route_must_be_offered() -> None:
+    assert rules_of(an_infusion()) == set()
+    assert rules_of(an_infusion(), programme()) == {"route_not_offered"}
+    (refused,) = draft_findings(an_infusion(), programme())
+    assert refused.sentence.endswith("it offers sublingual.")
+
+
+def test_each_route_has_its_own_forms_and_strengths() -> None:
+    assert "form_not_offered" in rules_of(an_infusion(form="lozenge"))
+    assert "form_not_offered" in rules_of(a_draft(form="solution_for_infusion"))
+    assert "strength_not_offered" in rules_of(an_infusion(strength_mg=50))
+    assert "strength_not_offered" not in rules_of(a_draft(strength_mg=50))
+
+
+@pytest.mark.parametrize(
+    ("rule", "passing", "failing"),
+    [
+        ("dose_high", an_infusion(dose_mg=120, last_dose_mg=120), an_infusion(dose_mg=121, last_dose_mg=121)),
+        ("dose_high_for_weight", an_infusion(weight_kg=26.7), an_infusion(weight_kg=26.6)),
+        ("step_over_limit", an_infusion(last_dose_mg=10), an_infusion(last_dose_mg=9)),
+        (
+            "first_session_over_limit",
+            an_infusion(is_first=True, dose_mg=60, first_session_dose_mg=30),
+            an_infusion(is_first=True, dose_mg=62, first_session_dose_mg=31),
+        ),
+        ("supply_over_limit", an_infusion(sessions_supply=6), an_infusion(sessions_supply=7)),
+        (
+            "first_supply_over_limit",
+            an_infusion(is_first=True, sessions_supply=2),
+            an_infusion(is_first=True, sessions_supply=3),
+        ),
+        ("clinic_order_with_refills", an_infusion(refills=0), an_infusion(refills=1)),
+    ],
+)
+def test_what_goes_into_a_vein_has_limits_of_its_own(rule: str, passing: Draft, failing: Draft) -> None:
+    assert rule not in rules_of(passing)
+    assert rule in rules_of(failing)
+
+
+def test_halves_quantities_and_home_stock_are_questions_about_what_is_shipped() -> None:
+    odd = {"dose_mg": 33, "quantity_units": 1, "home_stock_sessions": 6}
+    assert rules_of(an_infusion(last_dose_mg=33, **odd)) == set()
+    shipped = programme_with(routes=["intravenous"], route__intravenous__supplied="shipped")
+    assert rules_of(an_infusion(last_dose_mg=33, **odd), shipped) == {
+        "quantity_not_dose_times_sessions",
+        "home_stock_over_limit",
+    }
+    assert "clinic_order_with_refills" not in rules_of(a_draft(refills=1))
+
+
+def test_a_route_says_how_it_is_supplied() -> None:
+    assert supplied_by(Route.SUBLINGUAL, programme()) is Supplied.SHIPPED
+    for route in (Route.NASAL, Route.INTRAMUSCULAR, Route.INTRAVENOUS):
+        assert supplied_by(route, programme()) is Supplied.CLINIC
+        assert setting_of(route, "warn_over_mg", programme()) == f"prescribing.route.{route}.warn_over_mg"
+    assert setting_of(Route.SUBLINGUAL, "warn_over_mg", programme()) == "prescribing.warn_over_mg"
+    with pytest.raises(InvalidConfiguration):
+        supplied_by(Route.NASAL, programme_with(route__nasal__supplied="by owl"))

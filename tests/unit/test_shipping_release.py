@@ -38,6 +38,7 @@ def test_a_filled_prescription_of_a_patient_in_therapy_ships() -> None:
         ({"has_therapist": False}, "shipping.no_therapist"),
         ({"risk_signed_off": False}, "shipping.risk_open"),
         ({"refill_undecided": True}, "shipping.refill_undecided"),
+        ({"given_in_clinic": True}, "shipping.given_in_clinic"),
     ],
 )
 def test_each_condition_for_shipping_is_named(change: dict[str, bool], rule: str) -> None:

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from services.core.errors import InvalidInput
-from services.eligibility.medicines import by_class
+from services.eligibility.medicine_names import NamedMedicine, by_class, read_names
 from services.screening.history import Condition, Status, load_questions
 from services.screening.instruments import RiskLevel
 
@@ -79,6 +79,7 @@ class Facts:
     dast10: int | None = None
     audit_c_positive: bool | None = None
     mdq_positive: bool | None = None
+    medicines_read: tuple[NamedMedicine, ...] = field(init=False, compare=False)
     medicines_by_class: Mapping[str, tuple[str, ...]] = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -88,7 +89,9 @@ class Facts:
             if status not in allowed:
                 words = ", ".join(allowed)
                 raise InvalidInput(f"The status must be one of {words}.", field=f"history.{condition.value}")
-        object.__setattr__(self, "medicines_by_class", by_class(self.medicines or ()))
+        read = read_names(self.medicines or ())
+        object.__setattr__(self, "medicines_read", read)
+        object.__setattr__(self, "medicines_by_class", by_class(read))
 
     @property
     def age(self) -> int | None:

@@ -6,11 +6,16 @@ from typing import Final
 
 from services.core.findings import Severity
 from services.eligibility import predicates as when
-from services.eligibility.medicines import UNLISTED, load_medicines
-from services.eligibility.rows import ANSWER, CLASS, rule
+from services.eligibility.medicines import MedicineClass, load_medicines
+from services.eligibility.rows import ANSWER, CLASS, Says, rule
 
 SOURCE: Final = "DOMAIN 3.2"
 ROW: Final = "an unlisted drug is REV, never silently passed"
+
+
+def _hold_words(of: MedicineClass) -> Says | None:
+    return None if of.setting is None else lambda programme: {"hold": of.hold_words(programme)}
+
 
 MEDICINE_RULES: Final = (
     rule(
@@ -27,8 +32,17 @@ MEDICINE_RULES: Final = (
         Severity.REVIEW,
         ROW,
         "Takes a medicine that is not in the table of interactions.",
-        when.takes(UNLISTED),
+        when.takes_unlisted,
         fixed="the table of interactions lists a medicine or does not",
+        source=SOURCE,
+    ),
+    rule(
+        "eligibility.medicine_unclear",
+        Severity.REVIEW,
+        ROW,
+        "Takes something that may be a misspelt medicine of the table; ask which one is meant.",
+        when.takes_unclear,
+        setting="eligibility.medicines.one_letter_off_from_letters",
         source=SOURCE,
     ),
     *(
@@ -41,6 +55,7 @@ MEDICINE_RULES: Final = (
             setting=each.setting,
             fixed=CLASS if each.setting is None else None,
             source=SOURCE,
+            says=_hold_words(each),
         )
         for each in load_medicines()
     ),

@@ -1,18 +1,18 @@
-"""Interacting medicines by class (DOMAIN 3.2), read from ``medicines.toml``, and the names people give them."""
+"""Interacting medicines by class (DOMAIN 3.2), read from ``medicines.toml``; names are read in ``medicine_names``."""
 
 from __future__ import annotations
 
 import re
 import tomllib
-import unicodedata
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from services.core.errors import InvalidConfiguration
 from services.core.findings import Severity
+from services.core.programme import Programme
 
 DEFAULT_FILE = Path(__file__).parent / "medicines.toml"
 
@@ -21,52 +21,49 @@ UNLISTED = "unlisted"
 
 _APOSTROPHES = re.compile(r"['’`´]")
 _BETWEEN_WORDS = re.compile(r"[^a-z0-9]+")
-_STRENGTH = re.compile(
-    r"\d+(?:[.,]\d+)?\s*(?:mg|mcg|µg|μg|ug|g|ml|iu|units?)\b(?:\s*/\s*(?:\d+\s*)?(?:ml|h|hr|hour|day))?"
-)
-# Dose forms and release forms say how a medicine is taken, not which one it is.
-_FORM = re.compile(
-    r"\b(?:tablets?|tabs?|capsules?|caps?|pills?|patch|solution|er|xr|xl|sr|cr|dr|ir|la|odt|daily|nightly|bedtime)\b"
-)
+_HOLDS = ("hold_hours", "hold_days_before")
 
 
 @dataclass(frozen=True, slots=True)
 class MedicineClass:
-    """One class: the table row it implements, what it does to a case and the (normal form of the) names in it."""
+    """One class: the table row it implements, what it does to a case and the names in it.
+
+    ``setting`` says how long it is held before a session, None when it is not: so many hours, or with ``holds_by_day``
+    so many days before the day of the session. ``shown`` maps the normal form of each name to how the file writes it.
+    """
 
     name: str
     row: str
     severity: Severity
     sentence: str
     setting: str | None
-    medicines: frozenset[str]
+    holds_by_day: bool
+    may_continue: bool
+    shown: Mapping[str, str] = field(hash=False)
+
+    @property
+    def medicines(self) -> frozenset[str]:
+        """The normal forms of all names."""
+        return frozenset(self.shown)
+
+    def hold_words(self, programme: Programme) -> str:
+        """How long it is held, in words: "on the day of a session", "for 24 hours before a session"."""
+        if self.setting is None:
+            return ""
+        if not self.holds_by_day:
+            return f"for {programme.number(self.setting):g} hours before a session"
+        match programme.whole(self.setting):
+            case 0:
+                return "on the day of a session"
+            case 1:
+                return "the day before and the day of a session"
+            case days:
+                return f"for {days} days before and on the day of a session"
 
 
 def normal_form(name: str) -> str:
-    """A medicine's name without case, accents, punctuation and doubled spaces (``St. John’s Wort`` → st johns wort)."""
-    return _BETWEEN_WORDS.sub(" ", _APOSTROPHES.sub("", _folded(name))).strip()
-
-
-def class_of(name: str) -> str:
-    """The class of a medicine as somebody typed it, ``UNLISTED`` when the table does not know it.
-
-    Strength and dose form are left aside (``Sertraline 50 mg tablets``), nothing else is: a name that holds anything
-    more than one listed medicine is unlisted, so that "sertraline and something" is looked at by a person.
-    """
-    known = _names(load_medicines())
-    found = known.get(normal_form(name))
-    if found is None:
-        found = known.get(normal_form(_FORM.sub(" ", _STRENGTH.sub(" ", _folded(name)))))
-    return found or UNLISTED
-
-
-def by_class(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """The given names grouped by class, order kept."""
-    grouped: dict[str, tuple[str, ...]] = {}
-    for name in names:
-        found = class_of(name)
-        grouped[found] = (*grouped.get(found, ()), name)
-    return grouped
+    """A folded name without punctuation and doubled spaces (``st. john’s wort`` → st johns wort)."""
+    return _BETWEEN_WORDS.sub(" ", _APOSTROPHES.sub("", name.casefold())).strip()
 
 
 @lru_cache(maxsize=8)
@@ -92,34 +89,40 @@ def load_medicines(path: Path = DEFAULT_FILE) -> tuple[MedicineClass, ...]:
     return classes
 
 
-def _folded(name: str) -> str:
-    """Case folded, accents dropped."""
-    letters = unicodedata.normalize("NFKD", name)
-    return "".join(letter for letter in letters if not unicodedata.combining(letter)).casefold()
-
-
 def _medicine_class(name: str, table: Any, where: str) -> MedicineClass:
     if not isinstance(table, dict):
         raise InvalidConfiguration(f"{where}: must be a table.")
-    texts = {key: value for key, value in table.items() if key != "medicines"}
+    keys = {key for key in table if key != "medicines"}
+    texts = {key: table[key] for key in keys if key != "may_continue"}
     required = {"row", "severity", "sentence"}
-    if not required <= set(texts) <= required | {"setting"} or not all(isinstance(v, str) for v in texts.values()):
-        raise InvalidConfiguration(f"{where}: needs the texts 'row', 'severity', 'sentence' and perhaps 'setting'.")
+    if not required <= keys <= required | {*_HOLDS, "may_continue"} or not all(
+        isinstance(text, str) for text in texts.values()
+    ):
+        raise InvalidConfiguration(
+            f"{where}: needs the texts 'row', 'severity', 'sentence' and perhaps 'hold_hours' or 'hold_days_before'."
+        )
     if texts["severity"] not in list(Severity):
         raise InvalidConfiguration(f"{where}: 'severity' must be one of {', '.join(Severity)}.")
-    if ("{value}" in texts["sentence"]) != ("setting" in texts):
-        raise InvalidConfiguration(f"{where}: '{{value}}' in the sentence and 'setting' belong together.")
+    held = [key for key in _HOLDS if key in texts]
+    places = [place for place in ("{value}", "{hold}") if place in texts["sentence"]]
+    if len(held) > 1 or bool(held) != bool(places):
+        raise InvalidConfiguration(f"{where}: '{{value}}' or '{{hold}}' in the sentence and one hold belong together.")
+    may_continue = table.get("may_continue", False)
+    if not isinstance(may_continue, bool):
+        raise InvalidConfiguration(f"{where}: 'may_continue' must be true or false.")
     return MedicineClass(
         name=name,
         row=texts["row"],
         severity=Severity(texts["severity"]),
         sentence=texts["sentence"],
-        setting=texts.get("setting"),
-        medicines=_medicines(table.get("medicines"), where),
+        setting=texts[held[0]] if held else None,
+        holds_by_day=held == ["hold_days_before"],
+        may_continue=may_continue,
+        shown=_medicines(table.get("medicines"), where),
     )
 
 
-def _medicines(table: Any, where: str) -> frozenset[str]:
+def _medicines(table: Any, where: str) -> Mapping[str, str]:
     if not isinstance(table, dict) or not table:
         raise InvalidConfiguration(f"{where}: 'medicines' must be a table of generic name = [brand names].")
     names: list[str] = []
@@ -127,9 +130,7 @@ def _medicines(table: Any, where: str) -> frozenset[str]:
         if not isinstance(brands, list) or not all(isinstance(brand, str) for brand in brands):
             raise InvalidConfiguration(f"{where}: the brand names of '{generic}' must be a list of texts.")
         names += [generic, *brands]
-    return frozenset(normal_form(name) for name in names)
-
-
-@lru_cache(maxsize=8)
-def _names(classes: tuple[MedicineClass, ...]) -> Mapping[str, str]:
-    return {medicine: each.name for each in classes for medicine in each.medicines}
+    shown: dict[str, str] = {}
+    for name in names:
+        shown.setdefault(normal_form(name), name)
+    return shown

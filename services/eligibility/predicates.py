@@ -11,6 +11,7 @@ from typing import Any
 
 from services.core.programme import Programme
 from services.eligibility.facts import Condition, Facts, Status
+from services.eligibility.medicines import UNLISTED
 
 Inputs = Mapping[str, Any]
 Predicate = Callable[[Facts, Programme], Inputs | None]
@@ -73,6 +74,11 @@ def under(name: str, limit: str) -> Predicate:
     return predicate
 
 
+def unless(first: Predicate, second: Predicate) -> Predicate:
+    """The first holds and the second does not; the inputs of the first are reported."""
+    return lambda facts, programme: first(facts, programme) if second(facts, programme) is None else None
+
+
 def both(first: Predicate, second: Predicate) -> Predicate:
     """Two predicates hold together; the inputs of both are reported."""
 
@@ -102,12 +108,28 @@ def mean_pressure(name: str) -> Reading:
     """
 
     def read(facts: Facts, programme: Programme) -> float | None:
-        latest = sorted(facts.blood_pressures, key=lambda reading: reading.taken_at)
-        latest = latest[-programme.whole("eligibility.blood_pressure.readings_averaged") :]
-        values: list[int] = [getattr(reading, name) for reading in latest]
+        values = _latest(name, facts, programme)
         return sum(values) / len(values) if values else None
 
     return read
+
+
+def highest_pressure(name: str) -> Reading:
+    """The highest ``systolic`` or ``diastolic`` of the latest readings.
+
+    The table asks for review of a raised pressure without saying of which reading: one raised reading is enough.
+    """
+
+    def read(facts: Facts, programme: Programme) -> float | None:
+        return max(_latest(name, facts, programme), default=None)
+
+    return read
+
+
+def _latest(name: str, facts: Facts, programme: Programme) -> list[int]:
+    latest = sorted(facts.blood_pressures, key=lambda reading: reading.taken_at)
+    latest = latest[-programme.whole("eligibility.blood_pressure.readings_averaged") :]
+    return [getattr(reading, name) for reading in latest]
 
 
 def too_few_readings(facts: Facts, programme: Programme) -> Inputs | None:
@@ -153,3 +175,16 @@ def takes(medicine_class: str) -> Predicate:
         return {"medicines": list(names)} if names else None
 
     return predicate
+
+
+def takes_unlisted(facts: Facts, programme: Programme) -> Inputs | None:
+    """The patient takes something that the table does not know and that is no misspelt name of it."""
+    names = [each.given for each in facts.medicines_read if UNLISTED in each.classes and not each.maybe(programme)]
+    return {"medicines": names} if names else None
+
+
+def takes_unclear(facts: Facts, programme: Programme) -> Inputs | None:
+    """The patient takes something that may be a misspelt name of the table; what it may be is reported with it."""
+    asked = [(each.given, each.did_you_mean(programme)) for each in facts.medicines_read]
+    unclear = [{"given": given, "did_you_mean": list(meant)} for given, meant in asked if meant]
+    return {"medicines": unclear} if unclear else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,6 +23,8 @@ ANSWER: Final = "an answer, given or not"
 LEVEL: Final = "a level that the instrument's authors set"
 CLASS: Final = "a medicine of the class is taken, or none is"
 
+Says = Callable[[Programme], Mapping[str, str]]
+
 PRESCRIBER: Final = frozenset({Role.PRESCRIBER})
 
 
@@ -29,13 +32,15 @@ PRESCRIBER: Final = frozenset({Role.PRESCRIBER})
 class Rule:
     """A declared rule and when it speaks. ``row`` is the row of the table in its source that it implements.
 
-    ``overridable_by`` names the roles that may lower a stop to a review, with a written reason.
+    ``overridable_by`` names the roles that may lower a stop to a review, with a written reason; ``says`` gives words of
+    the sentence that depend on the programme.
     """
 
     declared: rules.Rule
     row: str
     predicate: Predicate
     overridable_by: frozenset[Role] = frozenset()
+    says: Says | None = None
 
     @property
     def id(self) -> str:
@@ -50,7 +55,9 @@ class Rule:
     def judge(self, facts: Facts, programme: Programme) -> Finding | None:
         """The rule's finding on these facts, None when it has nothing to say."""
         inputs = self.predicate(facts, programme)
-        return None if inputs is None else self.declared.finding(programme, **inputs)
+        if inputs is None:
+            return None
+        return self.declared.finding(programme, says=None if self.says is None else self.says(programme), **inputs)
 
 
 def rule(
@@ -64,10 +71,11 @@ def rule(
     fixed: str | None = None,
     source: str = "DOMAIN 3.1",
     overridable_by: frozenset[Role] = frozenset(),
+    says: Says | None = None,
 ) -> Rule:
     """Declare a rule of a row. Raises ``InvalidConfiguration`` as ``declare`` does."""
     declared = rules.declare(rule_id, severity, source, sentence, setting=setting, fixed=fixed)
-    return Rule(declared, row, predicate, overridable_by)
+    return Rule(declared, row, predicate, overridable_by, says)
 
 
 def condition(rule_id: str, severity: Severity, row: str, asked: Condition, sentence: str) -> Rule:

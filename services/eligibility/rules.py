@@ -33,7 +33,7 @@ from services.eligibility.rows import ANSWER, REVIEW, STOP, Rule, rule
 __all__ = ["RISK_OPEN", "RULES", "Rule", "evaluate", "may_override", "rule_set_version"]
 
 _WEIGHT: Final[Mapping[Severity, int]] = {severity: weight for weight, severity in enumerate(Severity)}
-_CONTENT: Final = ("*rules.py", "rows.py", "predicates.py", "facts.py", "medicines.py", "medicines.toml")
+_CONTENT: Final = ("*rules.py", "rows.py", "predicates.py", "facts.py", "medicine*s.py", "medicines.toml")
 
 
 def evaluate(facts: Facts, programme: Programme) -> list[Finding]:
@@ -152,13 +152,25 @@ _INCLUSION = (
 
 def _pressure_rules(stop_id: str, review_id: str, name: str) -> tuple[Rule, Rule]:
     stop_from, review_from = (f"eligibility.blood_pressure.{name}_{weight}_from" for weight in ("stop", "review"))
-    reading = when.mean_pressure(name)
-    stopped = when.within(f"{name}_mean", stop_from, read=reading)
-    reviewed = when.within(f"{name}_mean", review_from, stop_from, read=reading)
-    said = f"the mean {name} pressure is {{value}} mmHg or more."
+    stopped = when.within(f"{name}_mean", stop_from, read=when.mean_pressure(name))
+    raised = when.within(f"{name}_highest", review_from, read=when.highest_pressure(name))
     return (
-        rule(stop_id, STOP, PRESSURE_STOP, f"Uncontrolled hypertension: {said}", stopped, setting=stop_from),
-        rule(review_id, REVIEW, PRESSURE_REVIEW, f"Raised: {said}", reviewed, setting=review_from),
+        rule(
+            stop_id,
+            STOP,
+            PRESSURE_STOP,
+            f"Uncontrolled hypertension: the mean {name} pressure is {{value}} mmHg or more.",
+            stopped,
+            setting=stop_from,
+        ),
+        rule(
+            review_id,
+            REVIEW,
+            PRESSURE_REVIEW,
+            f"Raised: a {name} pressure of the latest readings is {{value}} mmHg or more.",
+            when.unless(raised, stopped),
+            setting=review_from,
+        ),
     )
 
 

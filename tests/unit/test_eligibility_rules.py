@@ -21,7 +21,7 @@ from services.eligibility.rules import RULES, Rule, evaluate, may_override, rule
 from services.screening.history import load_questions
 
 TODAY = date(2026, 11, 22)
-BY_ID: Mapping[str, Rule] = {rule.id.removeprefix("eligibility."): rule for rule in RULES}
+BY_ID: Mapping[str, Rule] = {rule.id: rule for rule in RULES}
 HEALTHY: Mapping[Condition, Status] = dict.fromkeys(Condition, Status.ABSENT)
 
 
@@ -57,8 +57,8 @@ def findings(**changes: Any) -> list[Finding]:
 
 
 def said(**changes: Any) -> list[tuple[str, str]]:
-    """Severity and short id of what the rules say."""
-    return [(finding.severity.value, finding.rule.removeprefix("eligibility.")) for finding in findings(**changes)]
+    """Severity and id of what the rules say."""
+    return [(finding.severity.value, finding.rule) for finding in findings(**changes)]
 
 
 def test_a_case_without_anything_against_it_has_no_findings() -> None:
@@ -71,28 +71,34 @@ def test_a_case_without_anything_against_it_has_no_findings() -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"birth_date": None}, [("review", "age_unknown")]),
+        ({"birth_date": None}, [("review", "eligibility.age_unknown")]),
         ({"state": "NY"}, []),
-        ({"state": "TX"}, [("stop", "state_not_served")]),
-        ({"states_of_operation": frozenset()}, [("stop", "state_not_served")]),
-        ({"state": None}, [("review", "state_unknown")]),
+        ({"state": "TX"}, [("stop", "eligibility.state_not_served")]),
+        ({"states_of_operation": frozenset()}, [("stop", "eligibility.state_not_served")]),
+        ({"state": None}, [("review", "eligibility.state_unknown")]),
         ({"has_therapist": True, "will_have_therapist": False}, []),
-        ({"has_therapist": False, "will_have_therapist": True}, [("inform", "no_therapist_of_record")]),
-        ({"has_therapist": None, "will_have_therapist": True}, [("inform", "no_therapist_of_record")]),
+        ({"has_therapist": False, "will_have_therapist": True}, [("inform", "eligibility.no_therapist_of_record")]),
+        ({"has_therapist": None, "will_have_therapist": True}, [("inform", "eligibility.no_therapist_of_record")]),
         (
             {"has_therapist": False, "will_have_therapist": False},
-            [("stop", "no_therapist_expected"), ("inform", "no_therapist_of_record")],
+            [("stop", "eligibility.no_therapist_expected"), ("inform", "eligibility.no_therapist_of_record")],
         ),
-        ({"has_therapist": None}, [("review", "therapist_unknown"), ("inform", "no_therapist_of_record")]),
-        ({"has_therapist": False}, [("review", "therapist_unknown"), ("inform", "no_therapist_of_record")]),
+        (
+            {"has_therapist": None},
+            [("review", "eligibility.therapist_unknown"), ("inform", "eligibility.no_therapist_of_record")],
+        ),
+        (
+            {"has_therapist": False},
+            [("review", "eligibility.therapist_unknown"), ("inform", "eligibility.no_therapist_of_record")],
+        ),
         (
             {"has_therapist": None, "will_have_therapist": False},
-            [("review", "therapist_unknown"), ("inform", "no_therapist_of_record")],
+            [("review", "eligibility.therapist_unknown"), ("inform", "eligibility.no_therapist_of_record")],
         ),
-        ({"diagnosis": "chronic_pain"}, [("stop", "diagnosis_not_treated")]),
-        ({"diagnosis": None}, [("review", "diagnosis_unknown")]),
-        ({"has_sober_chaperone": False}, [("inform", "no_sober_chaperone")]),
-        ({"has_sober_chaperone": None}, [("inform", "no_sober_chaperone")]),
+        ({"diagnosis": "chronic_pain"}, [("stop", "eligibility.diagnosis_not_treated")]),
+        ({"diagnosis": None}, [("review", "eligibility.diagnosis_unknown")]),
+        ({"has_sober_chaperone": False}, [("inform", "eligibility.no_sober_chaperone")]),
+        ({"has_sober_chaperone": None}, [("inform", "eligibility.no_sober_chaperone")]),
     ],
 )
 def test_inclusion(changes: dict[str, Any], expected: list[tuple[str, str]]) -> None:
@@ -102,7 +108,9 @@ def test_inclusion(changes: dict[str, Any], expected: list[tuple[str, str]]) -> 
 def test_the_programme_treats_the_nine_diagnoses_of_the_seed() -> None:
     assert programme().choices("eligibility.diagnoses") == set(Diagnosis)
     for diagnosis in Diagnosis:
-        assert said(diagnosis=diagnosis.value) == ([("review", "bipolar_disorder")] if diagnosis == "bipolar" else [])
+        assert said(diagnosis=diagnosis.value) == (
+            [("review", "eligibility.bipolar_disorder")] if diagnosis == "bipolar" else []
+        )
 
 
 # --- Numbers: both sides of each boundary ----------------------------------------------------------------------------
@@ -112,11 +120,11 @@ def test_the_programme_treats_the_nine_diagnoses_of_the_seed() -> None:
     ("birth_date", "on", "expected"),
     [
         (date(2008, 11, 22), TODAY, []),
-        (date(2008, 11, 23), TODAY, [("stop", "age_under_minimum")]),
+        (date(2008, 11, 23), TODAY, [("stop", "eligibility.age_under_minimum")]),
         (date(1961, 11, 23), TODAY, []),
-        (date(1961, 11, 22), TODAY, [("review", "age_from_review")]),
-        (date(2030, 1, 1), TODAY, [("stop", "age_under_minimum")]),
-        (date(2008, 2, 29), date(2026, 2, 28), [("stop", "age_under_minimum")]),
+        (date(1961, 11, 22), TODAY, [("review", "eligibility.age_from_review")]),
+        (date(2030, 1, 1), TODAY, [("stop", "eligibility.age_under_minimum")]),
+        (date(2008, 2, 29), date(2026, 2, 28), [("stop", "eligibility.age_under_minimum")]),
         (date(2008, 2, 29), date(2026, 3, 1), []),
     ],
 )
@@ -128,18 +136,24 @@ def test_age(birth_date: date, on: date, expected: list[tuple[str, str]]) -> Non
     ("readings", "expected"),
     [
         ([(139, 89), (139, 89)], []),
-        ([(140, 80), (139, 80)], []),  # mean 139.5
-        ([(140, 80), (140, 80)], [("review", "systolic_pressure_review")]),
-        ([(159, 80), (160, 80)], [("review", "systolic_pressure_review")]),  # mean 159.5
-        ([(160, 80), (160, 80)], [("stop", "systolic_pressure_stop")]),
-        ([(120, 90), (120, 89)], []),  # mean 89.5
-        ([(120, 90), (120, 90)], [("review", "diastolic_pressure_review")]),
-        ([(120, 99), (120, 100)], [("review", "diastolic_pressure_review")]),  # mean 99.5
-        ([(120, 100), (120, 100)], [("stop", "diastolic_pressure_stop")]),
-        ([(170, 95), (170, 95)], [("stop", "systolic_pressure_stop"), ("review", "diastolic_pressure_review")]),
-        ([(120, 80)], [("review", "pressure_readings_missing")]),
-        ([(165, 80)], [("stop", "systolic_pressure_stop"), ("review", "pressure_readings_missing")]),
-        ([], [("review", "pressure_readings_missing")]),
+        ([(140, 80), (139, 80)], [("review", "eligibility.systolic_pressure_review")]),  # one raised reading is enough
+        ([(140, 80), (140, 80)], [("review", "eligibility.systolic_pressure_review")]),
+        ([(159, 80), (160, 80)], [("review", "eligibility.systolic_pressure_review")]),  # mean 159.5
+        ([(160, 80), (160, 80)], [("stop", "eligibility.systolic_pressure_stop")]),
+        ([(120, 90), (120, 89)], [("review", "eligibility.diastolic_pressure_review")]),
+        ([(120, 90), (120, 90)], [("review", "eligibility.diastolic_pressure_review")]),
+        ([(120, 99), (120, 100)], [("review", "eligibility.diastolic_pressure_review")]),  # mean 99.5
+        ([(120, 100), (120, 100)], [("stop", "eligibility.diastolic_pressure_stop")]),
+        (
+            [(170, 95), (170, 95)],
+            [("stop", "eligibility.systolic_pressure_stop"), ("review", "eligibility.diastolic_pressure_review")],
+        ),
+        ([(120, 80)], [("review", "eligibility.pressure_readings_missing")]),
+        (
+            [(165, 80)],
+            [("stop", "eligibility.systolic_pressure_stop"), ("review", "eligibility.pressure_readings_missing")],
+        ),
+        ([], [("review", "eligibility.pressure_readings_missing")]),
     ],
 )
 def test_blood_pressure(readings: list[tuple[int, int]], expected: list[tuple[str, str]]) -> None:
@@ -153,28 +167,28 @@ def test_only_the_two_latest_readings_count_in_whatever_order_they_come() -> Non
 
     for order in ((oldest, before, latest), (latest, oldest, before)):
         (finding,) = findings(blood_pressures=order)
-        assert (finding.rule, finding.inputs) == ("eligibility.systolic_pressure_review", {"systolic_mean": 145.0})
+        assert (finding.rule, finding.inputs) == ("eligibility.systolic_pressure_review", {"systolic_highest": 150})
 
 
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
         ({"dast10": 2}, []),
-        ({"dast10": 3}, [("review", "dast10_review")]),
-        ({"dast10": 5}, [("review", "dast10_review")]),
-        ({"dast10": 6}, [("stop", "dast10_stop")]),
-        ({"dast10": 10}, [("stop", "dast10_stop")]),
+        ({"dast10": 3}, [("review", "eligibility.dast10_review")]),
+        ({"dast10": 5}, [("review", "eligibility.dast10_review")]),
+        ({"dast10": 6}, [("stop", "eligibility.dast10_stop")]),
+        ({"dast10": 10}, [("stop", "eligibility.dast10_stop")]),
         ({"dast10": None}, []),
-        ({"audit_c_positive": True}, [("review", "audit_c_positive")]),
+        ({"audit_c_positive": True}, [("review", "eligibility.audit_c_positive")]),
         ({"audit_c_positive": None}, []),
-        ({"mdq_positive": True}, [("review", "mdq_positive")]),
+        ({"mdq_positive": True}, [("review", "eligibility.mdq_positive")]),
         ({"mdq_positive": None}, []),
         ({"cssrs": RiskLevel.LOW}, []),
-        ({"cssrs": RiskLevel.MODERATE}, [("review", "cssrs_moderate")]),
-        ({"cssrs": RiskLevel.HIGH}, [("stop", "cssrs_high")]),
-        ({"cssrs": None}, [("review", "cssrs_missing")]),
-        ({"phq9": None}, [("review", "phq9_missing")]),
-        ({"gad7": None}, [("review", "gad7_missing")]),
+        ({"cssrs": RiskLevel.MODERATE}, [("review", "eligibility.cssrs_moderate")]),
+        ({"cssrs": RiskLevel.HIGH}, [("stop", "eligibility.cssrs_high")]),
+        ({"cssrs": None}, [("review", "eligibility.cssrs_missing")]),
+        ({"phq9": None}, [("review", "eligibility.phq9_missing")]),
+        ({"gad7": None}, [("review", "eligibility.gad7_missing")]),
         ({"phq9": 0, "gad7": 0}, []),
     ],
 )
@@ -188,10 +202,10 @@ def test_results(changes: dict[str, Any], expected: list[tuple[str, str]]) -> No
         (Status.ABSENT, None, []),
         (Status.ABSENT, 1, []),
         (Status.CONTROLLED, 12, []),
-        (Status.CONTROLLED, 11, [("review", "remission_recent")]),
-        (Status.CONTROLLED, 0, [("review", "remission_recent")]),
-        (Status.CONTROLLED, None, [("review", "remission_unknown")]),
-        (Status.UNCONTROLLED, 24, [("stop", "uncontrolled_substance_use_disorder")]),
+        (Status.CONTROLLED, 11, [("review", "eligibility.remission_recent")]),
+        (Status.CONTROLLED, 0, [("review", "eligibility.remission_recent")]),
+        (Status.CONTROLLED, None, [("review", "eligibility.remission_unknown")]),
+        (Status.UNCONTROLLED, 24, [("stop", "eligibility.uncontrolled_substance_use_disorder")]),
     ],
 )
 def test_substance_use_disorder(status: Status, months: int | None, expected: list[tuple[str, str]]) -> None:
@@ -203,8 +217,8 @@ def test_substance_use_disorder(status: Status, months: int | None, expected: li
     [
         (Status.ABSENT, None, []),
         (Status.PRESENT, True, []),
-        (Status.PRESENT, False, [("review", "contraception_statement_missing")]),
-        (Status.PRESENT, None, [("review", "contraception_statement_missing")]),
+        (Status.PRESENT, False, [("review", "eligibility.contraception_statement_missing")]),
+        (Status.PRESENT, None, [("review", "eligibility.contraception_statement_missing")]),
     ],
 )
 def test_contraception_statement(potential: Status, stated: bool | None, expected: list[tuple[str, str]]) -> None:
@@ -218,48 +232,48 @@ def test_contraception_statement(potential: Status, stated: bool | None, expecte
 PRESENT, PAST, CONTROLLED, UNCONTROLLED = Status.PRESENT, Status.PAST, Status.CONTROLLED, Status.UNCONTROLLED
 
 CONDITIONS: list[tuple[Condition, Status, str | None, str]] = [
-    (Condition.KETAMINE_ALLERGY, PRESENT, "stop", "ketamine_allergy"),
-    (Condition.ANEURYSMAL_VASCULAR_DISEASE, PRESENT, "stop", "aneurysmal_vascular_disease"),
-    (Condition.ARTERIOVENOUS_MALFORMATION, PRESENT, "stop", "arteriovenous_malformation"),
-    (Condition.INTRACEREBRAL_HAEMORRHAGE, PRESENT, "stop", "intracerebral_haemorrhage"),
-    (Condition.STROKE, PRESENT, "stop", "stroke"),
-    (Condition.HYPERTHYROIDISM, UNCONTROLLED, "stop", "thyrotoxicosis"),
-    (Condition.HYPERTHYROIDISM, CONTROLLED, "review", "controlled_hyperthyroidism"),
-    (Condition.UNSTABLE_ANGINA, PRESENT, "stop", "unstable_angina"),
-    (Condition.RECENT_MYOCARDIAL_INFARCTION, PRESENT, "stop", "recent_myocardial_infarction"),
-    (Condition.DECOMPENSATED_HEART_FAILURE, PRESENT, "stop", "decompensated_heart_failure"),
-    (Condition.SEVERE_ARRHYTHMIA, PRESENT, "stop", "severe_arrhythmia"),
-    (Condition.STABLE_CARDIAC_DISEASE, PRESENT, "review", "stable_cardiac_disease"),
-    (Condition.PULMONARY_HYPERTENSION, PRESENT, "review", "pulmonary_hypertension"),
-    (Condition.RAISED_INTRACRANIAL_PRESSURE, PRESENT, "stop", "raised_intracranial_pressure"),
-    (Condition.INTRACRANIAL_MASS, PRESENT, "stop", "intracranial_mass"),
-    (Condition.RECENT_HEAD_INJURY, PRESENT, "stop", "recent_head_injury"),
-    (Condition.GLAUCOMA, UNCONTROLLED, "stop", "uncontrolled_glaucoma"),
+    (Condition.KETAMINE_ALLERGY, PRESENT, "stop", "eligibility.ketamine_allergy"),
+    (Condition.ANEURYSMAL_VASCULAR_DISEASE, PRESENT, "stop", "eligibility.aneurysmal_vascular_disease"),
+    (Condition.ARTERIOVENOUS_MALFORMATION, PRESENT, "stop", "eligibility.arteriovenous_malformation"),
+    (Condition.INTRACEREBRAL_HAEMORRHAGE, PRESENT, "stop", "eligibility.intracerebral_haemorrhage"),
+    (Condition.STROKE, PRESENT, "stop", "eligibility.stroke"),
+    (Condition.HYPERTHYROIDISM, UNCONTROLLED, "stop", "eligibility.thyrotoxicosis"),
+    (Condition.HYPERTHYROIDISM, CONTROLLED, "review", "eligibility.controlled_hyperthyroidism"),
+    (Condition.UNSTABLE_ANGINA, PRESENT, "stop", "eligibility.unstable_angina"),
+    (Condition.RECENT_MYOCARDIAL_INFARCTION, PRESENT, "stop", "eligibility.recent_myocardial_infarction"),
+    (Condition.DECOMPENSATED_HEART_FAILURE, PRESENT, "stop", "eligibility.decompensated_heart_failure"),
+    (Condition.SEVERE_ARRHYTHMIA, PRESENT, "stop", "eligibility.severe_arrhythmia"),
+    (Condition.STABLE_CARDIAC_DISEASE, PRESENT, "review", "eligibility.stable_cardiac_disease"),
+    (Condition.PULMONARY_HYPERTENSION, PRESENT, "review", "eligibility.pulmonary_hypertension"),
+    (Condition.RAISED_INTRACRANIAL_PRESSURE, PRESENT, "stop", "eligibility.raised_intracranial_pressure"),
+    (Condition.INTRACRANIAL_MASS, PRESENT, "stop", "eligibility.intracranial_mass"),
+    (Condition.RECENT_HEAD_INJURY, PRESENT, "stop", "eligibility.recent_head_injury"),
+    (Condition.GLAUCOMA, UNCONTROLLED, "stop", "eligibility.uncontrolled_glaucoma"),
     (Condition.GLAUCOMA, CONTROLLED, None, ""),
-    (Condition.SEVERE_BREATHING_PROBLEM, PRESENT, "stop", "severe_breathing_problem"),
-    (Condition.SLEEP_APNOEA, UNCONTROLLED, "review", "untreated_sleep_apnoea"),
+    (Condition.SEVERE_BREATHING_PROBLEM, PRESENT, "stop", "eligibility.severe_breathing_problem"),
+    (Condition.SLEEP_APNOEA, UNCONTROLLED, "review", "eligibility.untreated_sleep_apnoea"),
     (Condition.SLEEP_APNOEA, CONTROLLED, None, ""),
-    (Condition.PRIMARY_PSYCHOTIC_DISORDER, PRESENT, "stop", "primary_psychotic_disorder"),
-    (Condition.PSYCHOSIS_IN_FIRST_DEGREE_RELATIVE, PRESENT, "review", "psychosis_in_first_degree_relative"),
-    (Condition.ACUTE_MANIA, PRESENT, "stop", "acute_mania"),
-    (Condition.BIPOLAR_DISORDER, PRESENT, "review", "bipolar_disorder"),
-    (Condition.SUBSTANCE_USE_DISORDER, UNCONTROLLED, "stop", "uncontrolled_substance_use_disorder"),
-    (Condition.SUBSTANCE_USE_DISORDER, CONTROLLED, "review", "remission_unknown"),
-    (Condition.KETAMINE_USE_DISORDER, PRESENT, "stop", "ketamine_use_disorder"),
-    (Condition.NON_MEDICAL_KETAMINE_USE, PRESENT, "review", "non_medical_ketamine_use"),
-    (Condition.PREGNANCY, PRESENT, "stop", "pregnancy"),
-    (Condition.BREAST_FEEDING, PRESENT, "stop", "breast_feeding"),
-    (Condition.CHILDBEARING_POTENTIAL, PRESENT, "review", "contraception_statement_missing"),
-    (Condition.HEPATIC_IMPAIRMENT, Status.SEVERE, "stop", "severe_hepatic_impairment"),
-    (Condition.HEPATIC_IMPAIRMENT, Status.MODERATE, "review", "moderate_hepatic_impairment"),
-    (Condition.ABNORMAL_LIVER_TESTS, PRESENT, "review", "abnormal_liver_tests"),
-    (Condition.CYSTITIS, PRESENT, "stop", "active_cystitis"),
-    (Condition.CYSTITIS, PAST, "review", "past_cystitis"),
-    (Condition.URINARY_SYMPTOMS, PRESENT, "review", "urinary_symptoms"),
-    (Condition.SEIZURE_DISORDER, PRESENT, "review", "seizure_disorder"),
-    (Condition.DEMENTIA, PRESENT, "review", "dementia"),
-    (Condition.DELIRIUM, PRESENT, "review", "delirium"),
-    (Condition.SEVERE_PERSONALITY_DISORDER, PRESENT, "review", "severe_personality_disorder"),
+    (Condition.PRIMARY_PSYCHOTIC_DISORDER, PRESENT, "stop", "eligibility.primary_psychotic_disorder"),
+    (Condition.PSYCHOSIS_IN_FIRST_DEGREE_RELATIVE, PRESENT, "review", "eligibility.psychosis_in_first_degree_relative"),
+    (Condition.ACUTE_MANIA, PRESENT, "stop", "eligibility.acute_mania"),
+    (Condition.BIPOLAR_DISORDER, PRESENT, "review", "eligibility.bipolar_disorder"),
+    (Condition.SUBSTANCE_USE_DISORDER, UNCONTROLLED, "stop", "eligibility.uncontrolled_substance_use_disorder"),
+    (Condition.SUBSTANCE_USE_DISORDER, CONTROLLED, "review", "eligibility.remission_unknown"),
+    (Condition.KETAMINE_USE_DISORDER, PRESENT, "stop", "eligibility.ketamine_use_disorder"),
+    (Condition.NON_MEDICAL_KETAMINE_USE, PRESENT, "review", "eligibility.non_medical_ketamine_use"),
+    (Condition.PREGNANCY, PRESENT, "stop", "eligibility.pregnancy"),
+    (Condition.BREAST_FEEDING, PRESENT, "stop", "eligibility.breast_feeding"),
+    (Condition.CHILDBEARING_POTENTIAL, PRESENT, "review", "eligibility.contraception_statement_missing"),
+    (Condition.HEPATIC_IMPAIRMENT, Status.SEVERE, "stop", "eligibility.severe_hepatic_impairment"),
+    (Condition.HEPATIC_IMPAIRMENT, Status.MODERATE, "review", "eligibility.moderate_hepatic_impairment"),
+    (Condition.ABNORMAL_LIVER_TESTS, PRESENT, "review", "eligibility.abnormal_liver_tests"),
+    (Condition.CYSTITIS, PRESENT, "stop", "eligibility.active_cystitis"),
+    (Condition.CYSTITIS, PAST, "review", "eligibility.past_cystitis"),
+    (Condition.URINARY_SYMPTOMS, PRESENT, "review", "eligibility.urinary_symptoms"),
+    (Condition.SEIZURE_DISORDER, PRESENT, "review", "eligibility.seizure_disorder"),
+    (Condition.DEMENTIA, PRESENT, "review", "eligibility.dementia"),
+    (Condition.DELIRIUM, PRESENT, "review", "eligibility.delirium"),
+    (Condition.SEVERE_PERSONALITY_DISORDER, PRESENT, "review", "eligibility.severe_personality_disorder"),
 ]
 
 
@@ -267,9 +281,7 @@ CONDITIONS: list[tuple[Condition, Status, str | None, str]] = [
 def test_a_condition_gives_its_finding(condition: Condition, status: Status, severity: str | None, rule: str) -> None:
     found = findings(history={condition: status})
 
-    assert [(each.severity.value, each.rule) for each in found] == (
-        [(severity, f"eligibility.{rule}")] if severity else []
-    )
+    assert [(each.severity.value, each.rule) for each in found] == ([(severity, rule)] if severity else [])
     assert all(each.inputs[condition.value] == status.value for each in found)
 
 
@@ -316,82 +328,94 @@ def test_a_status_that_a_condition_cannot_have_is_refused() -> None:
 
 # Each row of DOMAIN 3 and 3.1 with the rules that carry it out, a stop (S) or a review (R) or information (I).
 TABLE: dict[str, set[str]] = {
-    "18 or older": {"R age_unknown"},
-    "lives in a state the medical team operates in": {"S state_not_served", "R state_unknown"},
-    "has or will have a therapist": {"S no_therapist_expected", "R therapist_unknown"},
-    "an eligible diagnosis": {"S diagnosis_not_treated", "R diagnosis_unknown"},
-    "age < 18": {"S age_under_minimum"},
-    "age ≥ 65": {"R age_from_review"},
-    "ketamine allergy": {"S ketamine_allergy"},
+    "18 or older": {"R eligibility.age_unknown"},
+    "lives in a state the medical team operates in": {"S eligibility.state_not_served", "R eligibility.state_unknown"},
+    "has or will have a therapist": {"S eligibility.no_therapist_expected", "R eligibility.therapist_unknown"},
+    "an eligible diagnosis": {"S eligibility.diagnosis_not_treated", "R eligibility.diagnosis_unknown"},
+    "age < 18": {"S eligibility.age_under_minimum"},
+    "age ≥ 65": {"R eligibility.age_from_review"},
+    "ketamine allergy": {"S eligibility.ketamine_allergy"},
     "BP mean of two latest ≥ 160 or ≥ 100 (uncontrolled hypertension)": {
-        "S systolic_pressure_stop",
-        "S diastolic_pressure_stop",
-        "R pressure_readings_missing",
+        "S eligibility.systolic_pressure_stop",
+        "S eligibility.diastolic_pressure_stop",
+        "R eligibility.pressure_readings_missing",
     },
-    "BP ≥ 140 or ≥ 90": {"R systolic_pressure_review", "R diastolic_pressure_review"},
+    "BP ≥ 140 or ≥ 90": {"R eligibility.systolic_pressure_review", "R eligibility.diastolic_pressure_review"},
     "aneurysmal vascular disease, arteriovenous malformation, intracerebral haemorrhage": {
-        "S aneurysmal_vascular_disease",
-        "S arteriovenous_malformation",
-        "S intracerebral_haemorrhage",
+        "S eligibility.aneurysmal_vascular_disease",
+        "S eligibility.arteriovenous_malformation",
+        "S eligibility.intracerebral_haemorrhage",
     },
     "stroke history; thyrotoxicosis; controlled hyperthyroidism": {
-        "S stroke",
-        "S thyrotoxicosis",
-        "R controlled_hyperthyroidism",
+        "S eligibility.stroke",
+        "S eligibility.thyrotoxicosis",
+        "R eligibility.controlled_hyperthyroidism",
     },
     "unstable angina, recent myocardial infarction, decompensated heart failure, severe arrhythmia": {
-        "S unstable_angina",
-        "S recent_myocardial_infarction",
-        "S decompensated_heart_failure",
-        "S severe_arrhythmia",
+        "S eligibility.unstable_angina",
+        "S eligibility.recent_myocardial_infarction",
+        "S eligibility.decompensated_heart_failure",
+        "S eligibility.severe_arrhythmia",
     },
-    "stable cardiac disease, pulmonary hypertension": {"R stable_cardiac_disease", "R pulmonary_hypertension"},
+    "stable cardiac disease, pulmonary hypertension": {
+        "R eligibility.stable_cardiac_disease",
+        "R eligibility.pulmonary_hypertension",
+    },
     "raised intracranial pressure, intracranial mass, recent head injury": {
-        "S raised_intracranial_pressure",
-        "S intracranial_mass",
-        "S recent_head_injury",
+        "S eligibility.raised_intracranial_pressure",
+        "S eligibility.intracranial_mass",
+        "S eligibility.recent_head_injury",
     },
-    "uncontrolled glaucoma": {"S uncontrolled_glaucoma"},
-    "severe breathing problem; untreated sleep apnoea": {"S severe_breathing_problem", "R untreated_sleep_apnoea"},
-    "primary psychotic disorder, ever": {"S primary_psychotic_disorder"},
-    "first-degree relative with psychosis": {"R psychosis_in_first_degree_relative"},
-    "acute mania or mixed state": {"S acute_mania"},
-    "bipolar disorder or MDQ positive": {"R bipolar_disorder", "R mdq_positive"},
-    "C-SSRS high; moderate": {"S cssrs_high", "R cssrs_moderate"},
-    "uncontrolled substance use disorder, DAST-10 ≥ 6": {"S uncontrolled_substance_use_disorder", "S dast10_stop"},
+    "uncontrolled glaucoma": {"S eligibility.uncontrolled_glaucoma"},
+    "severe breathing problem; untreated sleep apnoea": {
+        "S eligibility.severe_breathing_problem",
+        "R eligibility.untreated_sleep_apnoea",
+    },
+    "primary psychotic disorder, ever": {"S eligibility.primary_psychotic_disorder"},
+    "first-degree relative with psychosis": {"R eligibility.psychosis_in_first_degree_relative"},
+    "acute mania or mixed state": {"S eligibility.acute_mania"},
+    "bipolar disorder or MDQ positive": {"R eligibility.bipolar_disorder", "R eligibility.mdq_positive"},
+    "C-SSRS high; moderate": {"S eligibility.cssrs_high", "R eligibility.cssrs_moderate"},
+    "uncontrolled substance use disorder, DAST-10 ≥ 6": {
+        "S eligibility.uncontrolled_substance_use_disorder",
+        "S eligibility.dast10_stop",
+    },
     "DAST-10 3–5, AUDIT-C positive, in remission < 12 months": {
-        "R dast10_review",
-        "R audit_c_positive",
-        "R remission_recent",
-        "R remission_unknown",
+        "R eligibility.dast10_review",
+        "R eligibility.audit_c_positive",
+        "R eligibility.remission_recent",
+        "R eligibility.remission_unknown",
     },
-    "ketamine use disorder; past non-medical ketamine use": {"S ketamine_use_disorder", "R non_medical_ketamine_use"},
+    "ketamine use disorder; past non-medical ketamine use": {
+        "S eligibility.ketamine_use_disorder",
+        "R eligibility.non_medical_ketamine_use",
+    },
     "pregnant; breast-feeding; childbearing potential: contraception statement": {
-        "S pregnancy",
-        "S breast_feeding",
-        "R contraception_statement_missing",
+        "S eligibility.pregnancy",
+        "S eligibility.breast_feeding",
+        "R eligibility.contraception_statement_missing",
     },
     "severe hepatic impairment; moderate, or abnormal liver tests": {
-        "S severe_hepatic_impairment",
-        "R moderate_hepatic_impairment",
-        "R abnormal_liver_tests",
+        "S eligibility.severe_hepatic_impairment",
+        "R eligibility.moderate_hepatic_impairment",
+        "R eligibility.abnormal_liver_tests",
     },
     "active interstitial or ulcerative cystitis; history or urinary symptoms": {
-        "S active_cystitis",
-        "R past_cystitis",
-        "R urinary_symptoms",
+        "S eligibility.active_cystitis",
+        "R eligibility.past_cystitis",
+        "R eligibility.urinary_symptoms",
     },
     "seizure disorder, dementia or delirium, severe personality disorder": {
-        "R seizure_disorder",
-        "R dementia",
-        "R delirium",
-        "R severe_personality_disorder",
+        "R eligibility.seizure_disorder",
+        "R eligibility.dementia",
+        "R eligibility.delirium",
+        "R eligibility.severe_personality_disorder",
     },
     "no therapist of record: no shipment; no sober chaperone: no session": {
-        "I no_therapist_of_record",
-        "I no_sober_chaperone",
+        "I eligibility.no_therapist_of_record",
+        "I eligibility.no_sober_chaperone",
     },
-    "a condition that is not answered": {f"R {condition.value}_unanswered" for condition in Condition},
+    "a condition that is not answered": {f"R eligibility.{condition.value}_unanswered" for condition in Condition},
 }
 
 
@@ -435,41 +459,47 @@ def test_findings_come_as_stops_then_reviews_then_information() -> None:
     )
 
     assert spoken == [
-        ("stop", "stroke"),
-        ("stop", "cssrs_high"),
-        ("review", "age_from_review"),
-        ("review", "seizure_disorder"),
-        ("inform", "no_sober_chaperone"),
+        ("stop", "eligibility.stroke"),
+        ("stop", "eligibility.cssrs_high"),
+        ("review", "eligibility.age_from_review"),
+        ("review", "eligibility.seizure_disorder"),
+        ("inform", "eligibility.no_sober_chaperone"),
     ]
 
 
 @pytest.mark.parametrize(
     ("setting", "value", "changes", "before", "after"),
     [
-        ("eligibility.age_minimum", 21, {"birth_date": date(2006, 1, 1)}, [], ["age_under_minimum"]),
-        ("eligibility.age_review_from", 60, {"birth_date": date(1966, 1, 1)}, [], ["age_from_review"]),
-        ("eligibility.diagnoses", ["ocd"], {}, [], ["diagnosis_not_treated"]),
-        ("eligibility.results_required", [], {"phq9": None}, ["phq9_missing"], []),
-        ("eligibility.results_required", ["dast10"], {"dast10": None}, [], ["dast10_missing"]),
+        ("eligibility.age_minimum", 21, {"birth_date": date(2006, 1, 1)}, [], ["eligibility.age_under_minimum"]),
+        ("eligibility.age_review_from", 60, {"birth_date": date(1966, 1, 1)}, [], ["eligibility.age_from_review"]),
+        ("eligibility.diagnoses", ["ocd"], {}, [], ["eligibility.diagnosis_not_treated"]),
+        ("eligibility.results_required", [], {"phq9": None}, ["eligibility.phq9_missing"], []),
+        ("eligibility.results_required", ["dast10"], {"dast10": None}, [], ["eligibility.dast10_missing"]),
         (
             "eligibility.results_required",
             ["audit_c_positive", "mdq_positive"],
             {"audit_c_positive": None, "mdq_positive": None},
             [],
-            ["audit_c_positive_missing", "mdq_positive_missing"],
+            ["eligibility.audit_c_positive_missing", "eligibility.mdq_positive_missing"],
         ),
-        ("eligibility.blood_pressure.readings_averaged", 3, {}, [], ["pressure_readings_missing"]),
-        ("eligibility.blood_pressure.systolic_stop_from", 119, {}, [], ["systolic_pressure_stop"]),
-        ("eligibility.blood_pressure.systolic_review_from", 119, {}, [], ["systolic_pressure_review"]),
-        ("eligibility.blood_pressure.diastolic_stop_from", 78, {}, [], ["diastolic_pressure_stop"]),
-        ("eligibility.blood_pressure.diastolic_review_from", 78, {}, [], ["diastolic_pressure_review"]),
-        ("eligibility.substance_use.dast10_stop_from", 4, {"dast10": 4}, ["dast10_review"], ["dast10_stop"]),
-        ("eligibility.substance_use.dast10_review_from", 2, {"dast10": 2}, [], ["dast10_review"]),
+        ("eligibility.blood_pressure.readings_averaged", 3, {}, [], ["eligibility.pressure_readings_missing"]),
+        ("eligibility.blood_pressure.systolic_stop_from", 119, {}, [], ["eligibility.systolic_pressure_stop"]),
+        ("eligibility.blood_pressure.systolic_review_from", 120, {}, [], ["eligibility.systolic_pressure_review"]),
+        ("eligibility.blood_pressure.diastolic_stop_from", 78, {}, [], ["eligibility.diastolic_pressure_stop"]),
+        ("eligibility.blood_pressure.diastolic_review_from", 80, {}, [], ["eligibility.diastolic_pressure_review"]),
+        (
+            "eligibility.substance_use.dast10_stop_from",
+            4,
+            {"dast10": 4},
+            ["eligibility.dast10_review"],
+            ["eligibility.dast10_stop"],
+        ),
+        ("eligibility.substance_use.dast10_review_from", 2, {"dast10": 2}, [], ["eligibility.dast10_review"]),
         (
             "eligibility.substance_use.remission_months_least",
             6,
             {"history": {Condition.SUBSTANCE_USE_DISORDER: CONTROLLED}, "remission_months": 6},
-            ["remission_recent"],
+            ["eligibility.remission_recent"],
             [],
         ),
     ],
@@ -482,7 +512,7 @@ def test_every_number_is_a_setting_of_the_programme(
     facts = a_case(**changes)
 
     for each, expected in ((ours, before), (theirs, after)):
-        assert [finding.rule for finding in evaluate(facts, each)] == [f"eligibility.{rule}" for rule in expected]
+        assert [finding.rule for finding in evaluate(facts, each)] == expected
 
 
 def test_only_the_stop_for_breast_feeding_may_be_overridden_and_only_by_the_prescriber() -> None:

@@ -11,7 +11,8 @@ from services.core.errors import InvalidConfiguration
 from services.core.findings import Finding
 from services.core.programme import Programme, programme
 from services.eligibility.facts import Facts
-from services.eligibility.medicines import UNLISTED, by_class, class_of, load_medicines
+from services.eligibility.medicine_names import by_class, class_of, read_names, unclear
+from services.eligibility.medicines import UNLISTED, load_medicines
 from services.eligibility.rules import RULES, evaluate
 
 
@@ -20,69 +21,15 @@ def medicine_findings(*names: str, under: Programme | None = None) -> list[Findi
     return [finding for finding in evaluate(facts, under or programme()) if finding.source == "DOMAIN 3.2"]
 
 
-@pytest.mark.parametrize(
-    ("name", "medicine_class", "severity"),
-    [
-        ("alprazolam", "benzodiazepines", "review"),
-        ("Klonopin", "benzodiazepines", "review"),
-        ("Adderall XR", "adhd_stimulants", "inform"),
-        ("methylphenidate", "adhd_stimulants", "inform"),
-        ("phenelzine", "mao_inhibitors", "review"),
-        ("linezolid", "mao_inhibitors", "review"),
-        ("lamotrigine", "lamotrigine", "inform"),
-        ("oxycodone", "opioids", "review"),
-        ("Suboxone", "opioids", "review"),
-        ("naltrexone", "naltrexone", "review"),
-        ("cyclobenzaprine", "day_of_holds", "inform"),
-        ("Benadryl", "day_of_holds", "inform"),
-        ("modafinil", "day_of_holds", "inform"),
-        ("alcohol", "alcohol_and_thc", "inform"),
-        ("THC", "alcohol_and_thc", "inform"),
-        ("theophylline", "theophylline", "review"),
-        ("aminophylline", "theophylline", "review"),
-        ("ketoconazole", "cyp3a4_inhibitors", "review"),
-        ("itraconazole", "cyp3a4_inhibitors", "review"),
-        ("clarithromycin", "cyp3a4_inhibitors", "review"),
-        ("ritonavir", "cyp3a4_inhibitors", "review"),
-        ("grapefruit juice", "cyp3a4_inhibitors", "review"),
-        ("ticlopidine", "cyp2b6_inhibitors", "review"),
-        ("Plavix", "cyp2b6_inhibitors", "review"),
-        ("rifampin", "inducers", "review"),
-        ("carbamazepine", "inducers", "review"),
-        ("phenytoin", "inducers", "review"),
-        ("St John's wort", "inducers", "review"),
-        ("zolpidem", "z_drugs", "review"),
-        ("gabapentin", "gabapentinoids", "review"),
-        ("phenobarbital", "barbiturates", "review"),
-        ("Xyrem", "sodium_oxybate", "stop"),
-        ("levothyroxine", "noted_medicines", "inform"),
-        ("clozapine", "noted_medicines", "inform"),
-        ("haloperidol", "noted_medicines", "inform"),
-        ("risperidone", "noted_medicines", "inform"),
-        ("pseudoephedrine", "decongestants", "inform"),
-        ("memantine", "nmda_and_seizure_risk", "review"),
-        ("dextromethorphan", "nmda_and_seizure_risk", "review"),
-        ("tramadol", "nmda_and_seizure_risk", "review"),
-        ("meperidine", "nmda_and_seizure_risk", "review"),
-        ("sertraline", "continued_medicines", "inform"),
-        ("bupropion", "continued_medicines", "inform"),
-        ("lithium", "continued_medicines", "inform"),
-        ("amoxicillin", "continued_medicines", "inform"),
-        ("vitamin D", "continued_medicines", "inform"),
-    ],
-)
-def test_a_medicine_gives_the_finding_of_its_class(name: str, medicine_class: str, severity: str) -> None:
-    (finding,) = medicine_findings(name)
-
-    assert (finding.rule, finding.severity) == (f"eligibility.medicine_{medicine_class}", severity)
-    assert finding.inputs == {"medicines": [name]}
-
-
 def test_every_class_of_the_table_has_a_rule() -> None:
     classes = {f"eligibility.medicine_{each.name}" for each in load_medicines()}
     rules = {rule.id for rule in RULES if rule.declared.source == "DOMAIN 3.2"}
 
-    assert rules == classes | {"eligibility.medicine_unlisted", "eligibility.medicines_unknown"}
+    assert rules == classes | {
+        "eligibility.medicine_unlisted",
+        "eligibility.medicine_unclear",
+        "eligibility.medicines_unknown",
+    }
 
 
 @pytest.mark.parametrize(
@@ -109,21 +56,113 @@ def test_punctuation_does_not_matter(name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "venlafaxine",
-        "sertralin",
-        "sertraline with alprazolam",
-        "sertraline/lithium",
-        "my heart pill",
-        "",
-        "???",
-        "50 mg",
+        "sertraline hydrochloride 50 mg",
+        "Xanax 0.5 mg tablets",
+        "2 x Ativan 1mg at bedtime",
+        "Xanax 0.5",
+        "Wellbutrin XL 300mg once daily",
+        "Klonopin 1 mg twice a day as needed",
+        "Zoloft 50mg PO qd",
+        "Vyvanse 30 mg in the morning",
+        "lithium carbonate extended-release 450 mg",
+        "levothyroxine sodium 75 mcg",
+        "Norco 10-325",
+        "½ Xanax",
     ],
+)
+def test_salt_count_and_how_often_it_is_taken_do_not_matter(name: str) -> None:
+    assert class_of(name) != UNLISTED
+
+
+def test_a_number_that_belongs_to_the_name_counts() -> None:
+    assert class_of("Tylenol #3 tablets") == "opioids"
+    assert class_of("Tylenol") == UNLISTED
+    assert class_of("vitamin B-12 1000 mcg") == "continued_medicines"
+    assert class_of("Sudafed PE 10 mg") == "decongestants"
+
+
+@pytest.mark.parametrize(
+    "name", ["venlafaxine", "my heart pill", "", "???", "50 mg", "lisinopril 10 mg", "Some", "x" * 120]
 )
 def test_whatever_is_not_exactly_one_listed_medicine_asks_for_review(name: str) -> None:
     (finding,) = medicine_findings(name)
 
     assert (finding.rule, finding.severity) == ("eligibility.medicine_unlisted", "review")
     assert finding.inputs == {"medicines": [name]}
+
+
+@pytest.mark.parametrize(
+    ("name", "classes"),
+    [
+        ("sertraline with alprazolam", ["continued_medicines", "benzodiazepines"]),
+        ("sertraline/lithium", ["continued_medicines"]),
+        ("Xyrem and something", ["sodium_oxybate"]),
+        ("my old Armour Thyroid from 2019", ["noted_medicines"]),
+    ],
+)
+def test_a_text_that_holds_more_than_one_listed_medicine_gives_their_findings_and_asks_for_review(
+    name: str, classes: list[str]
+) -> None:
+    found = {finding.rule: finding.inputs for finding in medicine_findings(name)}
+
+    assert found == {f"eligibility.medicine_{each}": {"medicines": [name]} for each in ["unlisted", *classes]}
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("sertralin", ["sertraline"]),
+        ("Xannax 0.5 mg", ["Xanax"]),
+        ("Xnaax", ["Xanax"]),  # two letters exchanged
+        ("clonazapem", ["clonazepam"]),
+        ("lorazapan 1 mg", ["lorazepam"]),
+        ("Xyram", ["Xyrem"]),
+        ("Xannax when I fly", ["Xanax"]),
+        ("Adderal XR", ["Adderall"]),
+    ],
+)
+def test_a_misspelt_name_leads_to_a_question_and_is_never_resolved(name: str, meant: list[str]) -> None:
+    (finding,) = medicine_findings(name)
+
+    assert (finding.rule, finding.severity) == ("eligibility.medicine_unclear", "review")
+    assert finding.inputs == {"medicines": [{"given": name, "did_you_mean": meant}]}
+    assert name not in finding.sentence
+    assert unclear([name], programme()) == [(name, tuple(meant))]
+
+
+@pytest.mark.parametrize(
+    ("name", "is_question"),
+    [
+        ("Som", False),  # Soma has four letters
+        ("Onfe", False),  # so has Onfi
+        ("Xana", True),  # Xanax has five
+        ("Xan", False),  # two letters off it
+        ("diazpm", False),  # diazepam has eight letters, two are missing
+        ("lorazpm", True),  # lorazepam has nine
+        ("lorazp", False),  # three letters off
+    ],
+)
+def test_only_a_near_name_of_enough_letters_is_asked_for(name: str, is_question: bool) -> None:
+    rules = [finding.rule for finding in medicine_findings(name)]
+
+    assert rules == ["eligibility.medicine_unclear" if is_question else "eligibility.medicine_unlisted"]
+
+
+def test_how_near_a_name_must_be_is_a_setting() -> None:
+    ours = programme()
+    strict = {"eligibility.medicines.one_letter_off_from_letters": 99}
+
+    (finding,) = medicine_findings("Xannax", under=Programme(ours.name, ours.version, {**ours.settings, **strict}))
+
+    assert finding.rule == "eligibility.medicine_unlisted"
+
+
+def test_no_more_than_three_names_are_suggested_the_nearest_first() -> None:
+    ((_, meant),) = unclear(["hydrocodon"], programme())
+
+    assert meant[0] == "hydrocodone"
+    assert len(meant) <= 3
+    assert unclear(["Zoloft", "venlafaxine"], programme()) == []
 
 
 def test_no_medicines_is_an_answer_and_not_asked_is_not() -> None:
@@ -135,7 +174,7 @@ def test_no_medicines_is_an_answer_and_not_asked_is_not() -> None:
 def test_medicines_of_one_class_come_as_one_finding_in_the_order_given() -> None:
     names = ("Valium", "unheard of", "lorazepam", "Zoloft", "unseen")
 
-    assert by_class(names) == {
+    assert by_class(read_names(names)) == {
         "benzodiazepines": ("Valium", "lorazepam"),
         UNLISTED: ("unheard of", "unseen"),
         "continued_medicines": ("Zoloft",),
@@ -181,7 +220,7 @@ alpha = ["Alpher"]
 [loud]
 row = "loud ones"
 severity = "inform"
-setting = "eligibility.medicines.alcohol_thc_free_hours"
+hold_hours = "eligibility.medicines.alcohol_thc_free_hours"
 sentence = "Takes a loud one: none for {value} hours."
 
 [loud.medicines]
@@ -195,7 +234,8 @@ beta = []
         ('row = "quiet ones"\n', "", "own.toml: quiet: needs the texts 'row'"),
         ("severity", "weight", "own.toml: quiet: needs the texts 'row'"),
         ('"review"', '"perhaps"', "own.toml: quiet: 'severity' must be one of stop, review, inform."),
-        ("{value}", "some", "own.toml: loud: '{value}' in the sentence and 'setting' belong together."),
+        ("{value}", "some", "own.toml: loud: '{value}' or '{hold}' in the sentence and one hold belong together."),
+        ("hold_hours", "may_continue = 1\nhold_hours", "own.toml: loud: 'may_continue' must be true or false."),
         ("[quiet.medicines]\nalpha", "[quiet.more]\nalpha", "own.toml: quiet: needs the texts 'row'"),
         ('["Alpher"]', '"Alpher"', "own.toml: quiet: the brand names of 'alpha' must be a list of texts."),
         ("beta = []", "", "own.toml: loud: 'medicines' must be a table of generic name"),

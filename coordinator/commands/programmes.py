@@ -27,7 +27,7 @@ def check_programme(file: Path) -> None:
     programmes.check_complete(given)
     with transaction() as session:
         known = programmes.is_known(session, given.name)
-        before = programmes.in_force(session, given.name) if known else None
+        before = programmes.holding(session, given.name) if known else None
     click.echo(f"{file.name}: {given.title}, version {given.version}, from {given.effective_from}")
     click.echo("Starting values: good for trying out, not to be adopted." if given.is_starting else _approver(given))
     _show_changes(programmes.changes_between(before, given), "in force")

@@ -44,7 +44,7 @@ from services.people.identifiers import licence_findings
 from services.people.links import LinkKind, issue_link, path_of
 from services.people.models import Episode
 from services.people.practitioners import licence_facts
-from services.people.programmes import programme_of
+from services.people.programmes import pin, programme_of
 from services.people.states import EpisodeStep
 from services.routing import parties_of
 from services.screening import risk
@@ -92,6 +92,7 @@ def decide(
     episode = visible_episode(session, actor, Action.DECIDE_ELIGIBILITY, episode_id)
     review = _held(session, episode.id, version)
     step, episode_step, event = _MOVES[verdict.decision]
+    pin(session, actor, episode)
     state = REVIEW_TRANSITIONS.advance(ReviewState(review.state), step, actor.role)
     screening = session.get_one(Screening, review.screening_id)
     evaluation = evaluate_case(session, episode, screening)

@@ -27,7 +27,7 @@ from services.people.access import Action, visible_episode
 from services.people.models import Episode
 from services.people.organisations import organisation_of
 from services.people.patients import details_of
-from services.people.programmes import programme_of
+from services.people.programmes import programme_in_force
 from services.screening.answer_sheets import AnswerSheet, Part
 from services.screening.history import read_history
 from services.screening.models import Screening
@@ -103,9 +103,12 @@ def submit_screening(
 
 
 def evaluate_case(session: Session, episode: Episode, screening: Screening) -> Evaluation:
-    """Let today's rules speak over today's facts of a case. The caller has settled who may know."""
+    """Let today's rules speak over today's facts of a case. The caller has settled who may know.
+
+    The programme is the one in force today: the decision is made under it and pins the episode to it.
+    """
     facts = _facts(session, episode, sheet_of(session, screening))
-    programme = programme_of(session, episode)
+    programme = programme_in_force(session, episode)
     return Evaluation(facts, tuple(evaluate(facts, programme)), programme.version, rule_set_version())
 
 

@@ -69,8 +69,19 @@ def pin(session: Session, actor: Actor, episode: Episode) -> Programme:
 def in_force(session: Session, name: str | None) -> Programme:
     """The version of a programme that holds today; the configured programme for None.
 
-    Raises ``InvalidConfiguration`` when nobody knows such a programme.
+    Raises ``InvalidConfiguration`` when nobody knows such a programme, and in production when nobody approved it.
     """
+    found = holding(session, name)
+    if found.is_starting and config().is_production:
+        raise InvalidConfiguration(
+            f"The programme '{found.name}' was shipped with starting values that no medical director approved: "
+            "copy its file, put a name and a day into it, and adopt it."
+        )
+    return found
+
+
+def holding(session: Session, name: str | None) -> Programme:
+    """What ``in_force`` finds, approved or not: to compare with, not to treat by."""
     configured = settings()
     name = name or configured.name
     row = ProgrammeAdoption
@@ -87,13 +98,7 @@ def in_force(session: Session, name: str | None) -> Programme:
     path = shipped().get(name)
     if path is None:
         raise InvalidConfiguration(f"There is no programme '{name}': adopt one of that name first.")
-    found = programme(path)
-    if config().is_production:
-        raise InvalidConfiguration(
-            f"The programme '{name}' was shipped with starting values that no medical director approved: "
-            "copy its file, put a name and a day into it, and adopt it."
-        )
-    return found
+    return programme(path)
 
 
 def version_of(session: Session, version: str) -> Programme:
@@ -136,7 +141,7 @@ def adopt(session: Session, actor: Actor, approver_id: UUID, given: Programme) -
         raise InvalidInput("The file must name in 'approved_by' whoever adopts it.", field="approver")
     if session.scalar(select(ProgrammeAdoption.id).where(ProgrammeAdoption.version == given.version)) is not None:
         raise Conflict("This very version was adopted before.", rule="people.programme_adopted")
-    before = in_force(session, given.name) if is_known(session, given.name) else None
+    before = holding(session, given.name) if is_known(session, given.name) else None
     _keep(session, given)
     adoption = ProgrammeAdoption(
         id=new_id(),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Mapping
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -13,12 +15,15 @@ from sqlalchemy.orm import Session
 from services.audit.models import AuditRecord
 from services.core import clock
 from services.core.actors import SYSTEM, Role
+from services.core.config import config
 from services.core.errors import Conflict, InvalidConfiguration, InvalidInput
 from services.core.programme import Programme, load_programme, programme, shipped
+from services.eligibility.decisions import Decision, Verdict, decide
 from services.people import programmes
 from services.people.models import Account, OrganisationKind, ProgrammeVersion
 from services.people.settings import settings
-from tests.factories import NAMES, make_account, make_episode, make_organisation, make_practice
+from tests.factories import NAMES, make_account, make_episode, make_organisation, make_practice, make_world
+from tests.factories_screening import make_referral, make_screening
 
 DIRECTOR = NAMES[Role.PRESCRIBER]
 
@@ -169,3 +174,39 @@ def test_only_a_practice_or_a_medical_team_names_a_programme(session: Session) -
 @pytest.mark.parametrize("name", sorted(shipped()))
 def test_every_shipped_programme_is_in_force_until_a_clinic_adopts_one(session: Session, name: str) -> None:
     assert programmes.in_force(session, name) == programme(shipped()[name])
+
+
+def test_a_case_is_judged_and_decided_under_the_version_of_that_day(
+    session: Session, director: Account, tmp_path: Path
+) -> None:
+    world = make_world(session)
+    episode = make_referral(session, world=world).episode
+    make_screening(session, episode)
+    version = adopt(session, director, written(tmp_path)).programme.version
+    read = decide(session, world.actor("prescriber"), episode.id, Verdict(decision=Decision.APPROVE))
+    assert read.decision is not None
+    assert read.decision.programme_version == episode.programme_version == version
+    later = adopt(session, director, written(tmp_path, interval=11)).programme.version
+    assert episode.programme_version == version != later
+
+
+def test_production_does_not_treat_under_starting_values(
+    session: Session, director: Account, tmp_path: Path, environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outside = {"COORDINATOR_ENV": "production", "PUBLIC_BASE_URL": "https://care.example.org"}
+    for name, value in outside.items():
+        monkeypatch.setenv(name, value)
+    for name in ("TWILIO_API_BASE", "EASYPOST_API_BASE", "COORDINATOR_CLOCK_FILE", "COORDINATOR_EMBEDDED"):
+        monkeypatch.delenv(name, raising=False)
+    keys = tmp_path / "keys"
+    shutil.copytree(environment["COORDINATOR_KEYRING"], keys, ignore=shutil.ignore_patterns("GENERATED"))
+    monkeypatch.setenv("COORDINATOR_KEYRING", str(keys))
+    config.cache_clear()
+    try:
+        for name in (None, "life_works"):
+            with pytest.raises(InvalidConfiguration, match="no medical director approved"):
+                programmes.in_force(session, name)
+        adopt(session, director, written(tmp_path))
+        assert programmes.in_force(session, None).whole("sessions.interval_days") == 10
+    finally:
+        config.cache_clear()

@@ -102,6 +102,7 @@ def chaperone(**changes: Any) -> Chaperone:
         "phone": Personal("(415) 555-2671"),
         "present": True,
         "sober_attested": True,
+        "arrived_at": clock.now() - timedelta(minutes=20),
         **changes,
     }
     return Chaperone(**given)

@@ -34,13 +34,14 @@ def red_flags_field(**options: Any) -> fields.Field[Any]:
 
 
 class ChaperoneIn(Schema):
-    """The adult who stays with the patient. ``phone`` null: not exchanged."""
+    """The adult who stays with the patient. ``phone`` null: not exchanged. ``arrived_at`` null: nobody noted it."""
 
     name = PersonalText(120, required=True)
     age_years = Whole(0, 120, required=True)
     phone = PersonalText(40, required=True, allow_none=True)
     present = Flag(required=True)
     sober_attested = Flag(required=True)
+    arrived_at = Moment(required=True, allow_none=True)
 
 
 class RemoteIn(Schema):
@@ -53,11 +54,15 @@ class RemoteIn(Schema):
 
 
 class ReadinessIn(Schema):
-    """What is found before the start. ``chaperone`` null: there is none. A time null: it could not be told."""
+    """What is found before the start. ``chaperone`` null: there is none. A time null: it could not be told.
+
+    ``staff_stays``: where the programme needs no chaperone, somebody of the staff is with the patient all the time.
+    """
 
     chaperone = fields.Nested(ChaperoneIn, required=True, allow_none=True)
     last_food_at = Moment(required=True, allow_none=True)
     last_water_at = Moment(required=True, allow_none=True)
+    staff_stays = Flag(load_default=False)
     remote = fields.Nested(RemoteIn, load_default=None, allow_none=True)
 
 
@@ -127,6 +132,7 @@ def record_readiness(call: Call, body: dict[str, Any], session_id: UUID) -> dict
         chaperone=None if chaperone is None else Chaperone(**chaperone),
         last_food_at=body["last_food_at"],
         last_water_at=body["last_water_at"],
+        staff_stays=body["staff_stays"],
         remote=None if remote is None else RemoteFacts(**remote),
     )
     row = readiness.record_readiness(call.session, call.actor, session_id, found, version=call.version)

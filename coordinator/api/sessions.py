@@ -114,6 +114,7 @@ class ChaperoneOut(Schema):
     phone = PersonalText(40, required=True, allow_none=True)
     present = fields.Boolean(required=True)
     sober_attested = fields.Boolean(required=True)
+    arrived_at = fields.AwareDateTime(required=True, allow_none=True)
 
 
 class RemoteOut(Schema):
@@ -131,6 +132,7 @@ class ReadinessOut(Schema):
     chaperone = fields.Nested(ChaperoneOut, required=True, allow_none=True)
     last_food_at = fields.AwareDateTime(required=True, allow_none=True)
     last_water_at = fields.AwareDateTime(required=True, allow_none=True)
+    staff_stays = fields.Boolean(required=True)
     remote = fields.Nested(RemoteOut, required=True, allow_none=True)
 
 

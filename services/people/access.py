@@ -147,7 +147,7 @@ POLICY: Final[Mapping[Action, Mapping[Role, Relationship]]] = {
     Action.ANSWER_SESSION: _PATIENT,
     Action.READ_SESSION: _THERAPIST | _MEDICAL | _PATIENT,
     Action.CLOSE_EMERGENCY: _PRESCRIBER,
-    Action.EXTEND_ROUND: _PRESCRIBER,
+    Action.EXTEND_ROUND: _MEDICAL,  # and of them who the programme says
     Action.RECORD_STOCK: _THERAPIST | _PATIENT,
     Action.READ_STOCK: _THERAPIST | _MEDICAL | _PATIENT,
     Action.RECORD_VITALS: _THERAPIST,

@@ -243,6 +243,12 @@ def _sheet(session: Session, screening: Screening) -> AnswerSheet:
     return AnswerSheet.from_stored(stored, ZoneInfo(zone))
 
 
+def has_completed(session: Session, episode_id: UUID) -> bool:
+    """Whether the patient completed a round of the screening in this episode; the caller settled who may know."""
+    completed = select(Screening.id).where(Screening.episode_id == episode_id, Screening.completed_at.is_not(None))
+    return session.scalar(completed.limit(1)) is not None
+
+
 def latest_completed(session: Session, episode_id: UUID) -> Screening:
     """The newest round of an episode, if it is completed; raises ``Conflict`` while it is still being answered."""
     query = select(Screening).where(Screening.episode_id == episode_id).order_by(Screening.round.desc()).limit(1)

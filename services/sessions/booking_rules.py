@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 from services.core.findings import Finding, Severity
 from services.core.programme import Programme
 from services.core.rules import declare
+from services.sessions.places import Site
 
 EPISODE_CLOSED: Final = declare(
     "sessions.episode_closed",
@@ -46,6 +48,27 @@ TOO_SHORT: Final = declare(
     "DOMAIN 4",
     "A dosing session lasts {value} minutes at least: so long the patient is observed.",
     setting="vitals.discharge.after_last_dose_minutes",
+)
+SITE_NOT_OFFERED: Final = declare(
+    "sessions.site_not_offered",
+    Severity.STOP,
+    "DOMAIN 1",
+    "In this programme dosing sessions are held here: {value}.",
+    setting="sessions.dosing_sites",
+)
+SCREENING_MISSING: Final = declare(
+    "sessions.screening_missing",
+    Severity.STOP,
+    "DOMAIN 1",
+    "The patient completes the screening paperwork before the first session is booked.",
+    setting="sessions.screening_before_booking",
+)
+PREPARATION_MISSING: Final = declare(
+    "sessions.preparation_missing",
+    Severity.STOP,
+    "DOMAIN 1",
+    "Before the first dose {value} preparation sessions are held; {held} were.",
+    setting="sessions.preparation_before_first_dose",
 )
 INTEGRATES_NOTHING: Final = declare(
     "sessions.integrates_nothing",
@@ -94,6 +117,35 @@ def start_findings(starts_at: datetime, now: datetime, programme: Programme) -> 
     if starts_at - now > timedelta(days=programme.whole("sessions.book_ahead_days")):
         return [TOO_FAR_AHEAD.finding(programme)]
     return []
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preparation:
+    """What was done so far in an episode: preparation sessions held, and whether anything was taken."""
+
+    held: int
+    is_dosed: bool
+
+
+def preparation_findings(done: Preparation, programme: Programme) -> list[Finding]:
+    """The first dosing session is neither booked nor begun before the preparation that the programme wants was held."""
+    if done.is_dosed or done.held >= programme.whole("sessions.preparation_before_first_dose"):
+        return []
+    return [PREPARATION_MISSING.finding(programme, says={"held": done.held}, held=done.held)]
+
+
+def paperwork_findings(screening_completed: bool, programme: Programme) -> list[Finding]:
+    """Where a programme wants it so, no session of any kind is booked before the screening is completed."""
+    if screening_completed or not programme.flag("sessions.screening_before_booking"):
+        return []
+    return [SCREENING_MISSING.finding(programme)]
+
+
+def site_findings(site: Site, programme: Programme) -> list[Finding]:
+    """Dosing sessions are held where the programme says; talks are held where people like."""
+    if site.value in programme.choices("sessions.dosing_sites"):
+        return []
+    return [SITE_NOT_OFFERED.finding(programme, site=site.value)]
 
 
 def length_findings(length: timedelta, programme: Programme) -> list[Finding]:

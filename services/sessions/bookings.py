@@ -31,6 +31,7 @@ from services.people.models import Account, Episode
 from services.people.programmes import programme_of
 from services.people.states import EpisodeState
 from services.prescribing.cases import case_of
+from services.screening.screenings import has_completed
 from services.sessions.booking_rules import (
     ABOUT_TIME,
     EPISODE_CLOSED,
@@ -40,6 +41,9 @@ from services.sessions.booking_rules import (
     REMOTE_FROM_HOME,
     THERAPIST_OVERLAP,
     length_findings,
+    paperwork_findings,
+    preparation_findings,
+    site_findings,
     start_findings,
 )
 from services.sessions.lookups import locked_session, refuse, refuse_stops, subject_of, take
@@ -48,7 +52,7 @@ from services.sessions.orders import limits_in_force
 from services.sessions.places import Place, Site
 from services.sessions.readiness_rules import ELIGIBILITY_NOT_CURRENT, PRESCRIPTION_MISSING
 from services.sessions.reminders import reset_reminder
-from services.sessions.rounds import booking_cadence
+from services.sessions.rounds import booking_cadence, preparation_done
 from services.sessions.rules import integration_booking_findings
 from services.sessions.states import SessionKind, SessionState, SessionStep
 from services.vault.boxes import box
@@ -116,8 +120,8 @@ class Booked:
 def book_session(session: Session, actor: Actor, episode_id: UUID, booking: Booking) -> Booked:
     """Book a session in an episode, under the therapist who books.
 
-    Raises ``RuleRefused`` with what stands in the way: a time that has passed or is taken, and for a dosing session the
-    cadence, no signed prescription, no current eligibility.
+    Raises ``RuleRefused`` with what stands in the way: a time that has passed or is taken, screening that is not done,
+    and for a dosing session the place, the preparation, the cadence, no signed prescription, no current eligibility.
     """
     episode = visible_episode(session, actor, Action.BOOK_SESSION, episode_id)
     _check_open(episode)
@@ -240,12 +244,13 @@ def _time_findings(
     session: Session, actor: Actor, episode: Episode, row: TherapySession, dosing: TherapySession | None
 ) -> list[Finding]:
     """What is good to know about the time of a planned session. Raises ``RuleRefused`` with what stops it."""
-    findings = _overlap_findings(session, row)
+    programme = programme_of(session, episode)
+    findings = paperwork_findings(has_completed(session, episode.id), programme) + _overlap_findings(session, row)
     if row.kind == SessionKind.DOSING:
         findings += _dosing_findings(session, actor, episode, row)
     if dosing is not None:
         dosing_ended_at = dosing.ended_at or dosing.ends_at
-        findings += integration_booking_findings(row.starts_at, dosing_ended_at, programme_of(session, episode))
+        findings += integration_booking_findings(row.starts_at, dosing_ended_at, programme)
     stops = of_severity(findings, Severity.STOP)
     field = "starts_at" if stops and stops[0].rule in ABOUT_TIME else None
     refuse_stops(stops, "This session cannot be booked so.", field=field)
@@ -271,9 +276,11 @@ def _overlap_findings(session: Session, row: TherapySession) -> list[Finding]:
 
 def _dosing_findings(session: Session, actor: Actor, episode: Episode, row: TherapySession) -> list[Finding]:
     case, programme = case_of(session, episode), programme_of(session, episode)
-    findings = []
+    place = Place.from_dict(case.box.open(row, "place").reveal())
+    findings = site_findings(place.site, programme)
     if not eligibility_current(session, episode.id, case.today):
         findings.append(ELIGIBILITY_NOT_CURRENT.finding(programme))
+    findings += preparation_findings(preparation_done(session, episode.id), programme)
     findings += length_findings(row.ends_at - row.starts_at, programme)
     limits = limits_in_force(session, actor, episode)
     if limits is None:

@@ -14,6 +14,7 @@ class Site(StrEnum):
 
     OFFICE = "office"
     HOME = "home"
+    CLINIC = "clinic"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,6 +27,7 @@ from services.people.programmes import programme_of
 from services.prescribing.cases import case_of
 from services.prescribing.views import DosingOrder, dosing_order
 from services.screening import risk
+from services.sessions.booking_rules import preparation_findings, site_findings
 from services.sessions.lookups import locked_session, refuse, refuse_stops, take
 from services.sessions.models import TherapySession
 from services.sessions.places import Place
@@ -41,7 +42,7 @@ from services.sessions.readiness_rules import (
     window_findings,
 )
 from services.sessions.reminders import stop_reminder
-from services.sessions.rounds import starting_cadence
+from services.sessions.rounds import preparation_done, starting_cadence
 from services.sessions.states import SessionStep
 from services.shipping.receipts import receipt_confirmed
 from services.vault.boxes import box
@@ -49,13 +50,14 @@ from services.vault.boxes import box
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chaperone:
-    """The adult who stays with the patient. ``phone`` is None while it was not exchanged."""
+    """The adult who stays with the patient. ``phone`` is None while it was not exchanged, ``arrived_at`` is aware."""
 
     name: Personal[str]
     age_years: int
     phone: Personal[str] | None
     present: bool
     sober_attested: bool
+    arrived_at: datetime | None = None
 
     def facts(self) -> ChaperoneFacts:
         """What the rules look at."""
@@ -65,6 +67,7 @@ class Chaperone:
             phone_exchanged=self.phone is not None,
             present=self.present,
             sober_attested=self.sober_attested,
+            arrived_at=self.arrived_at,
         )
 
 
@@ -72,12 +75,14 @@ class Chaperone:
 class Readiness:
     """What the therapist finds before the start. Times are aware, None when they could not be told.
 
-    ``chaperone`` is None while there is none; ``remote`` is needed when the therapist is not in the room.
+    ``chaperone`` is None while there is none, ``staff_stays`` is asked where the programme needs none; ``remote`` is
+    needed when the therapist is not in the room.
     """
 
     chaperone: Chaperone | None
     last_food_at: datetime | None
     last_water_at: datetime | None
+    staff_stays: bool = False
     remote: RemoteFacts | None = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -89,11 +94,13 @@ class Readiness:
             "phone": None if by.phone is None else e164(by.phone, field="chaperone.phone").reveal(),
             "present": by.present,
             "sober_attested": by.sober_attested,
+            "arrived_at": _text(by.arrived_at),
         }
         return {
             "chaperone": chaperone,
             "last_food_at": _text(self.last_food_at),
             "last_water_at": _text(self.last_water_at),
+            "staff_stays": self.staff_stays,
             "remote": None if self.remote is None else asdict(self.remote),
         }
 
@@ -109,9 +116,11 @@ class Readiness:
                 phone=None if by["phone"] is None else Personal(by["phone"]),
                 present=by["present"],
                 sober_attested=by["sober_attested"],
+                arrived_at=_moment(by.get("arrived_at")),
             ),
             last_food_at=_moment(document["last_food_at"]),
             last_water_at=_moment(document["last_water_at"]),
+            staff_stays=document.get("staff_stays", False),
             remote=None if remote is None else RemoteFacts(**remote),
         )
 
@@ -159,8 +168,9 @@ def starting_findings(
 ) -> list[Finding]:
     """Every condition for taking something at ``at`` that is not met, by what was recorded and what is known now."""
     case, programme = case_of(session, episode), programme_of(session, episode)
+    place = Place.from_dict(case.box.open(row, "place").reveal())
     remote = readiness.remote
-    if remote is None and Place.from_dict(box(session, row.patient_id).open(row, "place").reveal()).remote:
+    if remote is None and place.remote:
         remote = RemoteFacts(
             therapist_on_video=False,
             blood_pressure_cuff=False,
@@ -169,11 +179,13 @@ def starting_findings(
         )
     facts = ReadinessFacts(
         at=at,
+        site=place.site,
         receipt_confirmed=receipt_confirmed(session, episode.id),
         treatment_consent=has_consent(session, row.patient_id, ConsentKind.TREATMENT),
         chaperone=None if readiness.chaperone is None else readiness.chaperone.facts(),
         last_food_at=readiness.last_food_at,
         last_water_at=readiness.last_water_at,
+        staff_stays=readiness.staff_stays,
         remote=remote,
         risk_blocked=risk.blocking(session, episode.id).blocks_treatment,
         therapist_trained=is_kap_trained(session, actor.id, case.today),
@@ -181,6 +193,8 @@ def starting_findings(
     findings = readiness_findings(facts, programme)
     if not eligibility_current(session, episode.id, case.today):
         findings.append(ELIGIBILITY_NOT_CURRENT.finding(programme))
+    findings += site_findings(place.site, programme)
+    findings += preparation_findings(preparation_done(session, episode.id), programme)
     if order is None:
         return [*findings, PRESCRIPTION_MISSING.finding()]
     return findings + starting_cadence(session, case, row, order.limits)

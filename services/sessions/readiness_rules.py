@@ -10,6 +10,7 @@ from typing import Final
 from services.core.findings import Finding, Severity
 from services.core.programme import Programme
 from services.core.rules import Rule, declare
+from services.sessions.places import Site
 
 _YES_OR_NO: Final = "a yes or no"
 
@@ -53,8 +54,26 @@ READINESS_OLD: Final = declare(
     "Readiness was recorded too long ago; record it anew.",
     setting="sessions.readiness_valid_hours",
 )
-CHAPERONE_MISSING: Final = _condition(
-    "sessions.chaperone_missing", "There is no chaperone; without one there is no session.", "DOMAIN 3.1, DOMAIN 4"
+CHAPERONE_MISSING: Final = declare(
+    "sessions.chaperone_missing",
+    Severity.STOP,
+    "DOMAIN 3.1, DOMAIN 4",
+    "There is no chaperone; without one there is no session.",
+    setting="sessions.chaperone_sites",
+)
+STAFF_MISSING: Final = declare(
+    "sessions.staff_missing",
+    Severity.STOP,
+    "DOMAIN 4",
+    "Without a chaperone somebody of the staff stays with the patient all the time.",
+    setting="sessions.chaperone_sites",
+)
+CHAPERONE_LATE: Final = declare(
+    "sessions.chaperone_late",
+    Severity.STOP,
+    "DOMAIN 4",
+    "The chaperone arrives {value} minutes before the medicine is taken; wait.",
+    setting="sessions.chaperone_arrives_before_minutes",
 )
 CHAPERONE_UNNAMED: Final = _condition("sessions.chaperone_unnamed", "The chaperone's name is not on record.")
 CHAPERONE_PHONE_MISSING: Final = _condition(
@@ -91,13 +110,17 @@ REMOTE_PHONE_MISSING: Final = _condition("sessions.remote_phone_missing", "Confi
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChaperoneFacts:
-    """The sober adult who stays with the patient. ``sober_attested`` is the chaperone's or therapist's word for it."""
+    """The sober adult who stays with the patient. ``sober_attested`` is the chaperone's or therapist's word for it.
+
+    ``arrived_at`` (aware) is ``None`` when nobody said.
+    """
 
     named: bool
     age_years: int | None
     phone_exchanged: bool
     present: bool
     sober_attested: bool
+    arrived_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,15 +139,18 @@ class ReadinessFacts:
 
     ``receipt_confirmed`` is true where nothing is shipped. ``chaperone`` is ``None`` while there is none, ``remote``
     when everybody is in the room. Times of the last food and water are aware, ``None`` when nobody asked.
-    ``risk_blocked`` is an open high suicide risk, ``therapist_trained`` KAP training on record.
+    ``risk_blocked`` is an open high suicide risk, ``therapist_trained`` KAP training on record. ``staff_stays`` counts
+    where no chaperone is needed.
     """
 
     at: datetime
+    site: Site
     receipt_confirmed: bool
     treatment_consent: bool
     chaperone: ChaperoneFacts | None
     last_food_at: datetime | None
     last_water_at: datetime | None
+    staff_stays: bool = False
     remote: RemoteFacts | None = None
     risk_blocked: bool = False
     therapist_trained: bool = True
@@ -140,16 +166,23 @@ def readiness_findings(facts: ReadinessFacts, programme: Programme) -> list[Find
     )
     return [
         *_unmet(conditions),
-        *_chaperone_findings(facts.chaperone, programme),
+        *_company_findings(facts, programme),
         *_fasting_findings(FASTING_FOOD, facts.last_food_at, facts.at, programme),
         *_fasting_findings(FASTING_WATER, facts.last_water_at, facts.at, programme),
         *(_remote_findings(facts.remote) if facts.remote is not None else ()),
     ]
 
 
-def _chaperone_findings(chaperone: ChaperoneFacts | None, programme: Programme) -> list[Finding]:
-    if chaperone is None:
-        return [CHAPERONE_MISSING.finding()]
+def _company_findings(facts: ReadinessFacts, programme: Programme) -> list[Finding]:
+    """Nobody is alone with what was taken: a chaperone is there, or in a clinic its staff."""
+    if facts.site.value not in programme.choices("sessions.chaperone_sites"):
+        return [] if facts.staff_stays else [STAFF_MISSING.finding(programme)]
+    if facts.chaperone is None:
+        return [CHAPERONE_MISSING.finding(programme)]
+    return _chaperone_findings(facts.chaperone, facts.at, programme)
+
+
+def _chaperone_findings(chaperone: ChaperoneFacts, at: datetime, programme: Programme) -> list[Finding]:
     findings = _unmet(
         (
             (CHAPERONE_UNNAMED, chaperone.named),
@@ -161,6 +194,9 @@ def _chaperone_findings(chaperone: ChaperoneFacts | None, programme: Programme) 
     least = programme.whole("sessions.chaperone_age_least")
     if chaperone.age_years is None or chaperone.age_years < least:
         findings.append(CHAPERONE_TOO_YOUNG.finding(programme))
+    early = timedelta(minutes=programme.number("sessions.chaperone_arrives_before_minutes"))
+    if chaperone.present and (chaperone.arrived_at is None or at - chaperone.arrived_at < early):
+        findings.append(CHAPERONE_LATE.finding(programme))
     return findings
 
 

@@ -6,12 +6,13 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from services.audit.records import record
 from services.core import clock
 from services.core.actors import Actor
+from services.core.errors import NotAllowed
 from services.core.findings import Finding
 from services.core.ids import new_id
 from services.core.personal import Personal
@@ -21,9 +22,10 @@ from services.people.states import EpisodeState
 from services.people.zones import read_zone
 from services.prescribing.cases import Case
 from services.prescribing.limits import PatientLimits
+from services.sessions.booking_rules import Preparation
 from services.sessions.lookups import refuse
 from services.sessions.models import RoundExtension, TherapySession
-from services.sessions.rules import EXTENSION_TOO_SMALL, cadence_findings
+from services.sessions.rules import EXTENSION_NOT_YOURS, EXTENSION_TOO_SMALL, cadence_findings
 from services.sessions.states import SessionKind, SessionState
 from services.vault.boxes import box
 
@@ -66,6 +68,22 @@ def _dosing_sessions(session: Session, case: Case, except_id: UUID | None) -> li
     return [row for row in rows if row.id != except_id and (row.dosed_at is not None or row.state in PLANNED)]
 
 
+def preparation_done(session: Session, episode_id: UUID) -> Preparation:
+    """The preparation sessions held in an episode, and whether a dose followed; the caller settled who may know."""
+    held = select(func.count()).where(
+        TherapySession.episode_id == episode_id,
+        TherapySession.kind == SessionKind.PREPARATION,
+        TherapySession.state == SessionState.CLOSED,
+    )
+    dosed = select(TherapySession.id).where(
+        TherapySession.episode_id == episode_id, TherapySession.dosed_at.is_not(None)
+    )
+    return Preparation(
+        held=session.scalar(held) or 0,
+        is_dosed=session.scalar(dosed.limit(1)) is not None,
+    )
+
+
 def _day(moment: datetime, zone: str) -> date:
     return moment.astimezone(read_zone(zone)).date()
 
@@ -79,9 +97,15 @@ def _extended_to(session: Session, case: Case) -> int | None:
 def extend_round(
     session: Session, actor: Actor, episode_id: UUID, sessions: int, reason: Personal[str]
 ) -> RoundExtension:
-    """The prescriber lets a round have ``sessions`` dosing sessions in all. Raises ``RuleRefused`` on too few."""
+    """The medical team lets a round have ``sessions`` dosing sessions in all.
+
+    Raises ``NotAllowed`` for a role that the programme does not let do this, ``RuleRefused`` on too few.
+    """
     episode = visible_episode(session, actor, Action.EXTEND_ROUND, episode_id)
     programme = programme_of(session, episode)
+    if actor.role.value not in programme.choices("sessions.round_extended_by"):
+        finding = EXTENSION_NOT_YOURS.finding(programme)
+        raise NotAllowed(finding.sentence, rule=finding.rule)
     if sessions <= programme.whole("sessions.round_sessions"):
         refuse(EXTENSION_TOO_SMALL.finding(programme), field="sessions")
     row = RoundExtension(

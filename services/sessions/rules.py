@@ -46,6 +46,13 @@ EXTENSION_TOO_SMALL: Final = declare(
     "A round has {value} dosing sessions anyway.",
     setting="sessions.round_sessions",
 )
+EXTENSION_NOT_YOURS: Final = declare(
+    "sessions.extension_not_yours",
+    Severity.STOP,
+    "DOMAIN 1, DOMAIN 4",
+    "In this programme a round is extended by: {value}.",
+    setting="sessions.round_extended_by",
+)
 INTEGRATION_OUTSIDE_WINDOW: Final = declare(
     "sessions.integration_outside_window",
     Severity.INFORM,

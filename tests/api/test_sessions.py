@@ -63,6 +63,7 @@ def found(**changes: Any) -> dict[str, Any]:
         "phone": "(415) 555-2671",
         "present": True,
         "sober_attested": True,
+        "arrived_at": in_hours(-0.5),
     }
     return {"chaperone": chaperone, "last_food_at": in_hours(-5), "last_water_at": in_hours(-2), **changes}
 

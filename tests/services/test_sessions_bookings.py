@@ -18,19 +18,23 @@ from services.core.vocabulary import EventKind, NoticeKind, Party, TaskKind
 from services.messaging.outbox import Subject
 from services.messaging.tasks import open_task
 from services.people.episodes import advance_episode
+from services.people.models import Episode
 from services.people.states import EpisodeState, EpisodeStep
 from services.prescribing import prescriptions
 from services.prescribing.limits import PatientLimits
-from services.sessions import answers, bookings, rounds
+from services.screening.models import Screening
+from services.sessions import afterwards, answers, bookings, rounds
 from services.sessions.bookings import Move
 from services.sessions.models import TherapySession
 from services.sessions.places import Site
 from services.sessions.reminders import remind_of_session
 from services.sessions.states import SessionKind, SessionState
 from services.vault.boxes import box
-from tests.factories import audited, make_account, make_actor
+from tests.factories import audited, make_account, make_actor, make_world
 from tests.factories_messaging import DEFAULT, emitted, texts_of
 from tests.factories_prescribing import Case, make_case, make_ready
+from tests.factories_programmes import run_under
+from tests.factories_screening import make_referral
 from tests.factories_sessions import (
     book,
     booking,
@@ -229,9 +233,61 @@ def test_in_maintenance_there_are_no_rounds(session: Session, case: Case) -> Non
 
 
 def test_only_the_prescriber_extends_a_round(session: Session, case: Case) -> None:
-    for who in ("therapist", "medical_staff"):
-        with pytest.raises(NotAllowed):
+    for who, rule in (("therapist", "access.round.extend"), ("medical_staff", "sessions.extension_not_yours")):
+        with pytest.raises(NotAllowed) as refusal:
             rounds.extend_round(session, case.actor(who), case.episode.id, 12, WHY)
+        assert refusal.value.rule == rule
+
+
+def test_a_programme_may_let_the_medical_staff_extend_but_never_the_therapist(session: Session, case: Case) -> None:
+    run_under(session, case.episode, {"sessions.round_extended_by": ["prescriber", "medical_staff", "therapist"]})
+    assert rounds.extend_round(session, case.actor("medical_staff"), case.episode.id, 12, WHY)
+    with pytest.raises(NotAllowed):
+        rounds.extend_round(session, therapist(case), case.episode.id, 12, WHY)
+
+
+def test_a_dosing_session_is_booked_and_moved_only_where_the_programme_doses(session: Session, case: Case) -> None:
+    refusal = refused(session, case, site=Site.CLINIC)
+    assert (rules_of(refusal), refusal.findings[0].value) == (["sessions.site_not_offered"], ["office", "home"])
+    row = book(session, case)
+    with pytest.raises(RuleRefused) as moving, session.begin_nested():
+        move(session, case, row, site=Site.CLINIC)
+    assert rules_of(moving.value) == ["sessions.site_not_offered"]
+    assert book(session, case, kind=SessionKind.PREPARATION, site=Site.CLINIC, starts_at=clock.now() + DAY).id
+    run_under(session, case.episode, {"sessions.dosing_sites": ["clinic"]})
+    clinical = book(session, case, site=Site.CLINIC, starts_at=clock.now() + 10 * DAY)
+    assert clinical.ends_at - clinical.starts_at == timedelta(minutes=180)
+
+
+def test_preparation_is_held_before_the_first_dosing_session_is_booked(
+    session: Session, case: Case, moment: time_machine.Traveller
+) -> None:
+    run_under(session, case.episode, {"sessions.preparation_before_first_dose": 2})
+    assert rules_of(refused(session, case)) == ["sessions.preparation_missing"]
+    for held in range(2):
+        talk = book(session, case, kind=SessionKind.PREPARATION)
+        assert rules_of(refused(session, case, starts_at=clock.now() + 9 * DAY)) == ["sessions.preparation_missing"]
+        moment.shift(timedelta(hours=1))
+        afterwards.hold_session(session, therapist(case), talk.id)
+        assert rounds.preparation_done(session, case.episode.id).held == held + 1
+    assert book(session, case).id
+
+
+def test_no_session_at_all_is_booked_before_the_paperwork_where_a_programme_wants_it(
+    session: Session, moment: time_machine.Traveller
+) -> None:
+    world = make_world(session)
+    newcomer, who = make_referral(session, world=world), world.actor("therapist")
+    talk = booking(kind=SessionKind.PREPARATION)
+    assert bookings.book_session(session, who, newcomer.referral.episode_id, talk).row.id
+    episode = session.get_one(Episode, newcomer.referral.episode_id)
+    run_under(session, episode, {"sessions.screening_before_booking": True})
+    with pytest.raises(RuleRefused) as refusal, session.begin_nested():
+        bookings.book_session(session, who, episode.id, booking(kind=SessionKind.PREPARATION, starts_at=at_noon()))
+    assert rules_of(refusal.value) == ["sessions.screening_missing"]
+    session.get_one(Screening, newcomer.screening_id).completed_at = clock.now()
+    later = booking(kind=SessionKind.PREPARATION, starts_at=at_noon())
+    assert bookings.book_session(session, who, episode.id, later).row.id
 
 
 def test_a_dosing_session_is_as_long_as_the_patient_is_observed(session: Session, case: Case) -> None:
@@ -269,6 +325,10 @@ def test_integration_outside_its_window_is_booked_with_a_note(session: Session, 
         booked = bookings.book_session(session, therapist(case), case.episode.id, given)
         assert [finding.rule for finding in booked.findings] == ["sessions.integration_outside_window"] * noted
         assert booked.row.integrates_id == dosing.id
+
+
+def at_noon() -> datetime:
+    return clock.now() + timedelta(hours=26)
 
 
 def test_only_the_therapist_books(session: Session, case: Case) -> None:

@@ -25,6 +25,7 @@ from services.sessions.places import Site
 from services.vault.boxes import box
 from tests.factories import audited
 from tests.factories_prescribing import Case, raise_risk
+from tests.factories_programmes import run_under
 from tests.factories_sessions import (
     book,
     chaperone,
@@ -84,6 +85,7 @@ def test_each_thing_that_is_missing_is_named(session: Session, case: Case, row: 
         ({"chaperone": chaperone(present=False)}, "chaperone_absent"),
         ({"chaperone": chaperone(sober_attested=False)}, "chaperone_not_sober"),
         ({"chaperone": chaperone(age_years=17)}, "chaperone_too_young"),
+        ({"chaperone": chaperone(arrived_at=clock.now() - timedelta(minutes=14))}, "chaperone_late"),
         ({"last_food_at": None}, "fasting_food"),
         ({"last_water_at": None}, "fasting_water"),
     ]
@@ -127,6 +129,21 @@ def test_the_prescription_must_still_be_in_force(session: Session, case: Case, r
     prescription = session.scalars(select(Prescription)).one()
     prescriptions.cancel(session, case.prescriber, prescription.id, Personal("Not any more."))
     assert missing(session, case, row) == ["prescription_missing"]
+
+
+def test_a_session_begins_only_where_the_programme_doses_and_after_its_preparation(
+    session: Session, case: Case, row: TherapySession
+) -> None:
+    run_under(session, case.episode, {"sessions.dosing_sites": ["clinic"], "sessions.preparation_before_first_dose": 1})
+    assert missing(session, case, row) == ["site_not_offered", "preparation_missing"]
+
+
+def test_in_a_clinic_its_staff_stays_with_the_patient(session: Session, case: Case) -> None:
+    run_under(session, case.episode, {"sessions.dosing_sites": ["clinic"]})
+    row = book(session, case, site=Site.CLINIC)
+    assert missing(session, case, row, chaperone=None) == ["staff_missing"]
+    assert make_ready(session, case, row, chaperone=None, staff_stays=True).state == "ready"
+    assert readiness.readiness_of(session, row, case.episode).staff_stays
 
 
 def test_a_remote_session_needs_more(session: Session, case: Case) -> None:

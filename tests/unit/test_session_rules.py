@@ -13,10 +13,18 @@ from hypothesis import strategies as st
 
 from services.core.errors import InvalidInput
 from services.core.findings import Severity
-from services.core.programme import programme
+from services.core.programme import Programme, programme
 from services.prescribing.limits import NO_LIMITS, PatientLimits
 from services.sessions.dose_rules import DosePlan, DoseTaken, dose_findings
-from services.sessions.readiness_rules import ChaperoneFacts, ReadinessFacts, RemoteFacts, readiness_findings
+from services.sessions.places import Site
+from services.sessions.readiness_rules import (
+    ChaperoneFacts,
+    ReadinessFacts,
+    RemoteFacts,
+    readiness_findings,
+    recorded_findings,
+    window_findings,
+)
 from services.sessions.rules import (
     HIGH_GRADES,
     PAGED_GRADES,
@@ -29,6 +37,7 @@ from services.sessions.rules import (
     interval_days,
     may_drive_at,
 )
+from tests.factories_programmes import changed
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 CHAPERONE: dict[str, Any] = {
@@ -37,6 +46,7 @@ CHAPERONE: dict[str, Any] = {
     "phone_exchanged": True,
     "present": True,
     "sober_attested": True,
+    "arrived_at": datetime(2026, 11, 20, 11, 45, tzinfo=UTC),
 }
 REMOTE = {
     "therapist_on_video": True,
@@ -50,16 +60,19 @@ def ago(**units: float) -> datetime:
     return NOON - timedelta(**units)
 
 
-def unready(**changes: Any) -> list[str]:
+def unready(by: Programme | None = None, **changes: Any) -> list[str]:
     facts: dict[str, Any] = {
         "at": NOON,
+        "site": Site.OFFICE,
         "receipt_confirmed": True,
         "treatment_consent": True,
         "chaperone": ChaperoneFacts(**CHAPERONE),
         "last_food_at": ago(hours=4),
         "last_water_at": ago(hours=1),
     }
-    return [finding.rule for finding in readiness_findings(ReadinessFacts(**{**facts, **changes}), programme())]
+    found = readiness_findings(ReadinessFacts(**{**facts, **changes}), by or programme())
+    assert all(finding.severity is Severity.STOP for finding in found)
+    return [finding.rule for finding in found]
 
 
 @pytest.mark.parametrize(
@@ -93,15 +106,61 @@ def test_each_unmet_condition_for_starting_is_named(changes: dict[str, Any], exp
         ({"age_years": 17}, "chaperone_too_young"),
         ({"age_years": None}, "chaperone_too_young"),
         ({"age_years": 18}, None),
+        ({"arrived_at": ago(minutes=15)}, None),
+        ({"arrived_at": ago(minutes=14, seconds=59)}, "chaperone_late"),
+        ({"arrived_at": None}, "chaperone_late"),
+        ({"present": False, "arrived_at": None}, "chaperone_absent"),
     ],
 )
-def test_a_chaperone_is_a_named_present_sober_adult(change: dict[str, Any], rule: str | None) -> None:
+def test_a_chaperone_is_a_named_present_sober_adult_who_came_early(change: dict[str, Any], rule: str | None) -> None:
     assert unready(chaperone=ChaperoneFacts(**{**CHAPERONE, **change})) == ([f"sessions.{rule}"] if rule else [])
 
 
-@pytest.mark.parametrize("missing", REMOTE)
-def test_a_remote_session_needs_each_of_its_safeguards(missing: str) -> None:
-    assert len(unready(remote=RemoteFacts(**{**REMOTE, missing: False}))) == 1
+def test_where_no_chaperone_is_needed_the_staff_stays() -> None:
+    assert unready(site=Site.CLINIC, chaperone=None) == ["sessions.staff_missing"]
+    assert unready(site=Site.CLINIC, chaperone=ChaperoneFacts(**CHAPERONE)) == ["sessions.staff_missing"]
+    assert unready(site=Site.CLINIC, chaperone=None, staff_stays=True) == []
+    for site in (Site.OFFICE, Site.HOME):
+        assert unready(site=site, chaperone=None, staff_stays=True) == ["sessions.chaperone_missing"]
+    everywhere = changed({"sessions.chaperone_sites": ["office", "home", "clinic"]})
+    assert unready(everywhere, site=Site.CLINIC, chaperone=None, staff_stays=True) == ["sessions.chaperone_missing"]
+    nowhere_but_home = changed({"sessions.chaperone_sites": ["home"]})
+    assert unready(nowhere_but_home, chaperone=None, staff_stays=True) == []
+
+
+@pytest.mark.parametrize(
+    ("missing", "rule"),
+    [
+        ("therapist_on_video", "sessions.remote_video_missing"),
+        ("blood_pressure_cuff", "sessions.remote_cuff_missing"),
+        ("emergency_address_confirmed", "sessions.remote_address_missing"),
+        ("emergency_phone_confirmed", "sessions.remote_phone_missing"),
+    ],
+)
+def test_a_remote_session_needs_each_of_its_safeguards(missing: str, rule: str) -> None:
+    assert unready(site=Site.HOME, remote=RemoteFacts(**{**REMOTE, missing: False})) == [rule]
+
+
+@pytest.mark.parametrize(
+    ("minutes", "expected"),
+    [(-721, ["sessions.not_its_time"]), (-720, []), (0, []), (720, []), (721, ["sessions.not_its_time"])],
+)
+def test_a_session_begins_about_when_it_was_booked(minutes: int, expected: list[str]) -> None:
+    found = window_findings(NOON, NOON + timedelta(minutes=minutes), programme())
+    assert [finding.rule for finding in found] == expected
+
+
+@pytest.mark.parametrize(
+    ("ready_at", "expected"),
+    [
+        (None, ["sessions.readiness_old"]),
+        (ago(hours=4, seconds=1), ["sessions.readiness_old"]),
+        (ago(hours=4), []),
+        (NOON, []),
+    ],
+)
+def test_readiness_grows_old(ready_at: datetime | None, expected: list[str]) -> None:
+    assert [finding.rule for finding in recorded_findings(ready_at, NOON, programme())] == expected
 
 
 DAY = date(2026, 11, 20)

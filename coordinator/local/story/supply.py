@@ -196,6 +196,7 @@ def readiness(stage: Stage) -> dict[str, Any]:
             "phone": "+15205550199",
             "present": True,
             "sober_attested": True,
+            "arrived_at": (now - timedelta(minutes=20)).isoformat(),
         },
         "last_food_at": (now - timedelta(hours=6)).isoformat(),
         "last_water_at": (now - timedelta(hours=2)).isoformat(),

@@ -1,0 +1,37 @@
+"""Programmes that differ from another in a few settings, and episodes pinned to them.
+
+changed({"sessions.interval_days": 10})                         a programme for pure rules
+run_under(session, episode, {"sessions.interval_days": 10})     the episode goes by such a programme from now on
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from services.core import clock
+from services.core.programme import Programme, programme
+from services.people.models import Episode, ProgrammeVersion
+from services.people.programmes import programme_of
+
+
+def changed(changes: Mapping[str, Any], base: Programme | None = None) -> Programme:
+    """A programme (the default one unless given) with some settings of other values. Only known names may change."""
+    base = base or programme()
+    assert changes.keys() <= base.settings.keys()
+    given = replace(base, settings=MappingProxyType({**base.settings, **changes}))
+    return replace(given, version=f"{given.name}-test-{given.digest()}")
+
+
+def run_under(session: Session, episode: Episode, changes: Mapping[str, Any]) -> Programme:
+    """Pin an episode to its present programme with some settings changed."""
+    given = changed(changes, programme_of(session, episode))
+    if session.get(ProgrammeVersion, given.version) is None:
+        session.add(ProgrammeVersion(version=given.version, content=given.as_dict(), kept_at=clock.now()))
+    episode.programme_version = given.version
+    session.flush()
+    return given

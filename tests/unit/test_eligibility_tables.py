@@ -21,7 +21,7 @@ STOP, REV, INFORM = Severity.STOP, Severity.REVIEW, Severity.INFORM
 
 @dataclass(frozen=True)
 class Word:
-    """One word of a row: ``facts`` with it give ``rule``, facts ``without`` it (on the other side of an edge) do not."""
+    """One word of a row: ``facts`` with it give ``rule``, facts ``without`` it (across an edge) do not."""
 
     severity: Severity
     rule: str

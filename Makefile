@@ -30,8 +30,9 @@ $(STAMP): $(PINS)
 	@rm -f $(VENV)/installed-*
 	@touch $@
 
-demo: $(STAMP) ## Start everything afresh, follow one patient from referral to refill, stay up (ONCE=1: end after it; PORT=)
-	@$(BIN)/python -m coordinator.local $(if $(PORT),--port $(PORT)) demo $(if $(call is_set,$(ONCE)),--once)
+demo: $(STAMP) ## Start afresh, follow one patient from referral to refill, stay up (ONCE=1: end; PROGRAMME=life_works: its own story)
+	@$(BIN)/python -m coordinator.local $(if $(PORT),--port $(PORT)) demo $(if $(call is_set,$(ONCE)),--once) \
+		$(if $(PROGRAMME),--programme $(PROGRAMME))
 
 run: $(STAMP) ## Start the service on this machine and stay up; data stays in var/run (PORT=)
 	@$(BIN)/python -m coordinator.local $(if $(PORT),--port $(PORT)) run

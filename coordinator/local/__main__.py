@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from coordinator.local.migrations import ROOT
 from coordinator.local.stack import Stack
-from coordinator.local.story import Script, Story, cast_of, found
+from coordinator.local.story import PRACTICES, Practice, Script, Story, cast_of, found
 from services.core.errors import CoordinationError
 
 VAR = ROOT / "var"
@@ -33,13 +33,18 @@ def main(arguments: list[str] | None = None) -> int:
     commands.add_parser("run", help="start the service and stay up")
     demo = commands.add_parser("demo", help="start afresh, tell the story, stay up")
     demo.add_argument("--once", action="store_true", help="end after the story")
+    demo.add_argument("--programme", choices=sorted(PRACTICES), help="the own story of one practice")
     options = parser.parse_args(arguments)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop)
     try:
         directory = options.directory or VAR / options.command
         stack = Stack(directory, port=options.port, echo=options.command == "run")
-        return _run(stack) if options.command == "run" else _demo(stack, once=options.once)
+        return (
+            _run(stack)
+            if options.command == "run"
+            else _demo(stack, PRACTICES.get(options.programme), once=options.once)
+        )
     except CoordinationError as error:
         print(error.message, file=sys.stderr)
         for note in getattr(error, "__notes__", ()):
@@ -58,12 +63,13 @@ def _run(stack: Stack) -> int:
         _stop_undisturbed(stack)
 
 
-def _demo(stack: Stack, *, once: bool) -> int:
+def _demo(stack: Stack, practice: Practice | None, *, once: bool) -> int:
     try:
         stack.clear()
-        cast = cast_of(Script())
-        stack.start(meanwhile=lambda environment: found(cast, environment))
-        story = Story(stack.environment, cast=cast)
+        cast = cast_of(Script()) if practice is None else practice.cast(practice.script())
+        organisations = None if practice is None else practice.organisations()
+        stack.start(meanwhile=lambda environment: found(cast, environment, organisations))
+        story = Story(stack.environment, cast=cast, practice=practice)
         outcome = story.tell()
         if outcome != 0:
             _tell_ended(stack)

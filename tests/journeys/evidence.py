@@ -144,7 +144,7 @@ def _needles(story: Story) -> dict[str, str]:
     """All that must not be found, by what it is: the stem of the marked words, numbers, days of birth, secrets."""
     script, stage = story.stage.script, story.stage
     found = {"a marked word": STEM, "the password": PASSWORD, "the chaperone's phone": "5205550199"}
-    for who in (script.dana, script.lee, script.robin):
+    for who in (script.patients["dana"], script.patients["lee"], script.patients["robin"]):
         found[f"the phone of {who.first_name}"] = who.mobile.removeprefix("+1")
         found[f"the birth date of {who.first_name}"] = who.birth_date
     for person in stage.cast.staff:

@@ -2,6 +2,8 @@
 
 tell(environment)      tell it on the terminal; 0 when every step went as it must
 Story(environment, …)  the same with its parts at hand, for the demo's sign-ins and for tests
+
+With a ``practice`` it is that practice's own story (``practices/``) instead of the journey.
 """
 
 from __future__ import annotations
@@ -16,13 +18,14 @@ from coordinator.local.story.cast import PASSWORD, Cast, cast_of
 from coordinator.local.story.casting import found
 from coordinator.local.story.client import Client
 from coordinator.local.story.narration import Narrator
+from coordinator.local.story.practices import PRACTICES, Practice
 from coordinator.local.story.records import Record, Unmet
 from coordinator.local.story.scripts import ZONE, Script
 from coordinator.local.story.stage import Stage
 from coordinator.local.story.times import MovableClock, following
 from services.core.errors import InvalidConfiguration
 
-__all__ = ["Narrator", "Record", "Script", "Story", "Unmet", "cast_of", "found", "tell"]
+__all__ = ["PRACTICES", "Narrator", "Practice", "Record", "Script", "Story", "Unmet", "cast_of", "found", "tell"]
 
 FIRST_HOUR: Final = 10
 SANDBOX: Final = ("TWILIO_API_BASE", "EASYPOST_API_BASE")
@@ -59,16 +62,18 @@ class Story:
         script: Script | None = None,
         narrator: Narrator | None = None,
         cast: Cast | None = None,  # people who have accounts already
+        practice: Practice | None = None,
     ) -> None:
         if any(not environment.get(name) for name in SANDBOX):
             raise InvalidConfiguration("The story plays with the sandbox: leave TWILIO_* and EASYPOST_* unset.")
         self._environment = environment
-        script = script or Script()
+        self._practice = practice
+        script = script or (Script() if practice is None else practice.script())
         self.stage = Stage(
             Client(environment["PUBLIC_BASE_URL"]),
             Client(environment["TWILIO_API_BASE"]),
             MovableClock(environment, ZONE),
-            cast or cast_of(script),
+            cast or (cast_of(script) if practice is None else practice.cast(script)),
             script,
             narrator or Narrator(),
         )
@@ -79,9 +84,11 @@ class Story:
         with following(self._environment):
             stage.clock.begin_at(FIRST_HOUR)
             if not stage.cast.organisations:
-                found(stage.cast, self._environment)
-            for chapter in CHAPTERS:
+                organisations = None if self._practice is None else self._practice.organisations()
+                found(stage.cast, self._environment, organisations)
+            for chapter in CHAPTERS if self._practice is None else self._practice.chapters:
                 chapter(stage)
+            stage.end_step()
         return stage.record
 
     def tell(self) -> int:

@@ -19,15 +19,16 @@ SMS_WORDING = "You may text me on my mobile number about my forms, visits and pa
 def refer(stage: Stage) -> None:
     """A therapist refers three clients, one of whom does not want to be texted."""
     stage.begin_step(1, "A therapist refers a client")
-    therapist, script = stage.cast.therapist, stage.script
-    body = _referral(stage, script.dana, agreed=True)
+    therapist, clients = stage.cast.therapist, stage.script.patients
+    dana, robin = clients["dana"], clients["robin"]
+    body = _referral(stage, dana, agreed=True)
     referred = stage.act(
         therapist,
         "POST",
         "/referrals",
         body,
         key="referral-of-dana",
-        doing=f"refers {script.dana.full_name} ({script.dana.diagnosis}), who agreed to be texted",
+        doing=f"refers {dana.full_name} ({dana.diagnosis}), who agreed to be texted",
     )
     _remember(stage.dana, referred)
     if referred["link"] is not None:
@@ -57,8 +58,8 @@ def refer(stage: Stage) -> None:
         therapist,
         "POST",
         "/referrals",
-        _referral(stage, script.robin, agreed=True),
-        doing=f"refers {script.robin.full_name} ({script.robin.diagnosis}), who agreed to be texted",
+        _referral(stage, robin, agreed=True),
+        doing=f"refers {robin.full_name} ({robin.diagnosis}), who agreed to be texted",
     )
     _remember(stage.robin, referred)
     stage.kept["robin_link"] = stage.await_text(stage.robin, "your forms are ready")
@@ -69,8 +70,8 @@ def _refer_lee(stage: Stage) -> None:
         stage.cast.therapist,
         "POST",
         "/referrals",
-        _referral(stage, stage.script.lee, agreed=False),
-        doing=f"refers {stage.script.lee.full_name}, who does not want texts",
+        _referral(stage, stage.script.patients["lee"], agreed=False),
+        doing=f"refers {stage.script.patients['lee'].full_name}, who does not want texts",
     )
     _remember(stage.lee, referred)
     stage.kept["lee_link"] = referred["link"]

@@ -139,20 +139,20 @@ class Cast:
         return [self.therapist, self.prescriber, self.colleague, self.assistant, self.pharmacist, self.operator]
 
 
-def cast_of(script: Script) -> Cast:
-    """The people, before they have accounts."""
+def cast_of(script: Script, *, domain: str = "example.org", exchange: str = "520555") -> Cast:
+    """The people, before they have accounts: their addresses are of ``domain``, their numbers of ``exchange``."""
 
     def person(full_name: str, role: str, digits: str, *, on_call: bool = False) -> Person:
         first, last = full_name.lower().split()
         local = script.say(f"{first}.email", f"{first}.{last}")
         name = script.say(f"{first}.full_name", full_name)
-        return Person(name, role, f"{local}@example.org", f"+1{digits}", on_call)
+        return Person(name, role, f"{local}@{domain}", f"+1{exchange}{digits}", on_call)
 
     return Cast(
-        therapist=person("Thea Terrell", "therapist", "5205550111"),
-        prescriber=person("Paula Prescott", "prescriber", "5205550112", on_call=True),
-        colleague=person("Nadia Okafor", "prescriber", "5205550113"),
-        assistant=person("Sam Staffer", "medical_staff", "5205550114"),
-        pharmacist=person("Farah Marsh", "pharmacist", "5205550115"),
-        operator=person("Odell Overton", "operations", "5205550116", on_call=True),
+        therapist=person("Thea Terrell", "therapist", "0111"),
+        prescriber=person("Paula Prescott", "prescriber", "0112", on_call=True),
+        colleague=person("Nadia Okafor", "prescriber", "0113"),
+        assistant=person("Sam Staffer", "medical_staff", "0114"),
+        pharmacist=person("Farah Marsh", "pharmacist", "0115"),
+        operator=person("Odell Overton", "operations", "0116", on_call=True),
     )

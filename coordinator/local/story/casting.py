@@ -26,12 +26,19 @@ WORKPLACES: Final = {
 }
 
 
-def found(cast: Cast, environment: Mapping[str, str]) -> None:
+def found(
+    cast: Cast, environment: Mapping[str, str], organisations: Mapping[str, Mapping[str, Any]] | None = None
+) -> None:
     """Create organisations and accounts in a process of their own, as the command line would.
 
-    Raises ``Unavailable`` when the database is not a fresh one.
+    The operations desk is created unless ``cast`` has one. Raises ``Unavailable`` when the accounts exist already.
     """
-    plan = {"organisations": ORGANISATIONS, "people": [_plan_of(cast, person) for person in cast.staff]}
+    founded = [person for person in cast.staff if not person.id]
+    plan = {
+        "organisations": organisations or ORGANISATIONS,
+        "existing": cast.organisations,
+        "people": [_plan_of(cast, person) for person in founded],
+    }
     done = subprocess.run(
         [sys.executable, "-m", "coordinator.local.story.founding"],
         cwd=ROOT,
@@ -47,7 +54,7 @@ def found(cast: Cast, environment: Mapping[str, str]) -> None:
         raise failure
     made = json.loads(done.stdout)
     cast.organisations = made["organisations"]
-    for person, account in zip(cast.staff, made["people"], strict=True):
+    for person, account in zip(founded, made["people"], strict=True):
         person.id = account["id"]
         person.enrol(account["enrolment"])
 

@@ -24,15 +24,22 @@ from services.people.models import OrganisationKind
 
 
 def found(plan: Mapping[str, Any]) -> dict[str, Any]:
-    """Create ``plan["organisations"]`` (by kind; the practice works with the others) and ``plan["people"]``."""
+    """Create ``plan["organisations"]`` (by kind; the practice works with the others) and ``plan["people"]``.
+
+    Of ``plan["existing"]`` the ids by kind are used and nothing is created.
+    """
     with transaction() as session:
-        ids = _create_organisations(session, plan["organisations"])
+        ids = _create_organisations(session, plan["organisations"], plan["existing"])
         people = [_create_account(session, person, ids[person["workplace"]]) for person in plan["people"]]
     return {"organisations": {kind: str(id_) for kind, id_ in ids.items()}, "people": people}
 
 
-def _create_organisations(session: Session, given: Mapping[str, Mapping[str, Any]]) -> dict[str, UUID]:
+def _create_organisations(
+    session: Session, given: Mapping[str, Mapping[str, Any]], existing: Mapping[str, str]
+) -> dict[str, UUID]:
     def create(kind: OrganisationKind, **partners: Any) -> UUID:
+        if kind.value in existing:
+            return UUID(existing[kind.value])
         details = organisations.OrganisationDetails(kind=kind, **given[kind.value], **partners)
         return organisations.create_organisation(session, SYSTEM, details).id
 

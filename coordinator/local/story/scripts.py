@@ -6,9 +6,9 @@ wherever they must not be.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 Mark = Callable[[str, str], str]
 """Gives the text of a field (its name, then its text), changed or not."""
@@ -65,56 +65,72 @@ class PatientScript:
         }
 
 
-class Script:
-    """All of the story's data, each text passed through ``mark``."""
+@dataclass(frozen=True)
+class Character:
+    """A patient before marking. ``mobile`` is ten digits."""
 
-    def __init__(self, mark: Mark = unmarked) -> None:
+    name: str
+    full_name: str
+    birth_date: str
+    street: str
+    mobile: str
+    diagnosis: str
+    reason: str
+
+
+CHARACTERS: Final = (
+    Character(
+        "dana",
+        "Dana Whitfield",
+        "1984-03-19",
+        "418 Saguaro Lane",
+        "5205550142",
+        "depression",
+        "Two antidepressants and a year of weekly therapy brought little relief.",
+    ),
+    Character(
+        "lee",
+        "Lee Marchetti",
+        "1991-11-02",
+        "77 Ocotillo Court",
+        "5205550163",
+        "trauma",
+        "Nightmares and avoidance after an accident; prefers not to be texted.",
+    ),
+    Character(
+        "robin",
+        "Robin Castellan",
+        "1979-07-28",
+        "2209 Palo Verde Drive",
+        "5205550187",
+        "anxiety",
+        "Panic attacks several times a week in spite of treatment.",
+    ),
+)
+
+
+class Script:
+    """All of the story's data, each text passed through ``mark``. ``patients`` are by the names of ``characters``."""
+
+    def __init__(self, mark: Mark = unmarked, characters: Sequence[Character] = CHARACTERS) -> None:
         self._mark = mark
-        self.dana = self._patient(
-            "dana",
-            "Dana Whitfield",
-            "1984-03-19",
-            "418 Saguaro Lane",
-            "5205550142",
-            "depression",
-            "Two antidepressants and a year of weekly therapy brought little relief.",
-        )
-        self.lee = self._patient(
-            "lee",
-            "Lee Marchetti",
-            "1991-11-02",
-            "77 Ocotillo Court",
-            "5205550163",
-            "trauma",
-            "Nightmares and avoidance after an accident; prefers not to be texted.",
-        )
-        self.robin = self._patient(
-            "robin",
-            "Robin Castellan",
-            "1979-07-28",
-            "2209 Palo Verde Drive",
-            "5205550187",
-            "anxiety",
-            "Panic attacks several times a week in spite of treatment.",
-        )
+        self.patients = {each.name: self._patient(each) for each in characters}
 
     def say(self, field: str, text: str) -> str:
         """A free text of the story."""
         return self._mark(field, text)
 
-    def _patient(
-        self, who: str, full_name: str, birth_date: str, street: str, mobile: str, diagnosis: str, reason: str
-    ) -> PatientScript:
-        local, _ = full_name.lower().split()
+    def _patient(self, who: Character) -> PatientScript:
+        local, _ = who.full_name.lower().split()
         return PatientScript(
-            full_name=self._mark(f"{who}.full_name", full_name),
-            birth_date=birth_date,
-            street=self._mark(f"{who}.street", street),
-            unit=self._mark(f"{who}.unit", "Apt 4"),
-            city=self._mark(f"{who}.city", "Tucson"),
+            full_name=self._mark(f"{who.name}.full_name", who.full_name),
+            birth_date=who.birth_date,
+            street=self._mark(f"{who.name}.street", who.street),
+            unit=self._mark(f"{who.name}.unit", "Apt 4"),
+            city=self._mark(f"{who.name}.city", "Tucson"),
             postal_code="85711",
-            mobile=f"+1{mobile}",
-            email=self._mark(f"{who}.email", local) + "@example.net",
-            diagnosis=diagnosis,
-            reason=self._mark(f"{who}.reason", reason),
+            mobile=f"+1{who.mobile}",
+            email=self._mark(f"{who.name}.email", local) + "@example.net",
+            diagnosis=who.diagnosis,
+            reason=self._mark(f"{who.name}.reason", who.reason),
         )

@@ -32,11 +32,24 @@ class Stage(Calls):
     ) -> None:
         super().__init__(api, clock, cast, script, narrator)
         self.sandbox = sandbox
-        self.dana = Patient(script.dana.first_name, script.dana.mobile)
-        self.lee = Patient(script.lee.first_name, script.lee.mobile)
-        self.robin = Patient(script.robin.first_name, script.robin.mobile)
+        self.patients = {name: Patient(each.first_name, each.mobile) for name, each in script.patients.items()}
         self._seen: set[str] = set()  # ids of tasks, notices and texts that were met
         self.is_warm = False  # until the workers are up, a hand-over measures how long they take to start
+
+    @property
+    def dana(self) -> Patient:
+        """The patient whom the journey follows."""
+        return self.patients["dana"]
+
+    @property
+    def lee(self) -> Patient:
+        """A patient at risk, who is not texted."""
+        return self.patients["lee"]
+
+    @property
+    def robin(self) -> Patient:
+        """A patient who answers late."""
+        return self.patients["robin"]
 
     # ---- Tasks and notices ------------------------------------------------------------------------------------------
 

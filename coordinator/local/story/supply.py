@@ -63,7 +63,7 @@ def ship(stage: Stage, fill_id: str, code_field: str, code: str, *, with_refusal
     body = {
         "carrier": CARRIER,
         "tracking_code": stage.script.say(code_field, code),
-        "ship_to": stage.script.dana.address,
+        "ship_to": stage.script.patients["dana"].address,
     }
     if with_refusals:
         stage.refuse(

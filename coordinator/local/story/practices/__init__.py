@@ -1,0 +1,13 @@
+"""The five practices' own stories (DOMAIN 1), by the name of their programme: ``make demo PROGRAMME=life_works``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from coordinator.local.story.practices import journey_clinical
+from coordinator.local.story.practices.practice import Practice
+
+__all__ = ["PRACTICES", "Practice"]
+
+PRACTICES: Final[Mapping[str, Practice]] = {practice.programme: practice for practice in (journey_clinical.PRACTICE,)}

@@ -21,6 +21,7 @@ from psycopg import errors as postgres
 from sqlalchemy import exc, select
 
 from coordinator.commands import programmes as programme_commands
+from coordinator.commands.content_packs import check_content_pack
 from services import exports, tables
 from services.audit.records import record
 from services.audit.verification import sign_heads, verify
@@ -84,6 +85,7 @@ for command in (
     programme_commands.check_programme,
     programme_commands.adopt_programme,
     programme_commands.list_programmes,
+    check_content_pack,
 ):
     main.add_command(command)
 

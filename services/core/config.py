@@ -136,6 +136,12 @@ def _is_outside_https(url: str) -> bool:
     return parts.scheme == "https" and not is_here
 
 
+def content_pack() -> Path | None:
+    """Where the operator's texts for instruments are, if anywhere; read apart, because the forms need nothing else."""
+    given = os.environ.get("COORDINATOR_CONTENT_PACK")
+    return Path(given) if given else None
+
+
 @lru_cache(maxsize=1)
 def config() -> Config:
     """The configuration of this process, read once."""

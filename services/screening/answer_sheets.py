@@ -17,10 +17,11 @@ from services.core.errors import InvalidInput, RuleRefused
 from services.core.findings import Finding
 from services.core.programme import Programme
 from services.screening import instruments
+from services.screening.answers import checked_answers
 from services.screening.history import Condition, load_questions, read_history
 from services.screening.instruments import RiskLevel
 from services.screening.rules import Triage, cssrs_instrument, cssrs_level, triage
-from services.screening.scoring import Score, checked_answers, score
+from services.screening.scoring import Score, score
 from services.screening.sheet_rules import CSSRS_SAME_DAY, PART_MISSING, PART_OUTDATED, PART_UNFINISHED
 
 

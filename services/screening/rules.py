@@ -12,8 +12,8 @@ from services.core.programme import Programme
 from services.core.rules import declare
 from services.core.vocabulary import Party
 from services.screening import instruments
-from services.screening.instruments import Instrument, RiskLevel
-from services.screening.scoring import Answers, asked_items, checked_answers
+from services.screening.answers import asked_items, checked_answers
+from services.screening.definitions import Answers, Instrument, RiskLevel
 
 __all__ = ["CrisisResource", "RiskLevel", "Triage", "crisis_resources", "cssrs_instrument", "cssrs_level", "triage"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 from services.core.errors import InvalidInput
 from services.core.programme import Programme, programme
 from services.screening import instruments
-from services.screening.instruments import Instrument, load_instruments
+from services.screening.definitions import Instrument
 from services.screening.scoring import OutcomeClass, asked_items, is_positive, outcome_class, score
 
 PHQ9 = instruments.get("phq9")
@@ -195,97 +194,6 @@ def test_a_score_does_not_show_itself() -> None:
 
     assert "17" not in repr(scored).split(" at ")[0]
     assert "severe" not in str(scored)
-
-
-# --- What other instruments need: reverse items, domains that take the highest, "does not apply" ---------------------
-
-OTHER = """
-[sleep]
-title = "Sleep"
-version = "1"
-window = "7 days"
-prompt = "Choose."
-licence = "-"
-credit = "-"
-total = "sum"
-range = [0, 3]
-groups = [
-    { name = "onset", items = ["q1", "q2"], combine = "max" },
-    { name = "day", items = ["q3", "q4"], combine = "sum" },
-]
-bands = [["low", 0, 5], ["high", 6, 10]]
-
-[[sleep.items]]
-id = "q1"
-text = "One"
-
-[[sleep.items]]
-id = "q2"
-text = "Two"
-
-[[sleep.items]]
-id = "q3"
-text = "Three"
-
-[[sleep.items]]
-id = "q4"
-text = "Four"
-reverse = true
-
-[[sleep.items]]
-id = "q5"
-text = "Five"
-kind = "yes_no"
-reverse = true
-
-[work]
-title = "Work"
-version = "1"
-window = "-"
-prompt = "-"
-licence = "-"
-credit = "-"
-total = "sum"
-range = [0, 8]
-
-[[work.items]]
-id = "q1"
-text = "Work"
-may_not_apply = true
-
-[[work.items]]
-id = "q2"
-text = "Home"
-
-[[work.items]]
-id = "q3"
-text = "Leisure"
-"""
-
-
-@pytest.fixture(scope="module")
-def others(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Instrument]:
-    file: Path = tmp_path_factory.mktemp("instruments") / "others.toml"
-    file.write_text(OTHER, encoding="utf-8")
-    return dict(load_instruments(file))
-
-
-def test_groups_take_the_highest_or_the_sum_and_reverse_items_are_turned(others: dict[str, Instrument]) -> None:
-    scored = score(others["sleep"], {"q1": 1, "q2": 3, "q3": 2, "q4": 1, "q5": False})
-
-    # max(1, 3) + (2 + (3 − 1)) + no = 1
-    assert (scored.total, scored.band, scored.parts) == (8, "high", {"onset": 3, "day": 4})
-
-
-def test_an_instrument_without_proration_must_be_complete(others: dict[str, Instrument]) -> None:
-    assert score(others["sleep"], {"q1": 1, "q2": 3, "q3": 2, "q4": 1}).total is None
-
-
-def test_an_item_that_does_not_apply_is_left_out_of_the_mean(others: dict[str, Instrument]) -> None:
-    scored = score(others["work"], {"q2": 6, "q3": 7})
-
-    assert (scored.total, scored.missing, scored.complete) == (20, (), True)  # 13 × 3 ÷ 2 = 19.5
-    assert score(others["work"], {"q1": 4, "q2": 6}).total is None
 
 
 # --- Cut-offs and outcome classes ------------------------------------------------------------------------------------

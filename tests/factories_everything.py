@@ -33,9 +33,9 @@ from services.people.models import Account, DeaRegistration, Episode, Licence
 from services.prescribing.models import Fill
 from services.screening.models import Screening
 from services.sessions import adverse_events
+from services.sessions.adverse_event_rules import Effect, Grade
 from services.sessions.adverse_events import Report
 from services.sessions.models import TherapySession
-from services.sessions.rules import Grade
 from services.sessions.states import SessionKind, SessionState
 from services.shipping.models import Shipment
 from tests import factories_refills
@@ -152,7 +152,7 @@ def _dosed(session: Session, world: World, to: SessionState, *, days_ago: int) -
 
 
 def _adverse_event(session: Session, case: Case) -> UUID:
-    report = Report(grade=Grade.MILD, description=Personal("Nausea."), occurred_at=clock.now())
+    report = Report(grade=Grade.MILD, effect=Effect.NAUSEA, description=Personal("Nausea."), occurred_at=clock.now())
     return adverse_events.record_adverse_event(session, case.actor("therapist"), case.episode.id, report).event.id
 
 

@@ -14,16 +14,20 @@ from coordinator.api.sessions import ReasonIn
 from services.core import clock
 from services.people.access import Action
 from services.sessions import adverse_events
+from services.sessions.adverse_event_rules import Effect, Grade
 from services.sessions.adverse_events import OpenedEvent, Report
-from services.sessions.rules import Grade
 from services.sessions.states import AdverseEventState
 
 blueprint = resource("adverse-events", "Adverse events: graded, reviewed and closed.")
 
 
 class AdverseEventIn(Schema):
-    """What happened. ``occurred_at`` is now when left out; ``session_id`` if it was in or after a session."""
+    """What happened. ``effect`` says it in one word, ``description`` in your own.
 
+    ``occurred_at`` is now when left out; ``session_id`` if it was in or after a session.
+    """
+
+    effect = Choice(Effect, required=True)
     grade = Choice(Grade, required=True)
     description = PersonalText(4000, required=True)
     occurred_at = Moment()
@@ -31,12 +35,17 @@ class AdverseEventIn(Schema):
 
 
 class AdverseEventOut(Schema):
-    """An adverse event. ``resolution`` says how a prescriber dealt with it."""
+    """An adverse event. ``expected``: patients are told of this effect.
+
+    ``resolution`` says how a prescriber dealt with it.
+    """
 
     id = fields.UUID(required=True)
     episode_id = fields.UUID(required=True)
     session_id = fields.UUID(required=True, allow_none=True)
     state = Choice(AdverseEventState, required=True)
+    effect = Revealed(Choice(Effect), required=True)
+    expected = fields.Boolean(required=True)
     grade = Revealed(Choice(Grade), required=True)
     description = PersonalText(4000, required=True)
     resolution = PersonalText(1000, required=True, allow_none=True)
@@ -59,7 +68,10 @@ class AdverseEventOut(Schema):
     located="/adverse-events/{id}",
 )
 def record_adverse_event(call: Call, body: dict[str, Any], episode_id: UUID) -> dict[str, Any]:
-    """Record an adverse event. Moderate and severe ask the prescriber, serious pages the medical team at once."""
+    """Record an adverse event. Unless it is mild and expected the prescriber is asked to look at it.
+
+    A serious one pages the medical team at once.
+    """
     report = Report(**{**body, "occurred_at": body.get("occurred_at") or clock.now()})
     return _shown(adverse_events.record_adverse_event(call.session, call.actor, episode_id, report))
 
@@ -110,6 +122,6 @@ def close_adverse_event(call: Call, body: dict[str, Any], event_id: UUID) -> dic
 
 
 def _shown(opened: OpenedEvent) -> dict[str, Any]:
-    sealed = ("grade", "description", "resolution")
+    sealed = ("effect", "expected", "grade", "description", "resolution")
     row = {name: getattr(opened.event, name) for name in AdverseEventOut().fields if name not in sealed}
     return {**row, **{name: getattr(opened, name) for name in sealed}}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -17,48 +17,57 @@ from services.core.actors import Actor
 from services.core.errors import NotFound, StaleVersion
 from services.core.ids import new_id
 from services.core.personal import Personal
-from services.core.vocabulary import EventKind, TaskKind
+from services.core.programme import Programme
+from services.core.vocabulary import TaskKind
 from services.messaging.outbox import Subject, emit
 from services.messaging.tasks import settle_tasks
 from services.people.access import Action, visible_episode
 from services.people.models import Episode
+from services.people.programmes import programme_of
+from services.sessions.adverse_event_rules import (
+    EVENT_OF_OTHER_EPISODE,
+    EVENT_OUT_OF_TIME,
+    HIGH_GRADES,
+    Effect,
+    Grade,
+    event_of,
+    is_expected,
+)
 from services.sessions.lookups import NOT_VISIBLE, refuse
 from services.sessions.models import AdverseEvent, TherapySession
-from services.sessions.rules import EVENT_OF_OTHER_EPISODE, EVENT_OUT_OF_TIME, HIGH_GRADES, PAGED_GRADES, Grade
 from services.sessions.states import ADVERSE_EVENT_TRANSITIONS, AdverseEventState, AdverseEventStep
 from services.vault.boxes import box
 
 PAGE_LIMIT: Final = 101
 
-# A mild one is kept and seen on the record; nobody is called to it.
-EVENTS: Final[Mapping[Grade, EventKind]] = {
-    Grade.MODERATE: EventKind.ADVERSE_EVENT_RECORDED,
-    Grade.SEVERE: EventKind.ADVERSE_EVENT_RECORDED,
-} | dict.fromkeys(PAGED_GRADES, EventKind.ADVERSE_EVENT_PAGED)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What happened: how bad, what, when (aware), and in or after which session, if any."""
+    """What happened: how bad, what (one coded word, and in words), when (aware), in or after which session, if any."""
 
     grade: Grade
     description: Personal[str]
     occurred_at: datetime
     session_id: UUID | None = None
+    effect: Effect = Effect.OTHER
 
 
 @dataclass(frozen=True, slots=True)
 class OpenedEvent:
-    """An adverse event with its content."""
+    """An adverse event with its content. ``expected``: its effect is one that the programme tells patients of."""
 
     event: AdverseEvent
     grade: Personal[Grade]
+    effect: Personal[Effect]
+    expected: bool
     description: Personal[str]
     resolution: Personal[str | None]
 
 
 def record_adverse_event(session: Session, actor: Actor, episode_id: UUID, report: Report) -> OpenedEvent:
-    """Put an adverse event on record. Moderate and severe ask the prescriber, serious pages the medical team now.
+    """Put an adverse event on record. The prescriber is asked to look at it unless it is mild and expected.
+
+    A serious one pages the medical team now.
 
     Raises ``RuleRefused`` on ``occurred_at`` outside the episode, or on ``session_id`` of another one.
     """
@@ -77,14 +86,20 @@ def record_adverse_event(session: Session, actor: Actor, episode_id: UUID, repor
         recorded_by=actor.id,
         recorded_at=now,
     )
-    content = {"grade": report.grade.value, "description": report.description.reveal().strip()}
+    content = {
+        "grade": report.grade.value,
+        "effect": report.effect.value,
+        "description": report.description.reveal().strip(),
+    }
     box(session, event.patient_id).seal(event, "content", content)
     session.add(event)
     session.flush()
     record(session, actor, "adverse_event.record", "adverse_event", event.id, episode_id=episode.id)
-    if report.grade in EVENTS:
-        emit(session, EVENTS[report.grade], subject=Subject("adverse_event", event.id), episode_id=episode.id)
-    return _opened(session, event)
+    programme = programme_of(session, episode)
+    kind = event_of(report.grade, report.effect, programme)
+    if kind is not None:
+        emit(session, kind, subject=Subject("adverse_event", event.id), episode_id=episode.id)
+    return _opened(session, event, programme)
 
 
 def _check_session(session: Session, episode: Episode, session_id: UUID | None) -> None:
@@ -110,7 +125,7 @@ def close_adverse_event(
     session.flush()
     record(session, actor, "adverse_event.close", "adverse_event", event.id, episode_id=episode.id)
     settle_tasks(session, actor, Subject("adverse_event", event.id), {TaskKind.REVIEW_ADVERSE_EVENT})
-    return _opened(session, event)
+    return _opened(session, event, programme_of(session, episode))
 
 
 def list_adverse_events(
@@ -123,7 +138,8 @@ def list_adverse_events(
         query = query.where(AdverseEvent.id < after)
     record(session, actor, "adverse_event.list", "episode", episode.id, episode_id=episode.id)
     rows = session.scalars(query.order_by(AdverseEvent.id.desc()).limit(min(limit, PAGE_LIMIT)))
-    return [_opened(session, event) for event in rows]
+    programme = programme_of(session, episode)
+    return [_opened(session, event, programme) for event in rows]
 
 
 def read_adverse_event(session: Session, actor: Actor, event_id: UUID) -> OpenedEvent:
@@ -131,9 +147,9 @@ def read_adverse_event(session: Session, actor: Actor, event_id: UUID) -> Opened
     event = session.get(AdverseEvent, event_id)
     if event is None:
         raise NotFound(NOT_VISIBLE)
-    visible_episode(session, actor, Action.READ_ADVERSE_EVENT, event.episode_id)
+    episode = visible_episode(session, actor, Action.READ_ADVERSE_EVENT, event.episode_id)
     record(session, actor, "adverse_event.read", "adverse_event", event.id, episode_id=event.episode_id)
-    return _opened(session, event)
+    return _opened(session, event, programme_of(session, episode))
 
 
 def open_high_adverse_events(session: Session, episode_id: UUID) -> list[UUID]:
@@ -141,12 +157,47 @@ def open_high_adverse_events(session: Session, episode_id: UUID) -> list[UUID]:
     query = select(AdverseEvent).where(
         AdverseEvent.episode_id == episode_id, AdverseEvent.state == AdverseEventState.OPEN
     )
-    found = [_opened(session, event) for event in session.scalars(query.order_by(AdverseEvent.id))]
-    return [each.event.id for each in found if each.grade.reveal() in HIGH_GRADES]
+    return [
+        event.id for event in session.scalars(query.order_by(AdverseEvent.id)) if _grade(session, event) in HIGH_GRADES
+    ]
 
 
-def _opened(session: Session, event: AdverseEvent) -> OpenedEvent:
-    own = box(session, event.patient_id)
-    content = own.open(event, "content").reveal()
-    grade, description = Personal(Grade(content["grade"])), Personal(content["description"])
-    return OpenedEvent(event, grade, description, own.open(event, "resolution"))
+@dataclass(frozen=True, slots=True)
+class Graded:
+    """An adverse event as it is counted: which effect, how bad, when, in whose episode."""
+
+    episode_id: UUID
+    effect: Effect
+    grade: Grade
+    occurred_at: datetime
+
+    def __repr__(self) -> str:
+        return "<graded adverse event>"
+
+
+def graded_events(session: Session, episode_ids: Collection[UUID]) -> list[Graded]:
+    """All adverse events of some episodes by effect and grade, oldest first. The caller has settled who may know."""
+    query = select(AdverseEvent).where(AdverseEvent.episode_id.in_(episode_ids))
+    rows = session.scalars(query.order_by(AdverseEvent.occurred_at, AdverseEvent.id))
+    return [Graded(row.episode_id, _effect(session, row), _grade(session, row), row.occurred_at) for row in rows]
+
+
+def _grade(session: Session, event: AdverseEvent) -> Grade:
+    return Grade(box(session, event.patient_id).open(event, "content").reveal()["grade"])
+
+
+def _effect(session: Session, event: AdverseEvent) -> Effect:
+    # Those recorded before effects had names of their own have only a description.
+    return Effect(box(session, event.patient_id).open(event, "content").reveal().get("effect", Effect.OTHER))
+
+
+def _opened(session: Session, event: AdverseEvent, programme: Programme) -> OpenedEvent:
+    own, effect = box(session, event.patient_id), _effect(session, event)
+    return OpenedEvent(
+        event,
+        Personal(_grade(session, event)),
+        Personal(effect),
+        is_expected(effect, programme),
+        Personal(own.open(event, "content").reveal()["description"]),
+        own.open(event, "resolution"),
+    )

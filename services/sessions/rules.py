@@ -61,20 +61,6 @@ INTEGRATION_OUTSIDE_WINDOW: Final = declare(
     "{sessions.integration_overdue_hours} hours.",
     setting="sessions.integration_overdue_hours",
 )
-EVENT_OUT_OF_TIME: Final = declare(
-    "sessions.event_out_of_time",
-    Severity.STOP,
-    "DOMAIN 4",
-    "An adverse event lies between the beginning of the episode and now.",
-    fixed="the order of what happened",
-)
-EVENT_OF_OTHER_EPISODE: Final = declare(
-    "sessions.event_of_other_episode",
-    Severity.STOP,
-    "DOMAIN 4",
-    "Name a session of this episode, or none.",
-    fixed="whose session it is",
-)
 
 
 def cadence_findings(
@@ -171,22 +157,6 @@ def integration_booking_findings(at: datetime, dosing_ended_at: datetime, progra
         return []
     setting = "sessions.integration_from_hours" if at < times.integration_from else "sessions.integration_overdue_hours"
     return [INTEGRATION_OUTSIDE_WINDOW.finding(programme, setting=setting)]
-
-
-class Grade(StrEnum):
-    """How bad an adverse event is, mildest first."""
-
-    MILD = "mild"
-    MODERATE = "moderate"
-    SEVERE = "severe"
-    SERIOUS = "serious"
-
-
-HIGH_GRADES = frozenset({Grade.SEVERE, Grade.SERIOUS})
-"""While one of these is open, nothing is refilled (DOMAIN 4)."""
-
-PAGED_GRADES = frozenset({Grade.SERIOUS})
-"""These page the medical team at once (DOMAIN 4)."""
 
 
 def _fullest_week(on: date, others: Sequence[date]) -> int:

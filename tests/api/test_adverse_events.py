@@ -27,7 +27,7 @@ def therapist(api: Api, case: Case) -> Caller:
 
 
 def body(**changes: Any) -> dict[str, Any]:
-    return {"grade": "severe", "description": "Fainted on the stairs.", **changes}
+    return {"effect": "fall_or_injury", "grade": "severe", "description": "Fainted on the stairs.", **changes}
 
 
 def test_an_event_is_recorded_read_listed_and_closed(api: Api, case: Case, therapist: Caller) -> None:
@@ -35,6 +35,7 @@ def test_an_event_is_recorded_read_listed_and_closed(api: Api, case: Case, thera
     made = therapist.post(path, body())
     assert (made.status_code, made.json["state"], made.json["grade"]) == (201, "open", "severe")
     assert (made.json["description"], made.headers["ETag"]) == ("Fainted on the stairs.", '"1"')
+    assert (made.json["effect"], made.json["expected"]) == ("fall_or_injury", False)
     prescriber = api.as_account(case.world.prescriber)
     assert prescriber.get(f"/adverse-events/{made.json['id']}").json == made.json
     assert prescriber.get(path).json == {"items": [made.json], "next": None}
@@ -58,6 +59,7 @@ def test_pages_lead_on(case: Case, therapist: Caller) -> None:
 def test_what_does_not_fit_is_422_by_field(case: Case, therapist: Caller) -> None:
     for field, value in (
         ("grade", "terrible"),
+        ("effect", "hiccups"),
         ("description", ""),
         ("description", "x" * 4001),
         ("occurred_at", "2026-11-20"),

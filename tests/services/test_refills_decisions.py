@@ -21,8 +21,8 @@ from services.refills import decisions, requests
 from services.refills.models import RefillAct, RefillRequest
 from services.refills.states import RefillState, RefillStep
 from services.sessions import adverse_events, ledgers
+from services.sessions.adverse_event_rules import Grade
 from services.sessions.adverse_events import Report
-from services.sessions.rules import Grade
 from services.vault.boxes import box
 from tests.factories import audited, make_account, make_actor
 from tests.factories_refills import (

@@ -32,8 +32,8 @@ from services.refills.gate import findings_from
 from services.refills.models import RefillRequest
 from services.refills.states import REFILL_TRANSITIONS, RefillState, RefillStep
 from services.sessions import adverse_events, ledgers
+from services.sessions.adverse_event_rules import Grade
 from services.sessions.adverse_events import Report
-from services.sessions.rules import Grade
 from services.vault.boxes import box
 from tests.factories import audited, make_account, make_actor, make_patient_actor
 from tests.factories_prescribing import check_pdmp, make_case, make_fill, make_signed

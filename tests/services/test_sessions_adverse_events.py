@@ -11,16 +11,19 @@ from sqlalchemy.orm import Session
 from services.core import clock
 from services.core.errors import IllegalTransition, NotAllowed, NotFound, RuleRefused, StaleVersion
 from services.core.personal import Personal
+from services.core.programme import programme, shipped
 from services.core.vocabulary import EventKind, Party, TaskKind
 from services.messaging.outbox import Subject
 from services.messaging.tasks import open_task
 from services.sessions import adverse_events
+from services.sessions.adverse_event_rules import Effect, Grade, event_of, is_expected
 from services.sessions.adverse_events import OpenedEvent, Report
-from services.sessions.rules import Grade
 from services.sessions.states import SessionKind
+from services.vault.boxes import box
 from tests.factories import audited
 from tests.factories_messaging import emitted
 from tests.factories_prescribing import Case, make_case
+from tests.factories_programmes import changed
 from tests.factories_sessions import book, tasks_about, therapist
 
 WHY = Personal("Spoke with the patient; gone by evening.")
@@ -32,21 +35,34 @@ def case(session: Session) -> Case:
 
 
 def happened(session: Session, case: Case, grade: Grade, **changes: Any) -> OpenedEvent:
-    given: dict[str, Any] = {"description": Personal("Dizzy on standing up."), "occurred_at": clock.now(), **changes}
+    given: dict[str, Any] = {
+        "effect": Effect.DIZZINESS,
+        "description": Personal("Dizzy on standing up."),
+        "occurred_at": clock.now(),
+        **changes,
+    }
     return adverse_events.record_adverse_event(session, therapist(case), case.episode.id, Report(grade=grade, **given))
 
 
+RECORDED, PAGED = EventKind.ADVERSE_EVENT_RECORDED, EventKind.ADVERSE_EVENT_PAGED
+
+
 @pytest.mark.parametrize(
-    ("grade", "event"),
+    ("grade", "effect", "event"),
     [
-        (Grade.MILD, None),
-        (Grade.MODERATE, EventKind.ADVERSE_EVENT_RECORDED),
-        (Grade.SEVERE, EventKind.ADVERSE_EVENT_RECORDED),
-        (Grade.SERIOUS, EventKind.ADVERSE_EVENT_PAGED),
+        (Grade.MILD, Effect.DIZZINESS, None),
+        (Grade.MILD, Effect.URINARY_SYMPTOMS, RECORDED),
+        (Grade.MILD, Effect.OTHER, RECORDED),
+        (Grade.MODERATE, Effect.NAUSEA, RECORDED),
+        (Grade.SEVERE, Effect.NAUSEA, RECORDED),
+        (Grade.SERIOUS, Effect.NAUSEA, PAGED),
     ],
 )
-def test_the_grade_decides_who_hears(session: Session, case: Case, grade: Grade, event: EventKind | None) -> None:
-    opened = happened(session, case, grade)
+def test_the_grade_and_what_is_expected_decide_who_hears(
+    session: Session, case: Case, grade: Grade, effect: Effect, event: EventKind | None
+) -> None:
+    opened = happened(session, case, grade, effect=effect)
+    assert opened.expected is (effect in {Effect.DIZZINESS, Effect.NAUSEA})
     kinds = (EventKind.ADVERSE_EVENT_RECORDED, EventKind.ADVERSE_EVENT_PAGED)
     assert [kind for kind in kinds if emitted(session, kind)] == ([] if event is None else [event])
     if event is not None:
@@ -116,6 +132,31 @@ def test_therapist_and_medical_team_record_and_read_it_and_nobody_else(session: 
     with pytest.raises(NotFound):
         adverse_events.read_adverse_event(session, make_case(session, pdmp=False).prescriber, opened.event.id)
     assert {"adverse_event.record", "adverse_event.read"} <= set(audited(session))
+
+
+def test_each_programme_says_what_it_expects() -> None:
+    expecting = changed({"sessions.expected_effects": ["urinary_symptoms"]})
+    assert is_expected(Effect.URINARY_SYMPTOMS, expecting)
+    assert event_of(Grade.MILD, Effect.URINARY_SYMPTOMS, expecting) is None
+    assert event_of(Grade.MILD, Effect.DIZZINESS, expecting) is RECORDED
+    for path in shipped().values():
+        expected = {effect for effect in Effect if is_expected(effect, programme(path))}
+        assert {Effect.DIZZINESS, Effect.NAUSEA, Effect.RAPID_HEARTBEAT, Effect.DISSOCIATION} <= expected
+        assert programme(path).choices("sessions.expected_effects") <= set(Effect)
+
+
+def test_events_are_counted_by_effect_and_grade(session: Session, case: Case) -> None:
+    happened(session, case, Grade.MILD)
+    later = happened(session, case, Grade.SEVERE, effect=Effect.VOMITING)
+    own = box(session, case.episode.patient_id)
+    own.seal(later.event, "content", {"grade": "severe", "description": "Recorded before effects had names."})
+    session.flush()
+    counted = adverse_events.graded_events(session, {case.episode.id})
+    assert [(each.effect, each.grade) for each in counted] == [
+        (Effect.DIZZINESS, Grade.MILD),
+        (Effect.OTHER, Grade.SEVERE),
+    ]
+    assert "dizz" not in repr(counted)
 
 
 def test_they_are_listed_newest_first(session: Session, case: Case) -> None:

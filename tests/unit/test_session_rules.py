@@ -15,6 +15,7 @@ from services.core.errors import InvalidInput
 from services.core.findings import Severity
 from services.core.programme import Programme, programme
 from services.prescribing.limits import NO_LIMITS, PatientLimits
+from services.sessions.adverse_event_rules import HIGH_GRADES, PAGED_GRADES, Grade
 from services.sessions.dose_rules import DosePlan, DoseTaken, dose_findings
 from services.sessions.places import Site
 from services.sessions.readiness_rules import (
@@ -26,9 +27,6 @@ from services.sessions.readiness_rules import (
     window_findings,
 )
 from services.sessions.rules import (
-    HIGH_GRADES,
-    PAGED_GRADES,
-    Grade,
     IntegrationState,
     afterward_times,
     cadence_findings,

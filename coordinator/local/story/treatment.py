@@ -186,6 +186,7 @@ def _monitor(stage: Stage, path: str) -> None:
     stage.wait(timedelta(minutes=25), "forty minutes after the dose")
     stage.act(cast.therapist, "POST", f"{path}/vitals", _reading("during", 134, 82), doing="measures 134/82")
     report = {
+        "effect": "nausea",
         "grade": "mild",
         "description": stage.script.say("adverse_event", "Nausea for ten minutes, gone without help."),
         "session_id": stage.kept["dosing"],

@@ -20,6 +20,7 @@ from services.core.errors import NotFound
 from services.core.programme import Programme
 from services.core.vocabulary import EventKind, NoticeKind, Party
 from services.messaging import incoming, notices
+from services.messaging.addressees import clinic_of
 from services.messaging.due_times import WORKING_DAYS, due_after
 from services.messaging.keywords import Command
 from services.messaging.outbox import Subject
@@ -175,7 +176,7 @@ def _owner_id(session: Session, owner: Owner, event: OpenedEvent, episode: Episo
     if episode is None:
         raise NotFound("This event names no episode, so its owner cannot be found.")
     return {
-        Owner.THERAPIST: episode.therapist_id or episode.practice_id,
+        Owner.THERAPIST: episode.therapist_id or clinic_of(episode),
         Owner.PRESCRIBER: episode.prescriber_id or episode.medical_team_id,
         Owner.MEDICAL_TEAM: episode.medical_team_id,
         Owner.PHARMACY: episode.pharmacy_id,

@@ -30,7 +30,7 @@ class EpisodeOut(Schema):
     id = fields.UUID(required=True)
     patient_id = fields.UUID(required=True)
     state = Choice(EpisodeState, required=True)
-    practice_id = fields.UUID(required=True)
+    practice_id = fields.UUID(required=True, allow_none=True)
     therapist_id = fields.UUID(required=True, allow_none=True)
     medical_team_id = fields.UUID(required=True)
     prescriber_id = fields.UUID(required=True, allow_none=True)

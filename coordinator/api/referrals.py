@@ -1,4 +1,4 @@
-"""Referrals: a therapist brings a client."""
+"""Referrals: a therapist brings a client, or a medical team a patient who has no therapist yet."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from marshmallow import Schema, fields
 
 from coordinator.api import cursors
 from coordinator.api.endpoints import Call, endpoint, resource
-from coordinator.api.fields import Choice, Day, Id, Moment, PersonalText, Text, page_schema
+from coordinator.api.fields import Choice, Day, Flag, Id, Moment, PersonalText, Text, page_schema
 from coordinator.api.links import address_of
 from coordinator.api.patients import EMAIL, PHONE, ZONE, AddressIn
 from services.core.personal import Personal
 from services.eligibility import referrals
 from services.eligibility.facts import Diagnosis
 from services.eligibility.models import Referral
+from services.eligibility.referral_rules import Source
 from services.eligibility.referrals import ReadReferral, ReferralDetails, SmsAgreement
 from services.people.access import Action
 from services.people.patients import PatientDetails
 
-blueprint = resource("referrals", "Referrals: a therapist brings a client; patient and episode of care appear.")
+blueprint = resource("referrals", "Referrals: somebody brings a patient; patient and episode of care appear.")
 
 
 class ReferredPatientIn(Schema):
@@ -44,12 +45,16 @@ class SmsAgreementIn(Schema):
 
 
 class ReferralIn(Schema):
-    """A referral. ``sms_agreement`` null means: do not text; the answer then holds the link to hand over."""
+    """A referral. ``sms_agreement`` null means: do not text; the answer then holds the link to hand over.
+
+    ``is_enquiry``: the patient asked the medical team themselves.
+    """
 
     patient = fields.Nested(ReferredPatientIn, required=True)
     diagnosis = Choice(Diagnosis, required=True)
     reason = PersonalText(4000, required=True)
     sms_agreement = fields.Nested(SmsAgreementIn, required=True, allow_none=True)
+    is_enquiry = Flag(load_default=False)
 
 
 class ReferralOut(Schema):
@@ -59,6 +64,7 @@ class ReferralOut(Schema):
     episode_id = fields.UUID(required=True)
     patient_id = fields.UUID(required=True)
     referred_by = fields.UUID(required=True)
+    source = Choice(Source, required=True)
     created_at = fields.AwareDateTime(required=True)
 
 
@@ -87,12 +93,16 @@ class CreatedReferralOut(ReferralOut):
     located="/referrals/{id}",
 )
 def refer(call: Call, body: dict[str, Any]) -> dict[str, Any]:
-    """Refer a client. Needs KAP training on record and a practice with a partner medical team and pharmacy."""
+    """Refer a client. Needs KAP training on record and a practice with a partner medical team and pharmacy.
+
+    A medical team may refer where its programme says so; the episode then has no therapist until one is matched.
+    """
     details = ReferralDetails(
         patient=_patient(body["patient"]),
         diagnosis=Personal(body["diagnosis"]),
         reason=body["reason"],
         sms_agreement=_agreement(call, body["sms_agreement"]),
+        is_enquiry=body["is_enquiry"],
     )
     created = referrals.refer(call.session, call.actor, details)
     link = None if created.link is None else address_of(created.link)

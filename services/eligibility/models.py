@@ -13,7 +13,10 @@ from services.vault.models import sealed_column
 
 
 class Referral(Base):
-    """How a patient came: who referred, with which diagnosis and for what reason. It never changes."""
+    """How a patient came: who referred, with which diagnosis and for what reason. It never changes.
+
+    ``source`` tells whether a therapist brought the patient, a medical team did, or the patient asked the team.
+    """
 
     __tablename__ = "referrals"
     __table_args__ = (Index("ix_referrals_referred_by", "referred_by"),)
@@ -22,6 +25,7 @@ class Referral(Base):
     patient_id: Mapped[UUID] = mapped_column(ForeignKey("patients.id"), index=True)
     episode_id: Mapped[UUID] = mapped_column(ForeignKey("episodes.id"), unique=True)
     referred_by: Mapped[UUID] = mapped_column(ForeignKey("accounts.id"))
+    source: Mapped[str] = mapped_column(String(20))
     diagnosis: Mapped[bytes | None] = sealed_column(owner="patient_id", nullable=False)
     reason: Mapped[bytes | None] = sealed_column(owner="patient_id", nullable=False)
     created_at: Mapped[datetime]

@@ -1,4 +1,8 @@
-"""Referrals: a therapist brings a client; patient, care team, episode and first screening appear together."""
+"""Referrals: patient, care team, episode and first screening appear together.
+
+A therapist brings a client. Where the programme lets them, a medical team brings a patient who has no therapist yet, or
+takes down the enquiry of one who asks by themselves (DOMAIN 1: isha_health); ``services/matching`` finds the therapist.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from services.audit.records import record
@@ -17,10 +21,11 @@ from services.core.actors import Actor, Role
 from services.core.errors import Conflict, NotFound, RuleRefused
 from services.core.ids import new_id
 from services.core.personal import Personal, Secret
+from services.core.programme import Programme
 from services.core.vocabulary import EventKind, Party
 from services.eligibility.facts import Diagnosis
 from services.eligibility.models import Referral
-from services.eligibility.referral_rules import ReferrerFacts, referrer_findings
+from services.eligibility.referral_rules import Referrer, ReferrerFacts, Source, referrer_findings
 from services.messaging.outbox import Subject, emit
 from services.people.access import Action, authorize, visible_episode
 from services.people.consents import ConsentKind, ConsentSource, give_consent
@@ -30,6 +35,7 @@ from services.people.models import Account, Episode, Organisation, Patient
 from services.people.patients import PatientDetails, birth_date_of, mobile_index, patients_with_mobile, register_patient
 from services.people.phones import e164
 from services.people.practitioners import is_kap_trained
+from services.people.programmes import programme_for
 from services.people.settings import settings
 from services.people.states import EpisodeState
 from services.routing import parties_of
@@ -52,17 +58,21 @@ class SmsAgreement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReferralDetails:
-    """Who is referred, with which diagnosis and why; ``sms_agreement`` None means that the patient is not texted."""
+    """Who is referred, with which diagnosis and why; ``sms_agreement`` None means that the patient is not texted.
+
+    ``is_enquiry``: the patient asked the medical team, which only takes it down.
+    """
 
     patient: PatientDetails
     diagnosis: Personal[Diagnosis]
     reason: Personal[str]
     sms_agreement: SmsAgreement | None = None
+    is_enquiry: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class CreatedReferral:
-    """What a referral made. ``link`` is for the therapist to hand over; None when the patient gets it by SMS."""
+    """What a referral made. ``link`` is for whoever referred to hand over; None when the patient gets it by SMS."""
 
     referral: Referral
     episode: Episode
@@ -80,14 +90,15 @@ class ReadReferral:
 
 
 def refer(session: Session, actor: Actor, details: ReferralDetails) -> CreatedReferral:
-    """Refer a client: patient, episode with its care team, first screening, and the link to the forms.
+    """Refer a patient: patient, episode with its care team, first screening, and the link to the forms.
 
     With an agreement to be texted the link exists only inside the sealed event for the patient's queue; without one it
-    is given to the caller, once. Raises ``RuleRefused`` naming what is missing (training, partners), ``Conflict`` when
-    the practice already treats this person, ``InvalidInput`` naming the field.
+    is given to the caller, once. Raises ``RuleRefused`` naming what is missing (training, partners) or that this
+    programme takes no referrals from them, ``Conflict`` when the organisation already treats this person,
+    ``InvalidInput`` naming the field.
     """
     authorize(actor, Action.REFER_CLIENT)
-    _check_referrer(session, actor)
+    _check_referrer(session, actor, details)
     _check_agreement(session, actor, details.sms_agreement)
     _check_not_known(session, actor, details.patient)
     patient = register_patient(session, actor, details.patient)
@@ -101,26 +112,41 @@ def refer(session: Session, actor: Actor, details: ReferralDetails) -> CreatedRe
     return CreatedReferral(referral, episode, screening.id, link if details.sms_agreement is None else None)
 
 
-def _check_referrer(session: Session, actor: Actor) -> None:
-    practice = session.get(Organisation, actor.organisation_id) if actor.organisation_id else None
-    partners = () if practice is None else (practice.partner_medical_team_id, practice.partner_pharmacy_id)
+def _check_referrer(session: Session, actor: Actor, details: ReferralDetails) -> None:
+    own = session.get(Organisation, actor.organisation_id) if actor.organisation_id else None
     facts = ReferrerFacts(
+        by=referrer_of(actor),
+        is_enquiry=details.is_enquiry,
         kap_trained=is_kap_trained(session, actor.id, clock.now().date()),
-        has_partners=bool(partners) and None not in partners,
+        has_medical_team=own is not None and own.partner_medical_team_id is not None,
+        has_pharmacy=own is not None and own.partner_pharmacy_id is not None,
     )
-    findings = referrer_findings(facts, settings())
+    findings = referrer_findings(facts, _programme_of_referrer(session, actor, own))
     if findings:
         raise RuleRefused("This referral cannot be made.", findings)
 
 
+def _programme_of_referrer(session: Session, actor: Actor, own: Organisation | None) -> Programme:
+    """The programme that the episode would be opened under."""
+    if own is None or actor.role is not Role.THERAPIST:
+        return settings() if own is None else programme_for(session, None, own.id)
+    team_id = own.partner_medical_team_id
+    return settings() if team_id is None else programme_for(session, own.id, team_id)
+
+
+def referrer_of(actor: Actor) -> Referrer:
+    """As what the actor refers."""
+    return Referrer.THERAPIST if actor.role is Role.THERAPIST else Referrer.MEDICAL_TEAM
+
+
 def _check_agreement(session: Session, actor: Actor, agreement: SmsAgreement | None) -> None:
-    """Somebody of the practice took the agreement down, not long ago and not in the future."""
+    """Somebody of the same organisation took the agreement down, not long ago and not in the future."""
     if agreement is None:
         return
     taker = session.get(Account, agreement.taken_by)
     if taker is None or taker.organisation_id != actor.organisation_id:
         raise RuleRefused(
-            "The agreement to be texted must have been taken by somebody of your practice.",
+            "The agreement to be texted must have been taken by somebody of your organisation.",
             field="sms_agreement.taken_by",
             rule="referral.agreement_taken_by_practice",
         )
@@ -134,20 +160,20 @@ def _check_agreement(session: Session, actor: Actor, agreement: SmsAgreement | N
 
 
 def _check_not_known(session: Session, actor: Actor, details: PatientDetails) -> None:
-    """One open episode per person and practice. Whether another practice treats the person is not looked at."""
+    """One open episode per person and practice or team. Whether others treat the person is not looked at."""
     number = e164(details.mobile, field="mobile")
     # Two referrals of the same client at once: the second waits here until the first has committed.
     place = hashlib.sha256(str(actor.organisation_id).encode() + mobile_index(number)).digest()
     session.execute(select(func.pg_advisory_xact_lock(int.from_bytes(place[:8], "big", signed=True))))
     for patient in patients_with_mobile(session, number):
         if _is_treated_here(session, actor, patient) and birth_date_of(session, patient) == details.birth_date:
-            raise Conflict("Your practice already has an open episode for this person.", rule="referral.not_twice")
+            raise Conflict("Your organisation already has an open episode for this person.", rule="referral.not_twice")
 
 
 def _is_treated_here(session: Session, actor: Actor, patient: Patient) -> bool:
     query = select(Episode.id).where(
         Episode.patient_id == patient.id,
-        Episode.practice_id == actor.organisation_id,
+        or_(Episode.practice_id == actor.organisation_id, Episode.medical_team_id == actor.organisation_id),
         Episode.state.not_in(sorted(ENDED)),
     )
     return session.scalar(query.limit(1)) is not None
@@ -159,6 +185,7 @@ def _store(session: Session, actor: Actor, episode: Episode, details: ReferralDe
         patient_id=episode.patient_id,
         episode_id=episode.id,
         referred_by=actor.id,
+        source=Source.ENQUIRY if details.is_enquiry else Source(referrer_of(actor).value),
         created_at=clock.now(),
     )
     own = box(session, episode.patient_id)

@@ -18,6 +18,7 @@ from services.core.errors import NotFound
 from services.core.findings import Finding, Severity
 from services.core.ids import new_id
 from services.core.personal import Personal
+from services.core.programme import Programme
 from services.eligibility.facts import BloodPressure, Facts
 from services.eligibility.models import EligibilityDecision, EligibilityReview
 from services.eligibility.referrals import diagnosis_of
@@ -107,12 +108,12 @@ def evaluate_case(session: Session, episode: Episode, screening: Screening) -> E
 
     The programme is the one in force today: the decision is made under it and pins the episode to it.
     """
-    facts = _facts(session, episode, sheet_of(session, screening))
     programme = programme_in_force(session, episode)
+    facts = _facts(session, episode, sheet_of(session, screening), programme)
     return Evaluation(facts, tuple(evaluate(facts, programme)), programme.version, rule_set_version())
 
 
-def _facts(session: Session, episode: Episode, sheet: AnswerSheet) -> Facts:
+def _facts(session: Session, episode: Episode, sheet: AnswerSheet, programme: Programme) -> Facts:
     patient = details_of(session, episode.patient_id)
     statements = sheet.values.get(Part.STATEMENTS, {})
     medicines = sheet.values.get(Part.MEDICINES)
@@ -123,6 +124,8 @@ def _facts(session: Session, episode: Episode, sheet: AnswerSheet) -> Facts:
         states_of_operation=frozenset(organisation_of(session, episode.medical_team_id).states_of_operation),
         diagnosis=diagnosis_of(session, episode.id),
         has_therapist=episode.therapist_id is not None,
+        # Whoever comes without one is matched with one, where the programme does so.
+        will_have_therapist=True if episode.therapist_id is None and programme.value("matching.offered") else None,
         blood_pressures=tuple(_pressure(reading) for reading in sheet.values.get(Part.BLOOD_PRESSURES, ())),
         history=read_history(sheet.values.get(Part.HISTORY, {})),
         contraception_stated=statements.get("contraception_stated"),

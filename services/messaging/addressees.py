@@ -14,7 +14,7 @@ from services.messaging.models import Notice
 from services.messaging.sms import shown_number
 from services.people import consents, patients
 from services.people.consents import ConsentKind
-from services.people.models import Account, Consent, Organisation, Patient
+from services.people.models import Account, Consent, Episode, Organisation, Patient
 from services.people.organisations import organisation_of
 from services.people.zones import default_zone
 
@@ -49,6 +49,11 @@ def sender_of(session: Session, organisation_id: UUID) -> Sender:
     """The clinic (or the operations desk) as a text names it. Raises ``NotFound``."""
     organisation = organisation_of(session, organisation_id)
     return Sender(organisation.short_name, shown_number(organisation.phone))
+
+
+def clinic_of(episode: Episode) -> UUID:
+    """The organisation that a patient knows as their clinic: the practice, and while there is none the medical team."""
+    return episode.practice_id or episode.medical_team_id
 
 
 def staff_zone(session: Session, recipient_id: UUID) -> str | None:

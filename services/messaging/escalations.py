@@ -17,7 +17,8 @@ from services.core import clock
 from services.core.actors import SYSTEM
 from services.core.programme import Programme
 from services.core.vocabulary import EventKind, Party, Priority, TaskKind
-from services.messaging.governing import programme_for
+from services.messaging.addressees import clinic_of
+from services.messaging.governing import governing_programme
 from services.messaging.models import Task
 from services.messaging.outbox import Subject, emit
 from services.messaging.states import OPEN_STATES, TaskStep
@@ -44,7 +45,7 @@ def escalate_due(session: Session, programme: Programme, limit: int = 200) -> in
     ).all()
     for task in due:
         if task.state in OPEN_STATES:  # it may have ended with an earlier one of this batch
-            _escalate(session, task, programme_for(session, task.episode_id, programme))
+            _escalate(session, task, governing_programme(session, task.episode_id, programme))
     return len(due)
 
 
@@ -94,5 +95,5 @@ def _team_of(session: Session, task: Task) -> UUID:
         return account.organisation_id
     episode = session.get(Episode, task.episode_id) if task.episode_id else None
     if episode is not None and task.party == Party.THERAPIST:
-        return episode.practice_id
+        return clinic_of(episode)
     return task.owner_id

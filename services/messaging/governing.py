@@ -11,7 +11,7 @@ from services.people.models import Episode
 from services.people.programmes import programme_of
 
 
-def programme_for(session: Session, episode_id: UUID | None, otherwise: Programme) -> Programme:
+def governing_programme(session: Session, episode_id: UUID | None, otherwise: Programme) -> Programme:
     """The programme that the episode is pinned to; ``otherwise`` when there is no episode."""
     episode = None if episode_id is None else session.get(Episode, episode_id)
     return otherwise if episode is None else programme_of(session, episode)

@@ -27,7 +27,7 @@ from services.core.programme import Programme
 from services.core.vocabulary import EventKind, NoticeKind
 from services.messaging.deliveries import MESSAGE, Hook, OpenedDelivery, open_delivery
 from services.messaging.fates import report
-from services.messaging.governing import programme_for
+from services.messaging.governing import governing_programme
 from services.messaging.keywords import Command, Reading, read
 from services.messaging.messages import InboundText, episodes_of, senders_of, text_in
 from services.messaging.models import Notice
@@ -78,7 +78,7 @@ def read_sms(
         patients = senders_of(session, text)
         episodes = episodes_of(session, patients)
         # Where it is plain whose text this is, that episode's programme says how it is answered.
-        governing = programme_for(session, episodes[0].id if len(episodes) == 1 else None, programme)
+        governing = governing_programme(session, episodes[0].id if len(episodes) == 1 else None, programme)
         exchange = _Exchange(session, delivery, text, patients, episodes, governing)
         outcome = exchange.take_up(read(text.body.reveal()), commands)
     delivery.close(outcome)

@@ -29,7 +29,7 @@ from services.core.ids import new_id
 from services.core.personal import Personal
 from services.core.programme import Programme
 from services.core.vocabulary import EventKind, NoticeKind
-from services.messaging.addressees import Reach, reach_of, sender_of
+from services.messaging.addressees import Reach, clinic_of, reach_of, sender_of
 from services.messaging.caps import Purpose
 from services.messaging.models import Notice
 from services.messaging.notice_states import NOTICE_TRANSITIONS, WAITING, Channel, NoticeState, NoticeStep
@@ -110,7 +110,7 @@ def text_patient(
     told = session.scalar(select(Notice).where(Notice.once_key == once_key)) if once_key else None
     if told is not None:
         return told
-    reach, sender = reach_of(session, episode.patient_id), sender_of(session, episode.practice_id)
+    reach, sender = reach_of(session, episode.patient_id), sender_of(session, clinic_of(episode))
     values = _values(text_of(kind, programme).placeholders, data, reach)
     body = render(kind, programme, clinic=sender.name, phone=sender.phone, **values)
     _replace_older(session, kind, subject, episode.patient_id)
@@ -215,7 +215,7 @@ def answer_text(
     *,
     once_key: str | None = None,
 ) -> Notice:
-    """Answer a text that came from ``number`` (E.164), in the name of the practice or, without one, of the desk.
+    """Answer a text that came from ``number`` (E.164), in the name of the clinic or, without an episode, of the desk.
 
     Without a ``patient`` (an unknown number) the answer is kept under the desk's data key. With a ``once_key`` that was
     used before, nothing is sent and the earlier answer given.
@@ -223,7 +223,7 @@ def answer_text(
     told = session.scalar(select(Notice).where(Notice.once_key == once_key)) if once_key else None
     if told is not None:
         return told
-    sender = sender_of(session, operations_desk(session) if episode is None else episode.practice_id)
+    sender = sender_of(session, operations_desk(session) if episode is None else clinic_of(episode))
     body = render(kind, programme, clinic=sender.name, phone=sender.phone)
     recipient_id = operations_desk(session) if patient is None else patient.id
     notice = _text(kind, recipient_id, None if episode is None else episode.id, subject, None)

@@ -30,7 +30,7 @@ from services.messaging.addressees import reach_of
 from services.messaging.caps import Purpose
 from services.messaging.fates import fail, lose, move, report, retry
 from services.messaging.gateways import SendOutcome, SendResult, TwilioGateway
-from services.messaging.governing import programme_for
+from services.messaging.governing import governing_programme
 from services.messaging.lookups import look_for, twilio
 from services.messaging.models import ON_ITS_WAY, Notice
 from services.messaging.notice_states import WAITING, NoticeState, NoticeStep
@@ -123,7 +123,7 @@ def _begun(session: Session, notice: Notice, programme: Programme) -> Outgoing |
     """Move a due text to ``sending`` if it may still go; otherwise hold, drop or suppress it."""
     # Two workers with two texts to one patient would each see the limits leave room for theirs.
     session.execute(select(func.pg_advisory_xact_lock(notice.recipient_id.int & (2**63 - 1))))
-    verdict = judge(session, notice, programme_for(session, notice.episode_id, programme))
+    verdict = judge(session, notice, governing_programme(session, notice.episode_id, programme))
     if verdict.state is not NoticeState.PENDING:
         _put_off(session, notice, verdict)
         return None

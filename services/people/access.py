@@ -111,7 +111,12 @@ _ANY_STAFF = {
 }
 
 POLICY: Final[Mapping[Action, Mapping[Role, Relationship]]] = {
-    Action.REFER_CLIENT: {Role.THERAPIST: Relationship.ANY},
+    Action.REFER_CLIENT: {
+        # Which of them may is for the programme to say (``referrals.by``).
+        Role.THERAPIST: Relationship.ANY,
+        Role.PRESCRIBER: Relationship.ANY,
+        Role.MEDICAL_STAFF: Relationship.ANY,
+    },
     Action.READ_REFERRAL: _THERAPIST | _MEDICAL,
     Action.READ_PATIENT: _THERAPIST | _MEDICAL | _PATIENT,
     Action.CHANGE_PATIENT: _THERAPIST | _PATIENT,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, select, true
@@ -25,35 +26,55 @@ from services.people.states import EPISODE_TRANSITIONS, EpisodeState, EpisodeSte
 PAGE_LIMIT = 101  # a full page of 100, and one that tells that there is more
 
 
-def open_episode(session: Session, actor: Actor, patient_id: UUID) -> Episode:
-    """Open an episode for a patient: the therapist who asks, their practice, its medical team and its pharmacy.
+@dataclass(frozen=True, slots=True)
+class _CareTeam:
+    """Who cares for a patient from the start."""
 
-    Raises ``Conflict`` when the therapist has no KAP training on record or the practice no partners.
+    practice_id: UUID | None
+    therapist_id: UUID | None
+    medical_team_id: UUID
+    pharmacy_id: UUID
+
+
+def open_episode(session: Session, actor: Actor, patient_id: UUID) -> Episode:
+    """Open an episode for a patient.
+
+    A therapist brings their practice, its medical team and its pharmacy. A medical team brings its pharmacy and no
+    therapist yet. Raises ``Conflict`` when the therapist has no KAP training on record, or the partners are missing.
     """
     authorize(actor, Action.REFER_CLIENT)
     patient = patient_of(session, patient_id)
-    if actor.role is not Role.THERAPIST or actor.organisation_id is None:
-        raise Conflict("Only a therapist of a practice opens an episode.", rule="people.referral_by_therapist")
-    if not is_kap_trained(session, actor.id, clock.now().date()):
-        raise Conflict("The therapist has no KAP training on record.", rule="people.kap_training_on_record")
-    practice = organisation_of(session, actor.organisation_id)
-    if practice.partner_medical_team_id is None or practice.partner_pharmacy_id is None:
-        raise Conflict("The practice has no partner medical team or pharmacy yet.", rule="people.practice_has_partners")
+    team = _care_team_of(session, actor)
     episode = Episode(
         id=new_id(),
         patient_id=patient.id,
-        practice_id=practice.id,
-        therapist_id=actor.id,
-        medical_team_id=practice.partner_medical_team_id,
-        pharmacy_id=practice.partner_pharmacy_id,
+        practice_id=team.practice_id,
+        therapist_id=team.therapist_id,
+        medical_team_id=team.medical_team_id,
+        pharmacy_id=team.pharmacy_id,
         state=EpisodeState.REFERRED,
-        programme_version=programme_for(session, practice.id, practice.partner_medical_team_id).version,
+        programme_version=programme_for(session, team.practice_id, team.medical_team_id).version,
         opened_at=clock.now(),
     )
     session.add(episode)
     session.flush()
     record(session, actor, "episode.open", "episode", episode.id, episode_id=episode.id, patient=patient.id)
     return episode
+
+
+def _care_team_of(session: Session, actor: Actor) -> _CareTeam:
+    if actor.organisation_id is None:
+        raise Conflict("Only somebody of an organisation opens an episode.", rule="people.referral_by_organisation")
+    own = organisation_of(session, actor.organisation_id)
+    if actor.role is not Role.THERAPIST:
+        if own.partner_pharmacy_id is None:
+            raise Conflict("The medical team has no partner pharmacy yet.", rule="people.team_has_pharmacy")
+        return _CareTeam(None, None, own.id, own.partner_pharmacy_id)
+    if not is_kap_trained(session, actor.id, clock.now().date()):
+        raise Conflict("The therapist has no KAP training on record.", rule="people.kap_training_on_record")
+    if own.partner_medical_team_id is None or own.partner_pharmacy_id is None:
+        raise Conflict("The practice has no partner medical team or pharmacy yet.", rule="people.practice_has_partners")
+    return _CareTeam(own.id, actor.id, own.partner_medical_team_id, own.partner_pharmacy_id)
 
 
 def episode_of(session: Session, actor: Actor, action: Action, episode_id: UUID) -> Episode:
@@ -139,6 +160,13 @@ def change_therapist(
         episode.practice_id = practice.id
     episode.therapist_id = therapist_id
     record(session, actor, "episode.change_therapist", "episode", episode.id, episode_id=episode.id, to=therapist_id)
+    return episode
+
+
+def take_on(session: Session, actor: Actor, episode: Episode) -> Episode:
+    """The acting therapist becomes the therapist of record. The caller has settled that they were asked and may."""
+    episode.therapist_id, episode.practice_id = actor.id, actor.organisation_id
+    record(session, actor, "episode.change_therapist", "episode", episode.id, episode_id=episode.id, to=actor.id)
     return episode
 
 

@@ -202,7 +202,8 @@ class Episode(Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     patient_id: Mapped[UUID] = mapped_column(ForeignKey("patients.id"), index=True)
-    practice_id: Mapped[UUID] = mapped_column(ForeignKey("organisations.id"))
+    # Empty until there is a therapist: whom the medical team brought, or who came without one.
+    practice_id: Mapped[UUID | None] = mapped_column(ForeignKey("organisations.id"))
     therapist_id: Mapped[UUID | None] = mapped_column(ForeignKey("accounts.id"))
     medical_team_id: Mapped[UUID] = mapped_column(ForeignKey("organisations.id"))
     prescriber_id: Mapped[UUID | None] = mapped_column(ForeignKey("accounts.id"))

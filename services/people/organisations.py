@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -25,6 +26,10 @@ from services.people.postal import postal_code
 from services.people.programmes import is_known
 from services.people.zones import default_zone, read_zone
 
+MAY_NAME: Final = {
+    OrganisationKind.MEDICAL_TEAM: {OrganisationKind.PRACTICE},
+    OrganisationKind.PHARMACY: {OrganisationKind.PRACTICE, OrganisationKind.MEDICAL_TEAM},
+}
 LENGTHS = {"name": 120, "short_name": 24, "street": 120, "city": 60}
 
 
@@ -33,8 +38,9 @@ class OrganisationDetails:
     """What is known of an organisation. ``state`` is a USPS code, ``zone`` an IANA name (default: its state's).
 
     ``states_of_operation`` says where a medical team may treat; a practice names its partner team and pharmacy, which
-    its patients are referred to. ``programme`` is the name of the programme that a practice, or a medical team for
-    patients without a practice, works by; left out, it is the configured one.
+    its patients are referred to, and a medical team the pharmacy of patients whom it brings itself. ``programme`` is
+    the name of the programme that a practice, or a medical team for patients without a practice, works by; left out, it
+    is the configured one.
     """
 
     kind: OrganisationKind
@@ -99,8 +105,8 @@ def _set_partners(session: Session, practice: Organisation, team_id: UUID | None
     for field, (partner_id, kind) in partners.items():
         if partner_id is None:
             continue
-        if practice.kind != OrganisationKind.PRACTICE:
-            raise InvalidInput("Only a practice has partners.", field=field)
+        if practice.kind not in MAY_NAME[kind]:
+            raise InvalidInput(f"An organisation of this kind names no {kind.replace('_', ' ')}.", field=field)
         partner = session.get(Organisation, partner_id)
         if partner is None or partner.kind != kind:
             raise InvalidInput(f"This must be the id of a {kind.value.replace('_', ' ')}.", field=field)

@@ -89,8 +89,21 @@ def test_repeating_a_referral_under_its_key_gives_the_same_answer(api: Api, sess
     assert session.scalar(select(func.count()).where(Referral.referred_by == world.therapist.id)) == 1
 
 
-def test_a_prescriber_refers_nobody(api: Api, world: World) -> None:
-    assert api.as_account(world.prescriber).post("/referrals", body()).status_code == 403
+def test_a_pharmacist_refers_nobody(api: Api, world: World) -> None:
+    assert api.as_account(world.pharmacist).post("/referrals", body()).status_code == 403
+
+
+def test_a_medical_team_refers_only_where_the_programme_says_so(api: Api, session: Session, world: World) -> None:
+    staff = api.as_account(world.medical_staff)
+    refused = staff.post("/referrals", body())
+    assert refused.status_code == 409
+    assert "referral.not_by_these" in [finding["rule"] for finding in refused.json["findings"]]
+    world.medical_team.programme, world.medical_team.partner_pharmacy_id = "isha_health", world.pharmacy.id
+    session.flush()
+    made = staff.post("/referrals", {**body(), "is_enquiry": True})
+    assert (made.status_code, made.json["source"]) == (201, "enquiry")
+    episode = staff.get(f"/episodes/{made.json['episode_id']}").json
+    assert (episode["therapist_id"], episode["practice_id"]) == (None, None)
 
 
 @pytest.mark.parametrize(

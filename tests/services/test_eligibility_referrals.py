@@ -127,8 +127,8 @@ def test_a_practice_without_partners_refers_nobody(session: Session) -> None:
     assert [finding.rule for finding in refusal.value.findings] == ["referral.practice_has_partners"]
 
 
-def test_only_a_therapist_refers(session: Session, world: World) -> None:
-    for who in ("prescriber", "pharmacist", "operator"):
+def test_pharmacy_and_desk_refer_nobody(session: Session, world: World) -> None:
+    for who in ("pharmacist", "operator"):
         with pytest.raises(NotAllowed):
             referrals.refer(session, world.actor(who), make_referral_details())
 

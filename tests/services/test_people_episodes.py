@@ -61,8 +61,8 @@ def test_a_practice_without_partners_opens_none(session: Session) -> None:
     assert refusal.value.rule == "people.practice_has_partners"
 
 
-@pytest.mark.parametrize("role", [Role.PRESCRIBER, Role.MEDICAL_STAFF, Role.PHARMACIST, Role.OPERATIONS])
-def test_only_therapists_refer(session: Session, role: Role) -> None:
+@pytest.mark.parametrize("role", [Role.PHARMACIST, Role.OPERATIONS])
+def test_only_therapists_and_medical_teams_refer(session: Session, role: Role) -> None:
     with pytest.raises(NotAllowed):
         episodes.open_episode(session, make_actor(make_account(session, role)), make_patient(session).id)
 

@@ -9,9 +9,8 @@ from marshmallow import Schema, fields, validate
 
 from coordinator.api.endpoints import Call, IfMatch, endpoint, resource
 from coordinator.api.fields import Choice, PersonalText, Revealed, Text
-from coordinator.api.problem_schemas import FindingOut
+from coordinator.api.findings import FindingsOut, by_weight
 from coordinator.api.screenings import RoundOut
-from services.core.findings import Severity, of_severity
 from services.eligibility import decisions, reviews
 from services.eligibility.decisions import Decision, Verdict
 from services.eligibility.reviews import ReadReview
@@ -20,14 +19,6 @@ from services.people.access import Action
 from services.screening.models import Screening
 
 blueprint = resource("eligibility", "Eligibility: what the rules found and what a prescriber decided.")
-
-
-class FindingsOut(Schema):
-    """Findings by weight: a stop cannot be approved, a review needs a reason, information needs nothing."""
-
-    stop = fields.List(fields.Nested(FindingOut), required=True)
-    review = fields.List(fields.Nested(FindingOut), required=True)
-    inform = fields.List(fields.Nested(FindingOut), required=True)
 
 
 class ReviewOut(Schema):
@@ -127,16 +118,10 @@ _DECISION = ("decided_by", "decided_at", "valid_until")
 
 
 def _shown(found: ReadReview) -> dict[str, Any]:
-    findings = None
-    if found.findings is not None:
-        findings = {
-            severity.value: [finding.as_dict() for finding in of_severity(found.findings, severity)]
-            for severity in Severity
-        }
     return {
         **{name: getattr(found.review, name) for name in _REVIEW},
         **{name: getattr(found.decision, name, None) for name in _DECISION},
-        "findings": findings,
+        "findings": None if found.findings is None else by_weight(found.findings),
         "reason": found.reason,
         "reasons": found.reasons,
     }

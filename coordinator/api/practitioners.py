@@ -9,7 +9,7 @@ from marshmallow import Schema, fields, validate
 
 from coordinator.api.endpoints import Call, endpoint, resource
 from coordinator.api.fields import Day, PersonalText, Text
-from coordinator.api.problem_schemas import FindingOut
+from coordinator.api.findings import FindingOut
 from coordinator.api.tasks import StepIn
 from services.people import practitioners
 from services.people.access import Action

@@ -23,7 +23,7 @@ from coordinator.api.fields import (
     Whole,
     page_schema,
 )
-from coordinator.api.problem_schemas import FindingOut
+from coordinator.api.findings import FindingOut
 from coordinator.api.tasks import StepIn
 from services.people.access import Action
 from services.people.attempts import Refused

@@ -7,6 +7,8 @@ from typing import Any, Final
 
 from marshmallow import Schema, fields
 
+from coordinator.api.findings import FindingOut
+
 ERRORS: Final[Mapping[int, str]] = {
     400: "The request could not be read (malformed JSON, missing or malformed header).",
     401: "No valid bearer token, link or code.",
@@ -37,18 +39,6 @@ class FieldErrorOut(Schema):
 
     field = fields.String(required=True)
     message = fields.String(required=True)
-
-
-class FindingOut(Schema):
-    """One rule's answer; see ``services.core.findings.Finding``."""
-
-    rule = fields.String(required=True)
-    severity = fields.String(required=True)
-    source = fields.String(required=True)
-    sentence = fields.String(required=True)
-    setting = fields.String(allow_none=True)
-    value = fields.Raw(allow_none=True)
-    inputs = fields.Dict(keys=fields.String())
 
 
 class ProblemOut(Schema):

@@ -10,7 +10,7 @@ from marshmallow import Schema, fields
 from coordinator.api import cursors
 from coordinator.api.endpoints import Call, endpoint, resource
 from coordinator.api.fields import Choice, Flag, Id, Measure, PersonalText, Revealed, page_schema
-from coordinator.api.problem_schemas import FindingOut
+from coordinator.api.findings import FindingOut
 from coordinator.api.stock import MOST_UNITS
 from services.core.personal import Personal
 from services.people.access import Action

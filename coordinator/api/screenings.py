@@ -100,11 +100,19 @@ class GapOut(Schema):
     sentence = fields.String(required=True)
 
 
+class UnclearMedicineOut(Schema):
+    """A medicine as it was given, and the listed ones that may be meant."""
+
+    given = fields.String(required=True)
+    did_you_mean = fields.List(fields.String(), required=True)
+
+
 class ScreeningOut(RoundOut):
     """A round as you may see it; what your role does not need is null.
 
     ``request`` says what the medical team asked for. Whenever ``crisis_resources`` is not empty, show it at once and
-    before everything else. ``cssrs_due_today``: the C-SSRS must be answered before the day ends.
+    before everything else. ``cssrs_due_today``: the C-SSRS must be answered before the day ends. ``unclear_medicines``:
+    ask whether the other name is meant; nothing is changed by itself.
     """
 
     request = PersonalText(4000, required=True, allow_none=True)
@@ -113,6 +121,7 @@ class ScreeningOut(RoundOut):
     missing = fields.List(fields.Nested(GapOut), required=True)
     crisis_resources = fields.List(fields.Nested(CrisisResourceOut), required=True)
     cssrs_due_today = fields.Boolean(required=True)
+    unclear_medicines = fields.List(fields.Nested(UnclearMedicineOut), required=True)
 
 
 class RoundsOut(Schema):
@@ -214,7 +223,7 @@ def list_screenings(call: Call, episode_id: UUID) -> dict[str, Sequence[Screenin
 @endpoint(blueprint, "GET", "/screenings/<uuid:screening_id>", action=Action.READ_SCREENING, answer=ScreeningOut)
 def read_screening(call: Call, screening_id: UUID) -> dict[str, Any]:
     """One round: to the patient the own answers, to the therapist the results, to the medical team both."""
-    return _shown(screenings.read_screening(call.session, call.actor, screening_id))
+    return _shown(call, screenings.read_screening(call.session, call.actor, screening_id))
 
 
 @endpoint(
@@ -228,7 +237,7 @@ def read_screening(call: Call, screening_id: UUID) -> dict[str, Any]:
 def save_answers(call: Call, body: dict[str, Any], screening_id: UUID) -> dict[str, Any]:
     """Save some answers. In a form null takes an answer back; a list replaces the one before."""
     given = {Part(name): value for name, value in body.items()}
-    return _shown(screenings.save_answers(call.session, call.actor, screening_id, given, version=call.version))
+    return _shown(call, screenings.save_answers(call.session, call.actor, screening_id, given, version=call.version))
 
 
 @endpoint(
@@ -241,10 +250,11 @@ def save_answers(call: Call, body: dict[str, Any], screening_id: UUID) -> dict[s
 )
 def complete_screening(call: Call, body: dict[str, Any], screening_id: UUID) -> dict[str, Any]:
     """Hand the screening in. Nothing may be missing; it cannot be changed afterwards."""
-    return _shown(reviews.submit_screening(call.session, call.actor, screening_id, version=call.version))
+    return _shown(call, reviews.submit_screening(call.session, call.actor, screening_id, version=call.version))
 
 
-def _shown(found: ReadScreening) -> dict[str, Any]:
+def _shown(call: Call, found: ReadScreening) -> dict[str, Any]:
+    unclear = reviews.unclear_medicines(call.session, found)
     return {
         **{name: getattr(found.screening, name) for name in RoundOut().fields},
         "request": found.request,
@@ -253,6 +263,7 @@ def _shown(found: ReadScreening) -> dict[str, Any]:
         "missing": [{"rule": gap.rule, "part": gap.inputs.get("part"), "sentence": gap.sentence} for gap in found.gaps],
         "crisis_resources": found.crisis_resources,
         "cssrs_due_today": found.triage is not None and found.triage.requires_cssrs_today,
+        "unclear_medicines": [{"given": given, "did_you_mean": meant} for given, meant in unclear],
     }
 
 

@@ -10,6 +10,7 @@ from marshmallow import Schema, fields
 from coordinator.api import cursors
 from coordinator.api.endpoints import Call, endpoint, resource
 from coordinator.api.fields import Choice, Flag, Id, Moment, PersonalText, Revealed, Whole, page_schema
+from coordinator.api.findings import FindingOut
 from coordinator.api.tasks import StepIn
 from services.people.access import Action
 from services.sessions import afterwards, answers, bookings, histories, rounds
@@ -78,17 +79,6 @@ class SessionSummaryOut(Schema):
     ended_at = fields.AwareDateTime(required=True, allow_none=True)
     created_at = fields.AwareDateTime(required=True)
     version = fields.Integer(required=True)
-
-
-class RuleFindingOut(Schema):
-    """What a rule says: its id, where it comes from, and the setting it read with its value."""
-
-    rule = fields.String(required=True)
-    severity = fields.String(required=True)
-    source = fields.String(required=True)
-    sentence = fields.String(required=True)
-    setting = fields.String(required=True, allow_none=True)
-    value = fields.Raw(required=True, allow_none=True)
 
 
 class AdviceOut(Schema):
@@ -179,7 +169,7 @@ class SessionOut(SessionSummaryOut):
     reason = Revealed(fields.Nested(ReasonOut), required=True, allow_none=True)
     doses = Revealed(fields.List(fields.Nested(DoseOut)), required=True, allow_none=True)
     checks = fields.List(fields.Nested(CheckOut), required=True, allow_none=True)
-    findings = fields.List(fields.Nested(RuleFindingOut), required=True)
+    findings = fields.List(fields.Nested(FindingOut), required=True)
 
 
 class ExtensionIn(Schema):

@@ -10,8 +10,8 @@ from marshmallow import Schema, fields
 from coordinator.api import cursors
 from coordinator.api.endpoints import Call, endpoint, resource
 from coordinator.api.fields import Choice, Flag, PersonalText, Revealed, Text, Whole, page_schema
+from coordinator.api.findings import FindingOut
 from coordinator.api.patients import AddressIn, AddressOut
-from coordinator.api.problem_schemas import FindingOut
 from services.people.access import Action
 from services.people.attempts import Refused
 from services.shipping import receipts, shipments

@@ -11,7 +11,8 @@ from coordinator.api import cursors
 from coordinator.api.dosing import red_flags_field
 from coordinator.api.endpoints import Call, IfMatch, endpoint, resource
 from coordinator.api.fields import Choice, Moment, Whole, page_schema
-from coordinator.api.sessions import AdviceOut, RuleFindingOut
+from coordinator.api.findings import FindingOut
+from coordinator.api.sessions import AdviceOut
 from services.core import clock
 from services.core.programme import programme
 from services.people.access import Action
@@ -61,7 +62,7 @@ class VitalsOut(Schema):
     oxygen_percent = fields.Integer(required=True, allow_none=True)
     red_flags = fields.List(fields.String(), required=True)
     outcome = Choice(Outcome, required=True)
-    findings = fields.List(fields.Nested(RuleFindingOut), required=True)
+    findings = fields.List(fields.Nested(FindingOut), required=True)
     emergency = fields.Nested(AdviceOut, required=True, allow_none=True)
     repeat_at = fields.AwareDateTime(required=True, allow_none=True)
     readings_left = fields.Integer(required=True, allow_none=True)

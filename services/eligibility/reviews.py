@@ -20,6 +20,7 @@ from services.core.ids import new_id
 from services.core.personal import Personal
 from services.core.programme import Programme
 from services.eligibility.facts import BloodPressure, Facts
+from services.eligibility.medicine_names import unclear
 from services.eligibility.models import EligibilityDecision, EligibilityReview
 from services.eligibility.referrals import diagnosis_of
 from services.eligibility.rules import evaluate, rule_set_version
@@ -135,6 +136,31 @@ def _facts(session: Session, episode: Episode, sheet: AnswerSheet, programme: Pr
         gad7=sheet.score(Part.GAD7).total,
         cssrs=sheet.cssrs_level(),
     )
+
+
+def medicines_of(session: Session, episode_id: UUID) -> Personal[tuple[str, ...] | None]:
+    """The medicines of the newest completed screening, as the patient gave them, for ``holds.holds``.
+
+    None when no screening was completed or the question was left out. The caller has settled who may know.
+    """
+    try:
+        review = latest_review(session, episode_id)
+    except NotFound:
+        return Personal(None)
+    given = box(session, review.patient_id).open(review, "inputs").reveal()["medicines"]
+    return Personal(None if given is None else tuple(given))
+
+
+def unclear_medicines(session: Session, found: ReadScreening) -> list[tuple[str, tuple[str, ...]]]:
+    """Each medicine of a screening whose name may be misspelt, with what to ask: "did you mean …?".
+
+    Empty for a reader who does not see the answers.
+    """
+    names = None if found.sheet is None else found.sheet.values.get(Part.MEDICINES)
+    if not names:
+        return []
+    episode = session.get_one(Episode, found.screening.episode_id)
+    return unclear(names, programme_in_force(session, episode))
 
 
 def _pressure(reading: dict[str, Any]) -> BloodPressure:

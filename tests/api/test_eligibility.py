@@ -36,6 +36,18 @@ def test_the_team_reads_the_findings_by_weight(api: Api, session: Session, world
     assert benzodiazepines[0]["value"] == 24
 
 
+def test_each_finding_explains_itself(api: Api, session: Session, world: World, episode: Episode) -> None:
+    make_screening(session, episode, history=history(breast_feeding="present"), medicines=["Xannax", "Unheardofine"])
+    found = api.as_account(world.prescriber).get(f"/episodes/{episode.id}/eligibility").json["findings"]
+    for finding in [*found["stop"], *found["review"], *found["inform"]]:
+        assert set(finding) == {"rule", "severity", "source", "sentence", "setting", "value", "inputs"}
+    by_rule = {each["rule"]: each for each in found["review"]}
+    assert by_rule["eligibility.medicine_unclear"]["inputs"] == {
+        "medicines": [{"given": "Xannax", "did_you_mean": ["Xanax"]}]
+    }
+    assert by_rule["eligibility.medicine_unlisted"]["inputs"] == {"medicines": ["Unheardofine"]}
+
+
 def test_the_therapist_reads_the_outcome_only(api: Api, session: Session, world: World, episode: Episode) -> None:
     make_screening(session, episode, history=history(stroke="present"))
     path = f"/episodes/{episode.id}/eligibility"

@@ -166,3 +166,17 @@ def test_the_rounds_of_an_episode_are_listed(api: Api, session: Session, world: 
     screening = make_screening(session, episode)
     shown = api.as_account(world.medical_staff).get(f"/episodes/{episode.id}/screenings").json["items"]
     assert [(item["id"], item["round"], item["state"]) for item in shown] == [(str(screening.id), 1, "completed")]
+
+
+def test_a_misspelt_medicine_is_asked_about_at_entry_and_stays_as_given(
+    api: Api, session: Session, world: World, episode: Episode, patient: Caller, path: str
+) -> None:
+    agree_to_treatment(session, episode)
+    saved = patient.patch(path, whole(medicines=["Zoloft 50 mg", "Xannax 0.5 mg", "Unheardofine"]))
+    assert saved.json["unclear_medicines"] == [{"given": "Xannax 0.5 mg", "did_you_mean": ["Xanax"]}]
+    assert saved.json["answers"]["medicines"]["value"] == ["Zoloft 50 mg", "Xannax 0.5 mg", "Unheardofine"]
+    done = patient.post(f"{path}/complete", headers={"If-Match": saved.headers["ETag"]})
+    assert done.json["unclear_medicines"] == saved.json["unclear_medicines"]
+    assert api.as_account(world.prescriber).get(path).json["unclear_medicines"] == saved.json["unclear_medicines"]
+    # The therapist does not see what the patient takes.
+    assert api.as_account(world.therapist).get(path).json["unclear_medicines"] == []

@@ -95,7 +95,7 @@ def test_out_of_range_says_when_to_repeat_and_why(
         "vitals.start.systolic_below",
         140,
     )
-    assert set(finding) == {"rule", "severity", "source", "sentence", "setting", "value"}
+    assert set(finding) == {"rule", "severity", "source", "sentence", "setting", "value", "inputs"}
     moment.shift(timedelta(minutes=10))
     therapist.post(f"/sessions/{row.id}/vitals", reading())
     listed = api.as_account(case.world.prescriber).get(f"/sessions/{row.id}/vitals?limit=1").json

@@ -15,12 +15,14 @@ from services.core.errors import NotAllowed, NotFound
 from services.core.findings import Finding
 from services.eligibility import reviews
 from services.eligibility.facts import Diagnosis, Facts
+from services.eligibility.holds import holds
 from services.eligibility.models import EligibilityReview
 from services.eligibility.overviews import read_overview
 from services.eligibility.rules import evaluate, rule_set_version
 from services.people import patients
 from services.people.models import Episode
 from services.people.postal import Address
+from services.people.programmes import programme_of
 from services.people.settings import settings
 from services.vault.boxes import box
 from tests.factories import World, make_patient_actor, make_world
@@ -106,6 +108,14 @@ def test_what_the_record_says_reaches_the_rules(session: Session, world: World) 
     make_screening(session, episode)
     found = rules(reviews.read_review(session, world.actor("prescriber"), episode.id).findings)
     assert {"age_under_minimum", "state_not_served", "bipolar_disorder"} <= found
+
+
+def test_the_medicines_of_the_newest_screening_can_be_held(session: Session, episode: Episode) -> None:
+    assert reviews.medicines_of(session, episode.id).reveal() is None
+    make_screening(session, episode, medicines=["Zoloft", "Xanax 0.5 mg"])
+    given = reviews.medicines_of(session, episode.id).reveal()
+    assert given == ("Zoloft", "Xanax 0.5 mg")
+    assert [each.medicines for each in holds(given, programme_of(session, episode))] == [("Xanax 0.5 mg",)]
 
 
 def test_a_healthy_patient_gives_nothing_to_stop_or_review(session: Session, world: World, episode: Episode) -> None:

@@ -54,7 +54,7 @@ format: $(STAMP) ## Put the code into shape
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-docs: $(STAMP) ## Write docs/states.md, docs/access.md and docs/routing.md from the code
+docs: $(STAMP) ## Write the generated documents in docs/ from the code
 	@$(BIN)/python -m coordinator.local.documents
 
 pins: ## Choose versions anew within requirements/*.in and pin them with hashes (UPGRADE=1: newest that fit)

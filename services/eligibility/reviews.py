@@ -15,7 +15,7 @@ from services.audit.records import record
 from services.core import clock
 from services.core.actors import Actor, Role
 from services.core.errors import NotFound
-from services.core.findings import Finding, Severity
+from services.core.findings import Finding
 from services.core.ids import new_id
 from services.core.personal import Personal
 from services.core.programme import Programme
@@ -221,7 +221,7 @@ def _findings(session: Session, review: EligibilityReview, decision: Eligibility
         return evaluate_case(session, episode, session.get_one(Screening, review.screening_id)).findings
     source = review if decision is None else decision
     stored: list[dict[str, Any]] = box(session, source.patient_id).open(source, "findings").reveal()
-    return tuple(Finding(**{**each, "severity": Severity(each["severity"])}) for each in stored)
+    return tuple(Finding.from_dict(each) for each in stored)
 
 
 def without_inputs(findings: Sequence[Finding]) -> tuple[Finding, ...]:

@@ -20,6 +20,7 @@ import click
 from psycopg import errors as postgres
 from sqlalchemy import exc, select
 
+from coordinator.commands import organisations as organisation_commands
 from coordinator.commands import programmes as programme_commands
 from coordinator.commands.content_packs import check_content_pack
 from services import exports, tables
@@ -82,6 +83,7 @@ def main() -> None:
 
 
 for command in (
+    organisation_commands.create_location,
     programme_commands.check_programme,
     programme_commands.adopt_programme,
     programme_commands.list_programmes,

@@ -25,7 +25,8 @@ blueprint = resource("sessions", "Sessions: preparation, dosing, integration; bo
 
 class BookingIn(Schema):
     """A session to book. Without ``minutes`` it is as long as the programme says; ``address`` only if it is another
-    than the practice's or the patient's own. An integration session names the dosing session that it follows."""
+    than the practice's or the patient's own, ``location_id`` where the practice has several. An integration session
+    names the dosing session that it follows."""
 
     episode_id = Id(required=True)
     kind = Choice(SessionKind, required=True)
@@ -34,6 +35,7 @@ class BookingIn(Schema):
     site = Choice(Site, required=True)
     remote = Flag(required=True)
     address = PersonalText(200)
+    location_id = Id()
     integrates_id = Id()
 
 
@@ -45,6 +47,7 @@ class MoveIn(Schema):
     site = Choice(Site)
     remote = Flag()
     address = PersonalText(200)
+    location_id = Id()
 
 
 class ReasonIn(Schema):
@@ -162,6 +165,7 @@ class SessionOut(SessionSummaryOut):
     site = Choice(Site, required=True)
     remote = fields.Boolean(required=True)
     address = PersonalText(200, required=True, allow_none=True)
+    location_id = fields.UUID(required=True, allow_none=True)
     may_drive_at = fields.AwareDateTime(required=True, allow_none=True)
     emergency = fields.Nested(AdviceOut, required=True, allow_none=True)
     watch = fields.Nested(WatchOut, required=True, allow_none=True)
@@ -329,6 +333,7 @@ def shown(view: SessionView) -> dict[str, Any]:
         "site": view.place.site,
         "remote": view.place.remote,
         "address": view.place.address,
+        "location_id": view.place.location_id,
         "may_drive_at": view.drives_from,
         "emergency": view.advice,
         "watch": view.watch,

@@ -242,8 +242,9 @@ def _check_type(file: _File, name: str, value: Any, example: Any) -> None:
     is_fraction = kind is int and type(value) is float and bounds().may_be_fraction(name)
     if type(value) is not kind and not is_fraction and not (kind is float and type(value) is int):
         file.refuse(name, f"'{name}' must be {_WORDS[kind]}, such as {example!r}.")
-    if kind is list and example and any(type(item) is not type(example[0]) for item in value):
-        file.refuse(name, f"each entry of '{name}' must be {_WORDS.get(type(example[0]), 'like those before')}.")
+    entry = type(example[0]) if kind is list and example else str
+    if kind is list and any(type(item) is not entry for item in value):
+        file.refuse(name, f"each entry of '{name}' must be {_WORDS.get(entry, 'like those before')}.")
 
 
 def _meant(name: str, known: Mapping[str, Any]) -> str:

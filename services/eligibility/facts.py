@@ -19,7 +19,10 @@ __all__ = ["BloodPressure", "Condition", "Diagnosis", "Facts", "RiskLevel", "Sta
 
 
 class Diagnosis(StrEnum):
-    """The diagnoses of DOMAIN 3. Which of them a programme treats is its setting ``eligibility.diagnoses``."""
+    """The diagnoses of DOMAIN 3, and Avesta's further indications (DOMAIN 1).
+
+    Which of them a programme treats is its setting ``eligibility.diagnoses``.
+    """
 
     ANXIETY = "anxiety"
     OCD = "ocd"
@@ -30,6 +33,8 @@ class Diagnosis(StrEnum):
     ADJUSTMENT = "adjustment"
     PRIMARY_ADDICTION = "primary_addiction"
     SOMATOFORM = "somatoform"
+    CHRONIC_PAIN = "chronic_pain"
+    SUICIDAL_IDEATION = "suicidal_ideation"
 
 
 @dataclass(frozen=True, slots=True, repr=False)

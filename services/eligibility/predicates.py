@@ -139,8 +139,12 @@ def too_few_readings(facts: Facts, programme: Programme) -> Inputs | None:
 
 
 def state_not_served(facts: Facts, programme: Programme) -> Inputs | None:
-    """The state of residence is known and is none of those of the medical team."""
-    return {"state": facts.state} if facts.state is not None and facts.state not in facts.states_of_operation else None
+    """The state of residence is known and is none of those of the medical team that the programme leaves open."""
+    if facts.state is None:
+        return None
+    listed = programme.choices("eligibility.states")
+    served = facts.states_of_operation & listed if listed else facts.states_of_operation
+    return None if facts.state in served else {"state": facts.state}
 
 
 def therapist_not_known(facts: Facts, programme: Programme) -> Inputs | None:

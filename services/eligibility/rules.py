@@ -97,9 +97,9 @@ _INCLUSION = (
         "eligibility.state_not_served",
         STOP,
         STATE,
-        "The medical team does not operate in that state.",
+        "The medical team does not operate in that state under this programme.",
         when.state_not_served,
-        fixed="the states stand with the medical team, not in its programme",
+        setting="eligibility.states",
         source="DOMAIN 3",
     ),
     rule(

@@ -46,6 +46,21 @@ class Organisation(Base):
     created_at: Mapped[datetime]
 
 
+class Location(Base):
+    """One of several places where a practice treats. Its address is public, like the practice's own."""
+
+    __tablename__ = "locations"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    practice_id: Mapped[UUID] = mapped_column(ForeignKey("organisations.id"), index=True)
+    name: Mapped[str] = mapped_column(String(120))
+    street: Mapped[str] = mapped_column(String(120))
+    city: Mapped[str] = mapped_column(String(60))
+    state: Mapped[str] = mapped_column(String(2))
+    postal_code: Mapped[str] = mapped_column(String(10), index=True)
+    created_at: Mapped[datetime]
+
+
 class ProgrammeVersion(Base):
     """A version of a programme, whole (``Programme.as_dict()``), as episodes were decided under it.
 

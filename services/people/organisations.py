@@ -61,7 +61,7 @@ class OrganisationDetails:
 def create_organisation(session: Session, actor: Actor, details: OrganisationDetails) -> Organisation:
     """Add an organisation. Raises ``InvalidInput`` naming the field, ``NotAllowed`` for anybody but operations."""
     authorize(actor, Action.MANAGE_ACCOUNTS)
-    texts = {field: _text(field, getattr(details, field)) for field in LENGTHS}
+    texts = {field: public_text(field, getattr(details, field)) for field in LENGTHS}
     state = state_code(details.state)
     zone = details.zone or default_zone(state)
     read_zone(zone)
@@ -123,7 +123,8 @@ def _programme(session: Session, details: OrganisationDetails) -> str | None:
     return details.programme
 
 
-def _text(field: str, value: str) -> str:
+def public_text(field: str, value: str) -> str:
+    """A name or part of an address as it is published. Raises ``InvalidInput`` on ``field``."""
     text = " ".join(value.split())
     if not text or len(text) > LENGTHS[field] or not text.isprintable():
         raise InvalidInput(f"Give 1 to {LENGTHS[field]} printable characters.", field=field)

@@ -25,6 +25,20 @@ REMOTE_FROM_HOME: Final = declare(
     "In a remote session the patient is at home.",
     fixed="what remote means",
 )
+LOCATION_UNKNOWN: Final = declare(
+    "sessions.location_unknown",
+    Severity.STOP,
+    "DOMAIN 1",
+    "The practice does not treat at that location.",
+    fixed="the practice's own list",
+)
+LOCATION_MISSING: Final = declare(
+    "sessions.location_missing",
+    Severity.STOP,
+    "DOMAIN 1",
+    "The practice treats at several locations: say at which.",
+    fixed="the practice's own list",
+)
 IN_THE_PAST: Final = declare(
     "sessions.in_the_past", Severity.STOP, "DOMAIN 4", "The time of this session has passed.", fixed="the clock"
 )

@@ -27,6 +27,7 @@ from services.messaging.outbox import emit
 from services.messaging.tasks import settle_tasks
 from services.messaging.timers import cancel_timers
 from services.people.access import Action, visible_episode
+from services.people.locations import locations_of
 from services.people.models import Account, Episode
 from services.people.programmes import programme_of
 from services.people.states import EpisodeState
@@ -38,6 +39,8 @@ from services.sessions.booking_rules import (
     INTEGRATES_CANCELLED,
     INTEGRATES_MISSING,
     INTEGRATES_NOTHING,
+    LOCATION_MISSING,
+    LOCATION_UNKNOWN,
     REMOTE_FROM_HOME,
     THERAPIST_OVERLAP,
     length_findings,
@@ -81,13 +84,14 @@ class Booking:
     site: Site
     remote: bool = False
     address: Personal[str] | None = None
+    location_id: UUID | None = None
     minutes: int | None = None
     integrates_id: UUID | None = None
 
     @property
     def place(self) -> Place:
         """Where it is held."""
-        return Place(site=self.site, remote=self.remote, address=self.address)
+        return Place(site=self.site, remote=self.remote, address=self.address, location_id=self.location_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +103,7 @@ class Move:
     site: Site | None = None
     remote: bool | None = None
     address: Personal[str] | None = None
+    location_id: UUID | None = None
 
     def place_after(self, before: Place) -> Place:
         """Where it is held from now on."""
@@ -106,6 +111,7 @@ class Move:
             site=before.site if self.site is None else self.site,
             remote=before.remote if self.remote is None else self.remote,
             address=before.address if self.address is None else self.address,
+            location_id=before.location_id if self.location_id is None else self.location_id,
         )
 
 
@@ -125,7 +131,7 @@ def book_session(session: Session, actor: Actor, episode_id: UUID, booking: Book
     """
     episode = visible_episode(session, actor, Action.BOOK_SESSION, episode_id)
     _check_open(episode)
-    _check_place(booking.place)
+    _check_place(session, episode, booking.place)
     dosing, programme = _integrated(session, episode, booking), programme_of(session, episode)
     _check_start(booking.starts_at, programme)
     row = TherapySession(
@@ -160,7 +166,7 @@ def move_session(session: Session, actor: Actor, session_id: UUID, move: Move, *
     _check_open(episode)
     own = box(session, row.patient_id)
     place = move.place_after(Place.from_dict(own.open(row, "place").reveal()))
-    _check_place(place)
+    _check_place(session, episode, place)
     length = row.ends_at - row.starts_at if move.minutes is None else timedelta(minutes=move.minutes)
     starts_at = move.starts_at or row.starts_at
     has_moved = starts_at != row.starts_at
@@ -209,9 +215,18 @@ def _check_open(episode: Episode) -> None:
         refuse(EPISODE_CLOSED.finding())
 
 
-def _check_place(place: Place) -> None:
+def _check_place(session: Session, episode: Episode, place: Place) -> None:
     if place.remote and place.site is not Site.HOME:
         refuse(REMOTE_FROM_HOME.finding(), field="remote")
+    known = {each.id for each in locations_of(session, episode.practice_id)} if _is_in_clinic(place) else set()
+    if place.location_id is not None and place.location_id not in known:
+        refuse(LOCATION_UNKNOWN.finding(), field="location_id")
+    if place.location_id is None and len(known) > 1:
+        refuse(LOCATION_MISSING.finding(), field="location_id")
+
+
+def _is_in_clinic(place: Place) -> bool:
+    return place.site is Site.CLINIC or place.location_id is not None
 
 
 def _check_start(starts_at: datetime, programme: Programme) -> None:

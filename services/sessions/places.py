@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+from uuid import UUID
 
 from services.core.personal import Personal
 
@@ -21,24 +22,28 @@ class Site(StrEnum):
 class Place:
     """Where a session is held. ``remote``: the therapist is not in the room, which only works from home.
 
-    ``address`` where it is neither the practice's nor the patient's own.
+    ``address`` where it is neither the practice's nor the patient's own; ``location_id`` where the practice has
+    several places.
     """
 
     site: Site
     remote: bool = False
     address: Personal[str] | None = None
+    location_id: UUID | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The place as plain JSON types, for sealing."""
         address = None if self.address is None else self.address.reveal().strip()
-        return {"site": self.site.value, "remote": self.remote, "address": address}
+        location = None if self.location_id is None else str(self.location_id)
+        return {"site": self.site.value, "remote": self.remote, "address": address, "location_id": location}
 
     @classmethod
     def from_dict(cls, document: dict[str, Any]) -> Place:
         """The place that ``as_dict`` wrote."""
-        address = document["address"]
+        address, location = document["address"], document.get("location_id")
         return cls(
             site=Site(document["site"]),
             remote=document["remote"],
             address=None if address is None else Personal(address),
+            location_id=None if location is None else UUID(location),
         )

@@ -23,7 +23,7 @@ from services.messaging.outbox import Subject
 from services.messaging.tasks import settle_tasks
 from services.people.access import Action, visible_episode
 from services.people.attempts import Refused
-from services.people.models import Episode, Organisation
+from services.people.models import Episode, Location, Organisation
 from services.people.postal import Address
 from services.people.programmes import programme_of
 from services.prescribing.cases import case_of
@@ -185,10 +185,12 @@ def _refuse_unless_released(
 
 def _workplaces(session: Session, address: Address) -> list[Address]:
     """The addresses of all practices, teams and pharmacies around there: another ZIP code is another house."""
-    nearby = select(Organisation).where(Organisation.postal_code.startswith(address.postal_code[:5], autoescape=True))
+    found: list[Organisation | Location] = []
+    for place in (Organisation, Location):
+        nearby = place.postal_code.startswith(address.postal_code[:5], autoescape=True)
+        found.extend(session.scalars(select(place).where(nearby)))
     return [
-        Address(street=each.street, city=each.city, state=each.state, postal_code=each.postal_code)
-        for each in session.scalars(nearby)
+        Address(street=each.street, city=each.city, state=each.state, postal_code=each.postal_code) for each in found
     ]
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from services.core import clock
+from services.core.actors import SYSTEM
 from services.core.errors import IllegalTransition, NotAllowed, NotFound, RuleRefused, StaleVersion
 from services.core.ids import new_id
 from services.core.personal import Personal
@@ -20,6 +21,7 @@ from services.messaging.outbox import Subject
 from services.messaging.tasks import open_task
 from services.people import episodes
 from services.people.attempts import Refused
+from services.people.locations import LocationDetails, create_location
 from services.people.models import OrganisationKind
 from services.people.postal import Address
 from services.prescribing import prescriptions
@@ -123,6 +125,14 @@ def test_a_workplace_is_refused_and_named(session: Session, case: Case, fill: Fi
     place = getattr(case.world, which)
     there = Address(street=place.street, city=place.city, state=place.state, postal_code=place.postal_code)
     found = refusing_rules(session, case, fill, ship_to=Personal(there))
+    assert found == {"shipping.ship_to_not_home", "shipping.ship_to_practice"}
+
+
+def test_a_location_of_a_practice_is_a_workplace_too(session: Session, case: Case, fill: Fill) -> None:
+    there = {"street": "7 Harbor Way", "city": "Oakland", "state": "CA", "postal_code": "94607"}
+    details = LocationDetails(practice_id=case.world.practice.id, name="Harbor Clinic", **there)
+    create_location(session, SYSTEM, details)
+    found = refusing_rules(session, case, fill, ship_to=Personal(Address(**there)))
     assert found == {"shipping.ship_to_not_home", "shipping.ship_to_practice"}
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from services.core.actors import Role
 from services.core.errors import InvalidInput
 from services.core.findings import Finding, Severity
-from services.core.programme import Programme, programme
+from services.core.programme import Programme, programme, shipped
 from services.eligibility.facts import BloodPressure, Condition, Diagnosis, Facts, RiskLevel, Status
 from services.eligibility.rules import RULES, Rule, evaluate, may_override, rule_set_version
 from services.screening.history import load_questions
@@ -65,6 +65,20 @@ def test_a_case_without_anything_against_it_has_no_findings() -> None:
     assert said() == []
 
 
+@pytest.mark.parametrize(
+    ("state", "listed", "is_served"),
+    [("NY", [], True), ("NY", ["CA", "NY"], True), ("NY", ["CA"], False), ("TX", ["TX"], False)],
+)
+def test_a_programme_may_leave_some_of_the_teams_states_out_and_never_adds_any(
+    state: str, listed: list[str], is_served: bool
+) -> None:
+    ours = programme()
+    narrowed = Programme(ours.name, ours.version, {**ours.settings, "eligibility.states": listed})
+    found = [each for each in evaluate(a_case(state=state), narrowed) if each.rule == "eligibility.state_not_served"]
+    assert bool(found) is not is_served
+    assert all(each.value == listed for each in found)
+
+
 # --- Inclusion -------------------------------------------------------------------------------------------------------
 
 
@@ -76,6 +90,7 @@ def test_a_case_without_anything_against_it_has_no_findings() -> None:
         ({"state": "TX"}, [("stop", "eligibility.state_not_served")]),
         ({"states_of_operation": frozenset()}, [("stop", "eligibility.state_not_served")]),
         ({"state": None}, [("review", "eligibility.state_unknown")]),
+        ({"diagnosis": "suicidal_ideation"}, [("stop", "eligibility.diagnosis_not_treated")]),
         ({"has_therapist": True, "will_have_therapist": False}, []),
         ({"has_therapist": False, "will_have_therapist": True}, [("inform", "eligibility.no_therapist_of_record")]),
         ({"has_therapist": None, "will_have_therapist": True}, [("inform", "eligibility.no_therapist_of_record")]),
@@ -106,8 +121,10 @@ def test_inclusion(changes: dict[str, Any], expected: list[tuple[str, str]]) -> 
 
 
 def test_the_programme_treats_the_nine_diagnoses_of_the_seed() -> None:
-    assert programme().choices("eligibility.diagnoses") == set(Diagnosis)
-    for diagnosis in Diagnosis:
+    further = {Diagnosis.CHRONIC_PAIN, Diagnosis.SUICIDAL_IDEATION}
+    assert programme().choices("eligibility.diagnoses") == set(Diagnosis) - further
+    assert programme(shipped()["avesta"]).choices("eligibility.diagnoses") >= further
+    for diagnosis in set(Diagnosis) - further:
         assert said(diagnosis=diagnosis.value) == (
             [("review", "eligibility.bipolar_disorder")] if diagnosis == "bipolar" else []
         )

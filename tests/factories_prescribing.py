@@ -31,18 +31,21 @@ from services.people.attempts import Refused
 from services.people.models import Episode
 from services.people.patients import details_of
 from services.people.postal import Address
-from services.prescribing import fills, pdmp_checks, prescriptions, signing
+from services.prescribing import contacts, fills, pdmp_checks, prescriptions, signing
 from services.prescribing.contents import Content
 from services.prescribing.limits import PatientLimits
 from services.prescribing.models import Fill, Prescription
+from services.prescribing.reviews import review_of
 from services.screening import risk
 from services.screening.rules import Triage
 from services.shipping import receipts, shipments, tracking
 from services.shipping.models import Shipment
+from services.vault.boxes import box
 from tests.factories import PASSWORD, World, code_of, make_patient_actor, make_world
 from tests.factories_screening import make_eligible
 
 DEFAULT = programme()
+USUAL_REASONS = {"prescribing.duplicate_active": "Two strengths make up the dose."}
 DIRECTIONS = "Dissolve under the tongue in the session, in two halves; swish and spit."
 _count = itertools.count(1)
 
@@ -82,6 +85,11 @@ def check_pdmp(session: Session, case: Case, **details: Any) -> pdmp_checks.Chec
     return pdmp_checks.record_check(session, case.prescriber, case.episode.id, **given)
 
 
+def follow_up(session: Session, case: Case, held_at: datetime | None = None) -> None:
+    """The prescriber speaks with the patient, as the follow-up gate asks before there is more than a first supply."""
+    contacts.record_contact(session, case.prescriber, case.episode.id, contacts.Manner.VIDEO, held_at=held_at)
+
+
 def content(**changes: Any) -> Content:
     """A first prescription that no rule objects to: two sessions of 200 mg, the first one with half."""
     given: dict[str, Any] = {
@@ -107,9 +115,16 @@ def make_draft(
 
 
 def make_ready(session: Session, case: Case, *, reasons: dict[str, str] | None = None, **changes: Any) -> Prescription:
-    """A draft that the prescriber marked ready."""
+    """A draft that the prescriber marked ready; where there is one like it already, with a reason for that.
+
+    Before one that is not the first, the prescriber spoke with the patient.
+    """
     row = make_draft(session, case, **changes)
-    given = {rule: Personal(text) for rule, text in (reasons or {}).items()}
+    if session.scalar(select(Fill.id).where(Fill.episode_id == case.episode.id).limit(1)) is not None:
+        follow_up(session, case)
+    found = {finding["rule"] for finding in review_of(box(session, row.patient_id), row).findings}
+    usual = {rule: text for rule, text in USUAL_REASONS.items() if rule in found}
+    given = {rule: Personal(text) for rule, text in {**usual, **(reasons or {})}.items()}
     return prescriptions.mark_ready(session, case.prescriber, row.id, given)
 
 

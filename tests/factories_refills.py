@@ -40,7 +40,7 @@ from services.sessions.states import SessionKind, SessionState
 from services.vault.boxes import box
 from services.vault.envelopes import open_envelope
 from tests.factories import make_account, therapist_of
-from tests.factories_prescribing import Case, check_pdmp, make_case, make_fill, make_signed
+from tests.factories_prescribing import Case, check_pdmp, follow_up, make_case, make_fill, make_signed
 
 NOW: Any = object()
 CLEAR = {"q1": False, "q2": False, "q6": False}
@@ -190,6 +190,7 @@ def make_supplied(
         )
         second = held_with(session, known.episode, prescription, 200, FIRST_DAY + timedelta(days=8), integrated=False)
         known.episode.state = EpisodeState.IN_TREATMENT
+        follow_up(session, known, FIRST_DAY + timedelta(days=8, hours=5))
         report_all_scales(session, known.episode)
         check_pdmp(session, known)
         session.flush()

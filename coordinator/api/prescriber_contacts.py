@@ -11,8 +11,8 @@ from coordinator.api import cursors
 from coordinator.api.endpoints import Call, endpoint, resource
 from coordinator.api.fields import Choice, Moment, PersonalText, page_schema
 from services.people.access import Action
-from services.refills import contacts
-from services.refills.contacts import Manner, ReadContact
+from services.prescribing import contacts
+from services.prescribing.contacts import Manner, ReadContact
 
 blueprint = resource("prescriber-contacts", "Contacts of a prescriber with the patient.")
 

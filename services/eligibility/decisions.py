@@ -40,9 +40,9 @@ from services.messaging.tasks import settle_tasks
 from services.people.access import Action, visible_episode
 from services.people.consents import may_be_texted
 from services.people.episodes import advance_episode, assign_prescriber
-from services.people.identifiers import licence_findings
 from services.people.links import LinkKind, issue_link, path_of
 from services.people.models import Episode
+from services.people.paper_rules import licence_findings
 from services.people.practitioners import licence_facts
 from services.people.programmes import pin, programme_of
 from services.people.states import EpisodeStep

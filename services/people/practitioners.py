@@ -24,15 +24,9 @@ from services.core.ids import new_id
 from services.core.personal import Personal
 from services.people.access import Action, authorize
 from services.people.accounts import account_of, person_of
-from services.people.identifiers import (
-    DeaFacts,
-    LicenceFacts,
-    dea_number_check,
-    npi_is_valid,
-    state_code,
-    valid_on,
-)
+from services.people.identifiers import npi_is_valid, state_code
 from services.people.models import Account, DeaRegistration, Licence, Practitioner
+from services.people.paper_rules import DeaFacts, LicenceFacts, dea_number_check, valid_on
 from services.vault.boxes import box
 
 LICENCE_NUMBER = re.compile(r"[A-Z0-9][A-Z0-9 ./-]{0,39}")

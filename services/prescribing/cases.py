@@ -12,7 +12,6 @@ from sqlalchemy.orm import Session
 from services.core import clock
 from services.core.actors import Actor, Role
 from services.core.errors import NotFound, RuleRefused
-from services.core.findings import Finding, Severity
 from services.core.personal import Personal
 from services.core.vocabulary import TaskKind
 from services.eligibility.decisions import approved_until
@@ -21,7 +20,9 @@ from services.people.access import Action, authorize
 from services.people.models import Account, Episode, Patient
 from services.people.postal import Address
 from services.people.zones import default_zone, read_zone
-from services.prescribing.models import DoseTaken, Fill
+from services.prescribing.models import DoseTaken, Fill, Prescription
+from services.prescribing.signing_rules import PRESCRIBER_NOT_ON_TEAM
+from services.prescribing.states import VALID, PrescriptionState
 from services.screening.models import RiskFlag
 from services.screening.states import RiskState
 from services.vault.boxes import Box, box
@@ -70,16 +71,20 @@ class Questions:
     has_risk: bool = True
     has_history: bool = True
     has_request: bool = True
+    has_others: bool = True
     approved_until: date | None = None  # the last day on which an approval counts, where that was looked up as well
 
 
+_MAY_SUPPLY = [state.value for state in sorted({*VALID, PrescriptionState.READY})]
+
 # Drafting is asked for often, and each further round trip costs as much as the whole judgement of a draft: one query
-# says whether suicide-risk flags, earlier fills, doses or requests to draft exist, before their packages are asked, and
-# until when the eligibility stands.
+# says whether suicide-risk flags, earlier fills or doses, requests to draft or other prescriptions exist, before their
+# packages are asked, and until when the eligibility stands.
 _OPENING = _CASE.add_columns(
     exists().where(RiskFlag.episode_id == Episode.id, RiskFlag.state == RiskState.RAISED.value),
     or_(exists().where(Fill.episode_id == Episode.id), exists().where(DoseTaken.episode_id == Episode.id)),
     exists().where(Task.subject_id == Episode.id, Task.kind == TaskKind.DRAFT_PRESCRIPTION.value, OPEN_TASK),
+    exists().where(Prescription.patient_id == Episode.patient_id, Prescription.state.in_(_MAY_SUPPLY)),
     approved_until(Episode.id),
 )
 
@@ -118,10 +123,5 @@ def check_named_prescriber(session: Session, actor: Actor, episode: Episode, pre
         and account.organisation_id == episode.medical_team_id
     ):
         return
-    finding = Finding(
-        rule="prescribing.prescriber_not_on_team",
-        severity=Severity.STOP,
-        source="21 CFR 1306.05",
-        sentence="The named prescriber must be an active prescriber of the episode's medical team.",
-    )
+    finding = PRESCRIBER_NOT_ON_TEAM.finding()
     raise RuleRefused(finding.sentence, [finding], field="prescriber_id")

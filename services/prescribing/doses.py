@@ -35,11 +35,16 @@ class Amounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """What a new draft is judged against. ``home_mg`` is what should still be at the patient's home."""
+    """What a new draft is judged against. ``home_mg`` is what should still be at the patient's home.
+
+    ``first_signed_at`` is when the first supply was signed, ``taken_at`` when each dosing session was; aware.
+    """
 
     is_first: bool
     last_dose_mg: int | None = None
     home_mg: int = 0
+    first_signed_at: datetime | None = None
+    taken_at: tuple[datetime, ...] = ()
 
 
 def note_dose(
@@ -91,7 +96,14 @@ def history_of(session: Session, episode_id: UUID, own: Box, route: Route = Rout
     handed_mg = sum(own.open(fill, "quantity").reveal() * content.strength_mg for fill, content in fills)
     gone_mg = sum((amounts.used_units + amounts.wasted_units) * content.strength_mg for amounts, content in doses)
     last_dose_mg = doses[-1][0].dose_mg if doses else fills[-1][1].dose_mg
-    return History(is_first=False, last_dose_mg=last_dose_mg, home_mg=max(handed_mg - gone_mg, 0))
+    signed = [by.signed_at for _, by in (*handed_out, *taken) if contents[by.id].route is route and by.signed_at]
+    return History(
+        is_first=False,
+        last_dose_mg=last_dose_mg,
+        home_mg=max(handed_mg - gone_mg, 0),
+        first_signed_at=min(signed, default=None),
+        taken_at=tuple(dose.taken_at for dose, by in taken if contents[by.id].route is route),
+    )
 
 
 def _content(own: Box, prescription: Prescription) -> Content:

@@ -24,21 +24,21 @@ FILL_OF_CLINIC_ORDER: Final = declare(
     Severity.STOP,
     "DOMAIN 1",
     "The clinic gives this itself: a pharmacy neither fills nor ships it.",
-    fixed="how a route is supplied is settled when it is prescribed",
+    fixed="How a route is supplied is settled when it is prescribed.",
 )
 FILL_OVER_QUANTITY: Final = declare(
     "prescribing.fill_over_quantity",
     Severity.STOP,
     SCHEDULE_III.partial_fill_source,
     "This is more than the prescribed quantity leaves; all parts together must not exceed it.",
-    fixed="the prescription says the quantity",
+    fixed="The prescription says the quantity.",
 )
 FILL_BEFORE_ISSUE: Final = declare(
     "prescribing.fill_before_issue",
     Severity.STOP,
     SCHEDULE_III.refill_source,
     "Nothing is filled before the prescription's date of issue.",
-    fixed="the law counts from the date of issue",
+    fixed="The law counts from the date of issue.",
 )
 FILL_AFTER_SIX_MONTHS: Final = declare(
     "prescribing.fill_after_six_months",
@@ -52,28 +52,44 @@ REFILL_BEFORE_FILL: Final = declare(
     Severity.STOP,
     SCHEDULE_III.refill_source,
     "The first hand-out of a prescription is its fill, not a refill.",
-    fixed="a partial fill is not a refill",
+    fixed="A partial fill is not a refill.",
 )
 FILL_NOT_COMPLETE: Final = declare(
     "prescribing.fill_not_complete",
     Severity.STOP,
     SCHEDULE_III.partial_fill_source,
     "The fill at hand is not complete; hand out its rest first.",
-    fixed="a partial fill is not a refill",
+    fixed="A partial fill is not a refill.",
 )
 NO_REFILL_LEFT: Final = declare(
     "prescribing.no_refill_left",
     Severity.STOP,
     SCHEDULE_III.refill_source,
     "No refill is left on this prescription.",
-    fixed="the prescription says its refills",
+    fixed="The prescription says its refills.",
 )
 REFILL_OVER_QUANTITY: Final = declare(
     "prescribing.refill_over_quantity",
     Severity.STOP,
     SCHEDULE_III.refill_source,
     "A refill is not larger than the prescribed quantity.",
-    fixed="the prescription says the quantity",
+    fixed="The prescription says the quantity.",
+)
+
+
+REFILL_NOT_AUTHORIZED: Final = declare(
+    "prescribing.refill_not_authorized",
+    Severity.STOP,
+    "DOMAIN 4",
+    "No approved refill request authorizes this refill.",
+    fixed="An approval is there or it is not.",
+)
+NOT_IN_FORCE: Final = declare(
+    "prescribing.not_in_force",
+    Severity.STOP,
+    SCHEDULE_III.refill_source,
+    "The prescription is not in force; a new one is needed.",
+    fixed="It is in force or it is not.",
 )
 
 

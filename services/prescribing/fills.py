@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from services.audit.records import record
@@ -28,31 +28,23 @@ from services.messaging.timers import cancel_timers
 from services.people.access import Action, visible_episode
 from services.people.attempts import Refused
 from services.people.models import Episode
-from services.people.settings import settings
+from services.people.programmes import programme_of
 from services.prescribing.cases import Case, case_of
-from services.prescribing.fill_rules import FillFacts, PrescriptionFacts, Remaining, may_fill, remaining
+from services.prescribing.fill_rules import (
+    FILL_NOT_COMPLETE,
+    NOT_IN_FORCE,
+    REFILL_NOT_AUTHORIZED,
+    may_fill,
+)
+from services.prescribing.follow_ups import follow_up
 from services.prescribing.models import Fill, FillAuthorization, Prescription
 from services.prescribing.prescriptions import NOT_VISIBLE, check_sees, content_of, locked_prescription
-from services.prescribing.routes import is_shipped
 from services.prescribing.signing import refuse_altered
 from services.prescribing.states import PRESCRIPTION_TRANSITIONS, VALID, PrescriptionState, PrescriptionStep
-from services.vault.boxes import Box, box
+from services.prescribing.supplies import Supply, prescribed_and_filled, supply_of
+from services.vault.boxes import box
 
 PAGE_LIMIT = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Supply:
-    """What a prescription still allows, and how many of its fills (the first included) are authorized."""
-
-    left: Remaining
-    fills_started: int
-    fills_authorized: int
-
-    @property
-    def next_is_authorized(self) -> bool:
-        """Whether the pharmacy may start another fill once the one at hand is complete."""
-        return self.fills_started < self.fills_authorized
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +80,10 @@ def record_fill(
         return altered
     case = case_of(session, episode)
     supply = supply_of(session, case.box, row)
-    facts, handed_out = _facts(session, case.box, row)
-    findings = may_fill(facts, handed_out, quantity, case.today, is_refill, settings())
+    facts, handed_out = prescribed_and_filled(session, case.box, row)
+    findings = may_fill(facts, handed_out, quantity, case.today, is_refill, programme_of(session, episode))
     if is_refill and not supply.next_is_authorized:
-        findings.insert(0, _not_authorized())
+        findings.insert(0, REFILL_NOT_AUTHORIZED.finding())
     if of_severity(findings, Severity.STOP):
         raise RuleRefused("This may not be handed out.", findings, field=_field_of(findings))
     row.state = after
@@ -119,13 +111,8 @@ def record_fill(
 def _fill_step(row: Prescription, is_refill: bool) -> PrescriptionStep:
     """A refill asked for too early is a question for the rules, which name what is missing, not for the states."""
     if is_refill and row.state == PrescriptionState.DISPENSED:
-        raise RuleRefused("This may not be handed out.", [_not_authorized()], field="is_refill")
+        raise RuleRefused("This may not be handed out.", [REFILL_NOT_AUTHORIZED.finding()], field="is_refill")
     return PrescriptionStep.FILL
-
-
-def _not_authorized() -> Finding:
-    sentence = "No approved refill request authorizes this refill."
-    return Finding("prescribing.refill_not_authorized", Severity.STOP, "DOMAIN 4", sentence)
 
 
 def _field_of(findings: Sequence[Finding]) -> str | None:
@@ -160,20 +147,22 @@ def next_fill_findings(session: Session, episode: Episode, prescription_id: UUID
     row = session.get(Prescription, prescription_id)
     if row is None or row.episode_id != episode.id:
         raise NotFound(NOT_VISIBLE)
-    return _next_fill_findings(session, case_of(session, episode), row, settings())
+    return _next_fill_findings(session, case_of(session, episode), row)
 
 
-def _next_fill_findings(session: Session, case: Case, row: Prescription, programme: Programme) -> list[Finding]:
+def _next_fill_findings(session: Session, case: Case, row: Prescription) -> list[Finding]:
     state = PrescriptionState(row.state)
     if state not in VALID:
-        sentence = "The prescription is not in force; a new one is needed."
-        return [Finding("prescribing.not_in_force", Severity.STOP, "21 CFR 1306.22", sentence)]
+        return [NOT_IN_FORCE.finding()]
     supply = supply_of(session, case.box, row)
     if state is not PrescriptionState.DISPENSED or supply.next_is_authorized:
-        sentence = "The fill at hand is not complete; there is nothing to authorize yet."
-        return [Finding("prescribing.fill_not_complete", Severity.STOP, "21 CFR 1306.23", sentence)]
-    facts, handed_out = _facts(session, case.box, row)
-    return may_fill(facts, handed_out, facts.quantity_units, case.today, is_refill=True, programme=programme)
+        return [FILL_NOT_COMPLETE.finding()]
+    facts, handed_out = prescribed_and_filled(session, case.box, row)
+    programme = programme_of(session, case.episode)
+    return [
+        *may_fill(facts, handed_out, facts.quantity_units, case.today, is_refill=True, programme=programme),
+        *follow_up(session, case, content_of(case.box, row).route),
+    ]
 
 
 def authorize_next_fill(
@@ -190,7 +179,7 @@ def authorize_next_fill(
     if given is not None:
         return given
     case = case_of(session, episode)
-    findings = _next_fill_findings(session, case, row, settings())
+    findings = _next_fill_findings(session, case, row)
     if findings:
         raise RuleRefused("No further fill of this prescription can be authorized.", findings)
     altered = refuse_altered(session, actor, row)
@@ -241,34 +230,6 @@ def mark_undelivered(session: Session, fill_id: UUID) -> None:
     fill = session.get_one(Fill, fill_id, with_for_update=True)
     if fill.undelivered_at is None:
         fill.undelivered_at = clock.now()
-
-
-def supply_of(session: Session, own: Box, row: Prescription) -> Supply:
-    """What a signed prescription still allows."""
-    facts, handed_out = _facts(session, own, row)
-    authorized = session.scalar(select(func.count()).where(FillAuthorization.prescription_id == row.id)) or 0
-    started = sum(fill.is_refill for fill in handed_out) + bool(handed_out)
-    return Supply(remaining(facts, handed_out, settings()), started, 1 + authorized)
-
-
-def _facts(session: Session, own: Box, row: Prescription) -> tuple[PrescriptionFacts, list[FillFacts]]:
-    if row.issued_on is None:
-        raise RuleRefused("Nothing is filled before it is signed.", rule="prescribing.not_signed")
-    content = content_of(own, row)
-    facts = PrescriptionFacts(
-        quantity_units=content.quantity_units,
-        refills=content.refills,
-        issued_on=row.issued_on,
-        is_shipped=is_shipped(row),
-    )
-    in_order = (Fill.fill_number, Fill.is_refill.desc(), Fill.id)
-    fills = session.scalars(select(Fill).where(Fill.prescription_id == row.id).order_by(*in_order))
-    return facts, [
-        FillFacts(
-            quantity_units=own.open(fill, "quantity").reveal(), filled_on=fill.filled_on, is_refill=fill.is_refill
-        )
-        for fill in fills
-    ]
 
 
 def list_fills(

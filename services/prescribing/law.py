@@ -30,26 +30,7 @@ SCHEDULE_III = ScheduleFacts(
 )
 """Ketamine's schedule. A partial fill is recorded like a refill and is not one."""
 
-REQUIRED_FIELDS = {
-    "issued_on": "the date of issue",
-    "patient_name": "the patient's full name",
-    "patient_address": "the patient's address",
-    "drug": "the drug",
-    "strength": "the strength",
-    "form": "the dosage form",
-    "quantity": "the quantity",
-    "directions": "the directions",
-    "refills": "the number of refills",
-    "practitioner_name": "the practitioner's name",
-    "practitioner_address": "the practitioner's address",
-    "dea_number": "the practitioner's DEA number",
-}
-"""What a prescription must carry: name → words."""
-
 REQUIRED_FIELDS_SOURCE = "21 CFR 1306.05"
-
-SIGNING_DISPLAY = (*(name for name in REQUIRED_FIELDS if name != "patient_address"), "route")
-"""What the practitioner must see, with the statement below, before signing; and the route, for its doses differ."""
 
 SIGNING_STATEMENT = (
     "By completing the two-factor authentication protocol at this time, you are legally signing the prescription(s) "

@@ -1,4 +1,4 @@
-"""Tables of prescribing: prescriptions, fills and what authorizes them, checks of the PDMP, doses taken.
+"""Tables of prescribing: prescriptions, fills and what authorizes them, checks of the PDMP, doses, contacts.
 
 Drug, doses, quantities, directions, limits, findings and reasons are sealed under the patient's key.
 """
@@ -130,3 +130,20 @@ class DoseTaken(Base):
     prescription_id: Mapped[UUID] = mapped_column(ForeignKey("prescriptions.id"))
     amounts: Mapped[bytes | None] = sealed_column(owner="patient_id", nullable=False)
     taken_at: Mapped[datetime]
+
+
+class PrescriberContact(Base):
+    """A prescriber spoke with the patient: who, when, in which manner. The follow-up and refill gates
+    count from the last one."""
+
+    __tablename__ = "prescriber_contacts"
+    __table_args__ = (Index("ix_prescriber_contacts_episode_id", "episode_id", "held_at"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    patient_id: Mapped[UUID] = mapped_column(ForeignKey("patients.id"), index=True)
+    episode_id: Mapped[UUID] = mapped_column(ForeignKey("episodes.id"))
+    prescriber_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.id"))
+    manner: Mapped[str] = mapped_column(String(20))
+    held_at: Mapped[datetime]
+    note: Mapped[bytes | None] = sealed_column(owner="patient_id")
+    recorded_at: Mapped[datetime]

@@ -19,11 +19,14 @@ from services.core import clock
 from services.core.actors import Actor
 from services.core.errors import InvalidInput, RuleRefused
 from services.core.ids import new_id
+from services.core.programme import Programme
+from services.core.rules import Rule
 from services.people.access import Action, visible_episode
 from services.people.identifiers import state_code
-from services.people.settings import settings
+from services.people.programmes import programme_of
 from services.people.zones import read_zone
 from services.prescribing.models import PdmpCheck
+from services.prescribing.signing_rules import PDMP_IN_FUTURE, PDMP_TOO_OLD
 from services.vault.boxes import box
 
 PAGE_LIMIT = 100
@@ -71,13 +74,12 @@ def record_check(
     if not states:
         raise InvalidInput("Name at least one state.", field="states")
     codes = sorted({state_code(state, field="states") for state in states})
-    now = clock.now()
+    now, programme = clock.now(), programme_of(session, episode)
     made_at = now if checked_at is None else checked_at
     if made_at > now:
-        raise RuleRefused("A check cannot lie in the future.", field="checked_at", rule="prescribing.pdmp_in_future")
-    setting = "prescribing.pdmp_valid_days"
-    if made_at < now - timedelta(days=settings().number(setting)):
-        raise RuleRefused("This check is too old to count.", field="checked_at", rule="prescribing.pdmp_too_old")
+        raise _refused(PDMP_IN_FUTURE, programme)
+    if made_at < now - timedelta(days=programme.number("prescribing.pdmp_valid_days")):
+        raise _refused(PDMP_TOO_OLD, programme)
     row = PdmpCheck(
         id=new_id(),
         patient_id=episode.patient_id,
@@ -91,6 +93,11 @@ def record_check(
     session.flush()
     record(session, actor, "pdmp_check.record", "pdmp_check", row.id, episode_id=episode.id)
     return _opened(session, row)
+
+
+def _refused(rule: Rule, programme: Programme) -> RuleRefused:
+    finding = rule.finding(programme)
+    return RuleRefused(finding.sentence, [finding], field="checked_at")
 
 
 def list_checks(
@@ -119,9 +126,9 @@ def latest_check(session: Session, episode_id: UUID) -> Check | None:
     return None if row is None else _opened(session, row)
 
 
-def raises_concern(session: Session, episode_id: UUID) -> bool:
+def raises_concern(session: Session, episode_id: UUID, programme: Programme) -> bool:
     """Whether any check that still counts raised a concern: a later one that saw nothing does not undo it."""
-    since = clock.now() - timedelta(days=settings().number("prescribing.pdmp_valid_days"))
+    since = clock.now() - timedelta(days=programme.number("prescribing.pdmp_valid_days"))
     query = select(PdmpCheck).where(PdmpCheck.episode_id == episode_id, PdmpCheck.checked_at >= since)
     return any(_opened(session, row).finding is PdmpFinding.CONCERN for row in session.scalars(query))
 

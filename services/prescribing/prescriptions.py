@@ -63,8 +63,8 @@ def draft(
     named = _named(actor, episode, prescriber_id)
     check_named_prescriber(session, actor, episode, named)
     check_open_to_prescribing(session, case, questions)
-    content, programme = content.checked(), programme_of(session, episode)
-    review = review_draft(session, case, content, programme, questions)
+    content = content.checked()
+    review = review_draft(session, case, content, questions, replaces=replaces_id)
     row = Prescription(
         id=new_id(),
         patient_id=episode.patient_id,
@@ -74,7 +74,7 @@ def draft(
         replaces_id=_replaceable(session, episode, replaces_id),
         refill_request_id=refill_request_id,
         state=PrescriptionState.DRAFTED,
-        supplied=supplied_by(content.route, programme),
+        supplied=supplied_by(content.route, programme_of(session, episode)),
         drafted_at=clock.now(),
     )
     case.box.seal(row, "content", content.as_dict())
@@ -151,9 +151,8 @@ def change(
     check_named_prescriber(session, actor, episode, named)
     check_open_to_prescribing(session, case)
     content = content_of(case.box, row).changed(**fields).checked()
-    programme = programme_of(session, episode)
-    review = review_draft(session, case, content, programme)
-    row.supplied = supplied_by(content.route, programme)
+    review = review_draft(session, case, content, of=row.id, replaces=row.replaces_id)
+    row.supplied = supplied_by(content.route, programme_of(session, episode))
     case.box.seal(row, "content", content.as_dict())
     case.box.seal(row, "review", review.as_dict())
     row.state, row.ready_at, row.agreed_by = after, None, None
@@ -193,7 +192,7 @@ def mark_ready(
     case = case_of(session, episode)
     given = {rule: reason_text(reason, "reasons") for rule, reason in reasons.items()}
     content = content_of(case.box, row)
-    review = review_ready(session, case, row, content, given, actor.id, programme_of(session, episode))
+    review = review_ready(session, case, row, content, given, actor.id)
     case.box.seal(row, "review", review.as_dict())
     row.state, row.ready_at = after, clock.now()
     session.flush()

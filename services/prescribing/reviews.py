@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -21,16 +22,28 @@ from services.core.errors import RuleRefused
 from services.core.findings import Finding, Severity, of_severity
 from services.core.programme import Programme
 from services.eligibility.decisions import eligibility_current
-from services.people.identifiers import licence_findings
+from services.people.paper_rules import licence_findings
 from services.people.practitioners import dea_facts, licence_facts
+from services.people.programmes import programme_of
 from services.prescribing.cases import Case, Questions
 from services.prescribing.contents import Content
 from services.prescribing.doses import History, history_of
+from services.prescribing.duplicates import duplicates
+from services.prescribing.follow_ups import follow_up
 from services.prescribing.limits import limit_findings
 from services.prescribing.models import Fill, Prescription
 from services.prescribing.pdmp_checks import Check, latest_check, raises_concern
+from services.prescribing.routes import setting_of
 from services.prescribing.rules import Draft, draft_findings
-from services.prescribing.signing_rules import SigningFacts, risk_findings, signing_findings
+from services.prescribing.signing_rules import (
+    ELIGIBILITY_NOT_CURRENT,
+    PDMP_BEFORE_LOSS,
+    PDMP_CONCERN,
+    SigningFacts,
+    exception_findings,
+    risk_findings,
+    signing_findings,
+)
 from services.screening import risk
 from services.vault.boxes import Box
 
@@ -86,14 +99,26 @@ def draft_of(content: Content, case: Case, history: History) -> Draft:
 
 
 def review_draft(
-    session: Session, case: Case, content: Content, programme: Programme, questions: Questions = ASK_ALL
+    session: Session,
+    case: Case,
+    content: Content,
+    questions: Questions = ASK_ALL,
+    *,
+    of: UUID | None = None,
+    replaces: UUID | None = None,
 ) -> Review:
-    """The review of a new or changed draft. Raises ``RuleRefused`` when a rule stops it; reasons come later."""
+    """The review of a new or changed draft; ``of`` and ``replaces`` as in ``duplicates``.
+
+    Raises ``RuleRefused`` when a rule stops it; reasons come later.
+    """
+    programme = programme_of(session, case.episode)
     asked = questions.has_history
     history = history_of(session, case.episode.id, case.box, content.route) if asked else History(is_first=True)
     draft = draft_of(content, case, history)
     findings = _findings_of_content(draft, content, programme)
     refuse_stops(findings, "This prescription cannot be drafted as it stands.")
+    if questions.has_others:
+        findings += duplicates(session, case, content, of=of, replaces=replaces)
     return _reviewed(findings, {}, draft, programme)
 
 
@@ -104,10 +129,15 @@ def check_open_to_prescribing(session: Session, case: Case, questions: Questions
 
 
 def findings_for_signing(
-    session: Session, case: Case, prescription: Prescription, content: Content, programme: Programme
+    session: Session, case: Case, prescription: Prescription, content: Content, *, ready_at: datetime | None
 ) -> tuple[list[Finding], Draft]:
-    """Everything the rules have to say about signing this prescription today, and the draft they judged."""
-    draft = draft_of(content, case, history_of(session, case.episode.id, case.box, content.route))
+    """Everything the rules have to say about signing this prescription today, and the draft they judged.
+
+    ``ready_at`` is when it was marked ready, None while that is being done.
+    """
+    programme = programme_of(session, case.episode)
+    history = history_of(session, case.episode.id, case.box, content.route)
+    draft = draft_of(content, case, history)
     check = latest_check(session, case.episode.id)
     today = case.today
     facts = SigningFacts(
@@ -115,6 +145,7 @@ def findings_for_signing(
         issued_on=today,
         patient_state=case.state,
         session_mg=content.session_mg,
+        second_over_mg=setting_of(content.route, "second_prescriber_over_mg", programme),
         second_prescriber_agreed=prescription.agreed_by is not None,
         pdmp_checked_on=check.checked_on(case.zone) if check else None,
         pdmp_states=check.states if check else frozenset(),
@@ -128,25 +159,32 @@ def findings_for_signing(
         *_standing_findings(session, case),
         *licence_findings(case.state, today, licences, registrations, programme),
         *signing_findings(facts, programme),
+        *follow_up(session, case, content.route, history=history, replaces_sessions=_made_up(prescription, content)),
+        *_pdmp_findings(session, prescription, check, programme),
+        *duplicates(session, case, content, of=prescription.id, replaces=prescription.replaces_id, ready_at=ready_at),
     ]
-    return [*findings, *_pdmp_findings(session, prescription, check)], draft
+    return findings, draft
 
 
-def _pdmp_findings(session: Session, prescription: Prescription, check: Check | None) -> list[Finding]:
+def _made_up(prescription: Prescription, content: Content) -> int | None:
+    return None if prescription.replaces_id is None else content.sessions_supply * (content.refills + 1)
+
+
+def _pdmp_findings(
+    session: Session, prescription: Prescription, check: Check | None, programme: Programme
+) -> list[Finding]:
     """What the checks themselves say, and whether one came after the loss that this prescription makes up for."""
     if check is None:
         return []
     findings = []
-    if raises_concern(session, prescription.episode_id):
-        sentence = "A check of the prescription drug monitoring programme raised a concern."
-        findings.append(Finding("prescribing.pdmp_concern", Severity.REVIEW, "DOMAIN 5", sentence))
+    if raises_concern(session, prescription.episode_id, programme):
+        findings.append(PDMP_CONCERN.finding(programme))
     if prescription.replaces_id is not None:
         lost_at = session.scalar(
             select(func.max(Fill.undelivered_at)).where(Fill.prescription_id == prescription.replaces_id)
         )
         if lost_at is not None and check.checked_at < lost_at:
-            sentence = "What this replaces was lost after the last PDMP check: check again before replacing it."
-            findings.append(Finding("prescribing.pdmp_before_loss", Severity.STOP, "DOMAIN 8", sentence))
+            findings.append(PDMP_BEFORE_LOSS.finding())
     return findings
 
 
@@ -157,7 +195,6 @@ def review_ready(
     content: Content,
     reasons: Mapping[str, str],
     by: UUID,
-    programme: Programme,
 ) -> Review:
     """The review that goes with marking a prescription ready.
 
@@ -165,7 +202,8 @@ def review_ready(
     draft itself is stopped or a review has no reason. What only stops signing (a PDMP check still to be made) is kept
     in the findings and refuses then.
     """
-    findings, draft = findings_for_signing(session, case, prescription, content, programme)
+    programme = programme_of(session, case.episode)
+    findings, draft = findings_for_signing(session, case, prescription, content, ready_at=None)
     before = review_of(case.box, prescription)
     drafted = {finding.rule for finding in _findings_of_content(draft, content, programme)}
     refuse_stops((each for each in findings if each.rule in drafted), "This prescription cannot be marked ready.")
@@ -199,14 +237,11 @@ def refuse_unreasoned(findings: Iterable[Finding], reasons: Mapping[str, Mapping
 
 def _findings_of_content(draft: Draft, content: Content, programme: Programme) -> list[Finding]:
     """What the rules say about the content alone."""
-    findings = [*draft_findings(draft, programme), *limit_findings(content.limits, programme)]
-    setting = "prescribing.telemedicine_exceptions"
-    exception = content.telemedicine_exception
-    if exception is not None and exception not in programme.choices(setting):
-        sentence = "This is not one of the exceptions that the law names."
-        source = "21 USC 802(54)"
-        findings.append(Finding("prescribing.telemedicine_exception_unknown", Severity.STOP, source, sentence, setting))
-    return findings
+    return [
+        *draft_findings(draft, programme),
+        *limit_findings(content.limits, programme),
+        *exception_findings(content.telemedicine_exception, programme),
+    ]
 
 
 def _standing_findings(session: Session, case: Case, questions: Questions = ASK_ALL) -> list[Finding]:
@@ -217,8 +252,7 @@ def _standing_findings(session: Session, case: Case, questions: Questions = ASK_
     else:
         is_current = questions.approved_until is not None and questions.approved_until >= case.today
     if not is_current:
-        sentence = "The episode has no current approval by a prescriber."
-        findings.append(Finding("prescribing.eligibility_not_current", Severity.STOP, "DOMAIN 3", sentence))
+        findings.append(ELIGIBILITY_NOT_CURRENT.finding())
     if questions.has_risk and risk.blocking(session, case.episode.id).blocks_treatment:
         today = case.today
         facts = SigningFacts(signed_on=today, issued_on=today, patient_state="", session_mg=0, risk_blocked=True)

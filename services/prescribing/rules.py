@@ -52,7 +52,7 @@ DIRECTIONS_MISSING: Final = declare(
     Severity.STOP,
     "21 CFR 1306.05",
     "The directions are missing.",
-    fixed="the law asks for directions",
+    fixed="The law asks for directions.",
 )
 REFILLS_OVER_FIVE: Final = declare(
     "prescribing.refills_over_five",
@@ -73,14 +73,14 @@ CLINIC_ORDER_WITH_REFILLS: Final = declare(
     Severity.STOP,
     "DOMAIN 1",
     "What the clinic gives is not filled, so it has no refills: order it anew.",
-    fixed="what is never filled cannot be refilled",
+    fixed="What is never filled cannot be refilled.",
 )
 FIRST_SESSION_DOSE_MISSING: Final = declare(
     "prescribing.first_session_dose_missing",
     Severity.STOP,
     "DOMAIN 4",
     "A first prescription states the dose of the first session; nobody else may choose it.",
-    fixed="neither therapist nor patient chooses a dose",
+    fixed="Neither therapist nor patient chooses a dose.",
 )
 FIRST_SESSION_OVER_HALF_DOSE: Final = declare(
     "prescribing.first_session_over_half_dose",
@@ -157,7 +157,7 @@ QUANTITY_OFF: Final = declare(
     Severity.STOP,
     "DOMAIN 4",
     "Dose, booster and sessions need {units} units per fill.",
-    fixed="the quantity follows from dose and sessions",
+    fixed="The quantity follows from dose and sessions.",
 )
 HOME_STOCK_OVER_LIMIT: Final = declare(
     "prescribing.home_stock_over_limit",
@@ -167,6 +167,13 @@ HOME_STOCK_OVER_LIMIT: Final = declare(
     setting="prescribing.home_stock_sessions_at_most",
 )
 
+DUPLICATE_ACTIVE: Final = declare(
+    "prescribing.duplicate_active",
+    Severity.REVIEW,
+    "DOMAIN 4",
+    "This patient has the same drug by the same route prescribed already. Replace that one, or say why there are two.",
+    fixed="One supply at a time keeps the stock at home within its limit.",
+)
 
 _AT_LEAST_ONE = ("strength_mg", "quantity_units", "sessions_supply", "dose_mg")
 _NOT_NEGATIVE = ("booster_mg", "refills", "home_stock_sessions")
@@ -231,6 +238,16 @@ def home_stock_finding(home_sessions: float, supply_sessions: float, programme: 
     if home_sessions + supply_sessions <= programme.number("prescribing.home_stock_sessions_at_most"):
         return None
     return HOME_STOCK_OVER_LIMIT.finding(programme, home_sessions=home_sessions, supply_sessions=supply_sessions)
+
+
+def duplicate_findings(others: int) -> list[Finding]:
+    """A review when so many other prescriptions of the patient supply the same medicine by the same route."""
+    return [DUPLICATE_ACTIVE.finding(others=others)] if others else []
+
+
+def substance_of(drug: str) -> str:
+    """What a drug is, whichever salt of it: ketamine hydrochloride is ketamine, esketamine is not."""
+    return (drug.casefold().split() or [""])[0]
 
 
 def refills_at_most(programme: Programme) -> int:

@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 from services.audit.records import record
 from services.core.actors import SYSTEM, Actor
 from services.core.errors import InvalidConfiguration, InvalidInput, NotFound, RuleRefused, UnreadableSeal
-from services.core.findings import Finding, Severity
+from services.core.findings import Finding
 from services.core.personal import Personal, Secret
 from services.core.vocabulary import EventKind, TaskKind
 from services.messaging.models import OPEN_TASK, Task
@@ -31,13 +31,14 @@ from services.messaging.timers import set_timer
 from services.people.access import Action, visible_episode
 from services.people.attempts import Refused
 from services.people.models import Episode
-from services.people.settings import settings
+from services.people.programmes import programme_of
 from services.people.sign_in import verify_second_factor
 from services.people.zones import read_zone
 from services.prescribing.cases import Case, case_of
 from services.prescribing.contents import Content
+from services.prescribing.field_rules import SIGNING_DISPLAY, required_field_findings
 from services.prescribing.fill_rules import last_fill_day
-from services.prescribing.law import SIGNING_DISPLAY, SIGNING_STATEMENT, SIGNING_STATEMENT_SOURCE
+from services.prescribing.law import SIGNING_STATEMENT, SIGNING_STATEMENT_SOURCE
 from services.prescribing.models import Prescription
 from services.prescribing.papers import as_written_now, canonical, document_of, paper_of, signed_document
 from services.prescribing.prescriptions import (
@@ -49,7 +50,7 @@ from services.prescribing.prescriptions import (
 )
 from services.prescribing.reviews import findings_for_signing, refuse_stops, refuse_unreasoned, review_of
 from services.prescribing.routes import is_shipped
-from services.prescribing.signing_rules import required_field_findings
+from services.prescribing.signing_rules import ONE_PATIENT_AT_A_TIME, SIGNATURE_NOT_VALID
 from services.prescribing.states import PRESCRIPTION_TRANSITIONS, PrescriptionState, PrescriptionStep
 from services.vault.boxes import box
 from services.vault.keyring import keyring
@@ -90,7 +91,7 @@ def signing_display(session: Session, actor: Actor, prescription_id: UUID) -> Si
     PRESCRIPTION_TRANSITIONS.advance(PrescriptionState(row.state), PrescriptionStep.SIGN, actor.role)
     case = case_of(session, episode)
     content = content_of(case.box, row)
-    findings, _ = findings_for_signing(session, case, row, content, settings())
+    findings, _ = findings_for_signing(session, case, row, content, ready_at=row.ready_at)
     paper = paper_of(session, row, content, case, case.today)
     record(session, actor, "prescription.read_signing_display", "prescription", row.id, episode_id=episode.id)
     return SigningDisplay(
@@ -138,9 +139,8 @@ def _locked_of_one_patient(
     for row, _ in rows:
         check_is_named(actor, row)
     if len({row.patient_id for row, _ in rows}) > 1:
-        sentence = "One two-factor act signs the prescriptions of one patient only."
-        finding = Finding("prescribing.one_patient_at_a_time", Severity.STOP, "21 CFR 1311.140", sentence)
-        raise RuleRefused(sentence, [finding], field="prescription_ids")
+        finding = ONE_PATIENT_AT_A_TIME.finding()
+        raise RuleRefused(finding.sentence, [finding], field="prescription_ids")
     return rows
 
 
@@ -151,7 +151,7 @@ def _prepared(
     PRESCRIPTION_TRANSITIONS.advance(PrescriptionState(row.state), PrescriptionStep.SIGN, actor.role)
     case = case_of(session, episode)
     content = content_of(case.box, row)
-    findings, _ = findings_for_signing(session, case, row, content, settings())
+    findings, _ = findings_for_signing(session, case, row, content, ready_at=row.ready_at)
     paper = paper_of(session, row, content, case, case.today)
     refuse_stops([*findings, *required_field_findings(paper)], "This prescription cannot be signed today.")
     refuse_unreasoned(findings, review_of(case.box, row).reasons, actor.id)
@@ -170,7 +170,7 @@ def _sign_one(
     row.state = PRESCRIPTION_TRANSITIONS.advance(PrescriptionState(row.state), PrescriptionStep.SIGN, actor.role)
     # The display of a moment ago said today; the act itself decides the day, should midnight lie between.
     row.signed_at, row.issued_on = signed_at, date.fromisoformat(paper["issued_on"])
-    row.expires_on = last_fill_day(row.issued_on, settings())
+    row.expires_on = last_fill_day(row.issued_on, programme_of(session, case.episode))
     document = canonical(document_of(row, content, paper))
     keys = keyring().prescription_keys
     row.signing_key = keys.active
@@ -246,6 +246,5 @@ def refuse_altered(session: Session, actor: Actor, row: Prescription) -> Refused
     )
     if (PrescriptionState(row.state), PrescriptionStep.CANCEL) in PRESCRIPTION_TRANSITIONS.table:
         end(session, SYSTEM, row, PrescriptionStep.CANCEL, "signature_not_valid")
-    sentence = "This prescription was altered after it was signed. It is cancelled; nothing may be filled or shipped."
-    finding = Finding("prescribing.signature_not_valid", Severity.STOP, "21 CFR 1311", sentence)
-    return Refused(RuleRefused(sentence, [finding]))
+    finding = SIGNATURE_NOT_VALID.finding()
+    return Refused(RuleRefused(finding.sentence, [finding]))

@@ -1,41 +1,176 @@
-"""Rules at the moment of signing: what must be on record and on the paper before two factors count (DOMAIN 5).
+"""Rules at the moment of signing: what must be on record before two factors count (DOMAIN 4 and 5).
 
-The prescriber's licence and DEA registration are judged by ``services.people.identifiers.licence_findings``; the draft
-itself by ``services.prescribing.rules.draft_findings``. Run all three again at signing.
+The prescriber's papers are judged by ``services.people.paper_rules.licence_findings``, the draft itself by
+``services.prescribing.rules.draft_findings``, the paper by ``field_rules``. Run them all again at signing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
-from typing import Any
+from datetime import date, datetime, timedelta
+from typing import Final
 
 from services.core.errors import InvalidConfiguration
 from services.core.findings import Finding, Severity
 from services.core.programme import Programme
-from services.prescribing.law import REQUIRED_FIELDS, REQUIRED_FIELDS_SOURCE
+from services.core.rules import declare
+from services.prescribing.law import REQUIRED_FIELDS_SOURCE
+
+_THE_LAW: Final = "The law leaves nothing to set."
+_YES_OR_NO: Final = "It is there or it is not; there is no number to set."
+
+ISSUE_DATE_NOT_SIGNING_DATE: Final = declare(
+    "prescribing.issue_date_not_signing_date",
+    Severity.STOP,
+    REQUIRED_FIELDS_SOURCE,
+    "A prescription is dated on the day it is signed, not before and not after.",
+    fixed=_THE_LAW,
+)
+PDMP_MISSING: Final = declare(
+    "prescribing.pdmp_missing",
+    Severity.STOP,
+    "DOMAIN 5",
+    "No check of the prescription drug monitoring programme is on record.",
+    setting="prescribing.pdmp_valid_days",
+)
+PDMP_IN_FUTURE: Final = declare(
+    "prescribing.pdmp_in_future",
+    Severity.STOP,
+    "DOMAIN 5",
+    "The check of the prescription drug monitoring programme is dated in the future.",
+    setting="prescribing.pdmp_valid_days",
+)
+PDMP_TOO_OLD: Final = declare(
+    "prescribing.pdmp_too_old",
+    Severity.STOP,
+    "DOMAIN 5",
+    "The check of the prescription drug monitoring programme is older than {value} days.",
+    setting="prescribing.pdmp_valid_days",
+)
+PDMP_OTHER_STATES: Final = declare(
+    "prescribing.pdmp_other_states",
+    Severity.REVIEW,
+    "DOMAIN 5",
+    "The prescription drug monitoring programme of the patient's own state was not asked.",
+    fixed="The patient lives in one state.",
+)
+PDMP_CONCERN: Final = declare(
+    "prescribing.pdmp_concern",
+    Severity.REVIEW,
+    "DOMAIN 5",
+    "A check of the prescription drug monitoring programme raised a concern.",
+    setting="prescribing.pdmp_valid_days",
+)
+PDMP_BEFORE_LOSS: Final = declare(
+    "prescribing.pdmp_before_loss",
+    Severity.STOP,
+    "DOMAIN 8",
+    "What this replaces was lost after the last PDMP check: check again before replacing it.",
+    fixed="After a loss the PDMP is asked again, however soon.",
+)
+NO_IN_PERSON_EVALUATION: Final = declare(
+    "prescribing.no_in_person_evaluation",
+    Severity.STOP,
+    "21 USC 829(e), 90 FR 61301",
+    "The telemedicine flexibilities have ended: record an in-person evaluation or a named exception.",
+    setting="prescribing.telemedicine_flexibility_end",
+)
+TELEMEDICINE_EXCEPTION_UNKNOWN: Final = declare(
+    "prescribing.telemedicine_exception_unknown",
+    Severity.STOP,
+    "21 USC 802(54)",
+    "This is not one of the exceptions that the law names.",
+    setting="prescribing.telemedicine_exceptions",
+)
+SECOND_PRESCRIBER_MISSING: Final = declare(
+    "prescribing.second_prescriber_missing",
+    Severity.STOP,
+    "DOMAIN 4",
+    "Above {value} mg per session a second prescriber must agree.",
+    setting="prescribing.second_prescriber_over_mg",
+)
+SUICIDE_RISK_OPEN: Final = declare(
+    "prescribing.suicide_risk_open",
+    Severity.STOP,
+    "DOMAIN 2.2",
+    "A high suicide risk is open; a named prescriber must clear it before anything is prescribed.",
+    fixed=_YES_OR_NO,
+)
+ELIGIBILITY_NOT_CURRENT: Final = declare(
+    "prescribing.eligibility_not_current",
+    Severity.STOP,
+    "DOMAIN 3",
+    "The episode has no current approval by a prescriber.",
+    fixed="The approval itself says how long it holds.",
+)
+PRESCRIBER_NOT_ON_TEAM: Final = declare(
+    "prescribing.prescriber_not_on_team",
+    Severity.STOP,
+    "21 CFR 1306.05",
+    "The named prescriber must be an active prescriber of the episode's medical team.",
+    fixed=_YES_OR_NO,
+)
+ONE_PATIENT_AT_A_TIME: Final = declare(
+    "prescribing.one_patient_at_a_time",
+    Severity.STOP,
+    "21 CFR 1311.140",
+    "One two-factor act signs the prescriptions of one patient only.",
+    fixed=_THE_LAW,
+)
+SIGNATURE_NOT_VALID: Final = declare(
+    "prescribing.signature_not_valid",
+    Severity.STOP,
+    "21 CFR 1311",
+    "This prescription was altered after it was signed. It is cancelled; nothing may be filled or shipped.",
+    fixed=_THE_LAW,
+)
+FOLLOW_UP_MISSING: Final = declare(
+    "prescribing.follow_up_missing",
+    Severity.STOP,
+    "DOMAIN 4",
+    "After the first supply a prescriber speaks with the patient, when {value} sessions were held or "
+    "{prescribing.follow_up_after_days} days went by, before more is prescribed or handed out.",
+    setting="prescribing.follow_up_after_sessions",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SigningFacts:
-    """What is known on the day of signing. Days are calendar days where the prescriber is; states USPS codes.
+    """What is known on the day of signing. Days are calendar days where the patient is; states USPS codes.
 
-    ``session_mg`` is dose and booster. ``pdmp_checked_on`` is the day of the latest check, ``pdmp_states`` where it
-    asked. ``telemedicine_exception`` is one of the names under ``prescribing.telemedicine_exceptions``.
-    ``risk_blocked`` is an open high suicide risk that no named prescriber has cleared.
+    ``session_mg`` is dose and booster, ``second_over_mg`` names the setting above which a second prescriber agrees.
+    ``pdmp_checked_on`` is the day of the latest check, ``pdmp_states`` where it asked. ``telemedicine_exception`` is
+    one of the names under ``prescribing.telemedicine_exceptions``. ``risk_blocked`` is an open high suicide risk that
+    no named prescriber has cleared.
     """
 
     signed_on: date
     issued_on: date
     patient_state: str
     session_mg: int
+    second_over_mg: str = "prescribing.second_prescriber_over_mg"
     second_prescriber_agreed: bool = False
     pdmp_checked_on: date | None = None
     pdmp_states: frozenset[str] = frozenset()
     in_person_evaluated_on: date | None = None
     telemedicine_exception: str | None = None
     risk_blocked: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FollowUpFacts:
+    """What the follow-up gate asks about one route; all times aware.
+
+    ``taken_at`` are the dosing sessions held, in order; ``first_signed_at`` is when the first supply was signed, None
+    before there was one. ``followed_up_at`` is the latest contact of a prescriber. ``replaces_sessions`` is the supply
+    of a prescription that takes the place of another one, None for any other.
+    """
+
+    at: datetime
+    first_signed_at: datetime | None
+    taken_at: tuple[datetime, ...] = ()
+    followed_up_at: datetime | None = None
+    replaces_sessions: int | None = None
 
 
 def signing_findings(facts: SigningFacts, programme: Programme) -> list[Finding]:
@@ -51,32 +186,21 @@ def signing_findings(facts: SigningFacts, programme: Programme) -> list[Finding]
 
 def issue_date_findings(facts: SigningFacts) -> list[Finding]:
     """The date of issue is the date signed."""
-    if facts.issued_on == facts.signed_on:
-        return []
-    sentence = "A prescription is dated on the day it is signed, not before and not after."
-    return [Finding("prescribing.issue_date_not_signing_date", Severity.STOP, REQUIRED_FIELDS_SOURCE, sentence)]
+    return [] if facts.issued_on == facts.signed_on else [ISSUE_DATE_NOT_SIGNING_DATE.finding()]
 
 
 def pdmp_findings(
     checked_on: date | None, states: frozenset[str], patient_state: str, on: date, programme: Programme
 ) -> list[Finding]:
     """Whether the prescription drug monitoring programme was asked recently enough, and in the patient's state."""
-    setting = "prescribing.pdmp_valid_days"
-    valid_days = programme.whole(setting)
     if checked_on is None:
-        sentence = "No check of the prescription drug monitoring programme is on record."
-        return [_stop("prescribing.pdmp_missing", sentence, setting, valid_days)]
+        return [PDMP_MISSING.finding(programme)]
     age_days = (on - checked_on).days
     if age_days < 0:
-        sentence = "The check of the prescription drug monitoring programme is dated in the future."
-        return [_stop("prescribing.pdmp_in_future", sentence, setting, valid_days, age_days=age_days)]
-    if age_days > valid_days:
-        sentence = f"The check of the prescription drug monitoring programme is older than {valid_days} days."
-        return [_stop("prescribing.pdmp_too_old", sentence, setting, valid_days, age_days=age_days)]
-    if patient_state not in states:
-        sentence = "The prescription drug monitoring programme of the patient's own state was not asked."
-        return [Finding("prescribing.pdmp_other_states", Severity.REVIEW, "DOMAIN 5", sentence)]
-    return []
+        return [PDMP_IN_FUTURE.finding(programme, age_days=age_days)]
+    if age_days > programme.whole("prescribing.pdmp_valid_days"):
+        return [PDMP_TOO_OLD.finding(programme, age_days=age_days)]
+    return [] if patient_state in states else [PDMP_OTHER_STATES.finding()]
 
 
 def telemedicine_findings(facts: SigningFacts, programme: Programme) -> list[Finding]:
@@ -90,49 +214,44 @@ def telemedicine_findings(facts: SigningFacts, programme: Programme) -> list[Fin
     excepted = facts.telemedicine_exception in programme.choices("prescribing.telemedicine_exceptions")
     if facts.signed_on <= last_day or seen_in_person or excepted:
         return []
-    return [
-        Finding(
-            rule="prescribing.no_in_person_evaluation",
-            severity=Severity.STOP,
-            source="21 USC 829(e), 90 FR 61301",
-            sentence="The telemedicine flexibilities have ended: record an in-person evaluation or a named exception.",
-            setting=setting,
-            value=last_day.isoformat(),
-        )
-    ]
+    return [NO_IN_PERSON_EVALUATION.finding(programme)]
+
+
+def exception_findings(exception: str | None, programme: Programme) -> list[Finding]:
+    """Whether an exception from telemedicine's limits is one that the law names."""
+    if exception is None or exception in programme.choices("prescribing.telemedicine_exceptions"):
+        return []
+    return [TELEMEDICINE_EXCEPTION_UNKNOWN.finding(programme)]
 
 
 def second_prescriber_findings(facts: SigningFacts, programme: Programme) -> list[Finding]:
     """Very high doses need a second prescriber's agreement."""
-    setting = "prescribing.second_prescriber_over_mg"
+    setting = facts.second_over_mg
     if facts.session_mg <= programme.number(setting) or facts.second_prescriber_agreed:
         return []
-    limit = programme.whole(setting)
-    sentence = f"Above {limit} mg per session a second prescriber must agree."
-    return [_stop("prescribing.second_prescriber_missing", sentence, setting, limit, session_mg=facts.session_mg)]
+    return [SECOND_PRESCRIBER_MISSING.finding(programme, setting=setting, session_mg=facts.session_mg)]
 
 
 def risk_findings(facts: SigningFacts) -> list[Finding]:
     """An open high suicide risk blocks prescribing until a named prescriber clears it."""
-    if not facts.risk_blocked:
+    return [SUICIDE_RISK_OPEN.finding()] if facts.risk_blocked else []
+
+
+def follow_up_findings(facts: FollowUpFacts, programme: Programme) -> list[Finding]:
+    """Whether a prescriber followed up on the first supply (DOMAIN 4: at 30 days or 2 sessions) before there is more.
+
+    The earlier of the two opens the gate, and the contact counts from then on. Before either came about any contact
+    since the first signature will do: whoever asks early still needs one. What makes up for something lost within the
+    size of a first supply is not more.
+    """
+    if facts.first_signed_at is None:
         return []
-    sentence = "A high suicide risk is open; a named prescriber must clear it before anything is prescribed."
-    return [Finding("prescribing.suicide_risk_open", Severity.STOP, "DOMAIN 2.2", sentence)]
-
-
-def required_field_findings(fields: Mapping[str, Any]) -> list[Finding]:
-    """One stop for each field of ``law.REQUIRED_FIELDS`` that is absent, ``None`` or blank. Zero is a value."""
-    return [
-        Finding(
-            rule=f"prescribing.required_{name}_missing",
-            severity=Severity.STOP,
-            source=REQUIRED_FIELDS_SOURCE,
-            sentence=f"The prescription does not carry {words}.",
-        )
-        for name, words in REQUIRED_FIELDS.items()
-        if fields.get(name) is None or not str(fields[name]).strip()
-    ]
-
-
-def _stop(rule: str, sentence: str, setting: str, value: int, **inputs: int) -> Finding:
-    return Finding(rule, Severity.STOP, "DOMAIN 5" if "pdmp" in rule else "DOMAIN 4", sentence, setting, value, inputs)
+    made_up = facts.replaces_sessions
+    if made_up is not None and made_up <= programme.number("prescribing.first_supply_sessions"):
+        return []
+    by_time = facts.first_signed_at + timedelta(days=programme.number("prescribing.follow_up_after_days"))
+    by_sessions = facts.taken_at[programme.whole("prescribing.follow_up_after_sessions") - 1 :][:1]
+    since = min((moment for moment in (by_time, *by_sessions) if moment <= facts.at), default=facts.first_signed_at)
+    if facts.followed_up_at is not None and facts.followed_up_at >= since:
+        return []
+    return [FOLLOW_UP_MISSING.finding(programme, since=since.isoformat())]

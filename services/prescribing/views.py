@@ -22,7 +22,6 @@ from services.core.personal import Personal
 from services.people.access import Action, authorize, visible_episode
 from services.people.models import Episode
 from services.prescribing.contents import Content
-from services.prescribing.fills import Supply, supply_of
 from services.prescribing.limits import PatientLimits
 from services.prescribing.models import Fill, Prescription
 from services.prescribing.papers import signed_document
@@ -31,6 +30,7 @@ from services.prescribing.reviews import Review, review_of
 from services.prescribing.routes import Route, Supplied, is_shipped
 from services.prescribing.signing import verify_signature
 from services.prescribing.states import PrescriptionState
+from services.prescribing.supplies import Supply, supply_of
 from services.vault.boxes import Box, box
 
 PAGE_LIMIT = 100

@@ -24,21 +24,23 @@ from services.eligibility.decisions import eligibility_current
 from services.eligibility.reviews import without_inputs
 from services.outcomes.reports import scales_taken_on
 from services.people.access import Action
-from services.people.identifiers import valid_on
+from services.people.paper_rules import valid_on
 from services.people.practitioners import dea_facts, licence_facts
 from services.people.programmes import programme_of
 from services.people.states import EpisodeState
 from services.people.zones import read_zone
 from services.prescribing.cases import Case, visible_case
+from services.prescribing.contacts import last_contact_on
 from services.prescribing.contents import Content
 from services.prescribing.fill_rules import FillFacts, PrescriptionFacts
-from services.prescribing.fills import opened_fill, supply_of
+from services.prescribing.fills import opened_fill
+from services.prescribing.follow_ups import follow_up
 from services.prescribing.models import Fill, Prescription
 from services.prescribing.pdmp_checks import latest_check
 from services.prescribing.prescriptions import content_of
 from services.prescribing.routes import Supplied
 from services.prescribing.states import VALID, PrescriptionState
-from services.refills.contacts import last_contact_on
+from services.prescribing.supplies import supply_of
 from services.refills.models import RefillAct, RefillRequest
 from services.refills.rules import (
     COUNT_MISSING,
@@ -135,7 +137,7 @@ def evaluate_gate(session: Session, case: Case, *, prescriber_id: UUID | None, r
     if supply.content is None or stock.dispensed <= 0:
         return Gate(None, (NOTHING_HANDED_OUT.finding(),), None, programme.version, None, None, ())
     facts = _facts(session, case, prescriber_id, supply.content, stock)
-    findings = [*evaluate(facts, programme), *_supply_findings(supply)]
+    findings = [*evaluate(facts, programme), *_supply_findings(supply), *follow_up(session, case, supply.content.route)]
     if recount_needed and stock.remaining_reported is None:
         findings.append(COUNT_MISSING.finding())
     return Gate(

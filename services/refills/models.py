@@ -1,4 +1,4 @@
-"""Tables of refill requests: the request, every act on it, and the prescriber's contacts that the gate counts.
+"""Tables of refill requests: the request, and every act on it.
 
 Facts, findings and texts are sealed under the patient's key.
 """
@@ -75,19 +75,3 @@ class RefillAct(Base):
     inputs_hash: Mapped[bytes | None] = sealed_column(owner="patient_id")
     findings: Mapped[bytes | None] = sealed_column(owner="patient_id")
     programme_version: Mapped[str | None] = mapped_column(String(80))
-
-
-class PrescriberContact(Base):
-    """A prescriber spoke with the patient: who, when, in which manner. The refill gate counts from the last one."""
-
-    __tablename__ = "prescriber_contacts"
-    __table_args__ = (Index("ix_prescriber_contacts_episode_id", "episode_id", "held_at"),)
-
-    id: Mapped[UUID] = mapped_column(primary_key=True)
-    patient_id: Mapped[UUID] = mapped_column(ForeignKey("patients.id"), index=True)
-    episode_id: Mapped[UUID] = mapped_column(ForeignKey("episodes.id"))
-    prescriber_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.id"))
-    manner: Mapped[str] = mapped_column(String(20))
-    held_at: Mapped[datetime]
-    note: Mapped[bytes | None] = sealed_column(owner="patient_id")
-    recorded_at: Mapped[datetime]

@@ -11,7 +11,7 @@ from services.prescribing import fills
 from services.prescribing.models import Fill, Prescription
 from tests.api.conftest import Api, Caller
 from tests.factories import make_world
-from tests.factories_prescribing import Case, make_case, make_draft, make_fill, make_signed
+from tests.factories_prescribing import Case, follow_up, make_case, make_draft, make_fill, make_signed
 
 
 @pytest.fixture
@@ -59,6 +59,7 @@ def test_too_much_and_an_unapproved_refill_are_409_with_the_rule(
     assert hand_out(pharmacist, row, is_refill=True) == (409, "prescribing.refill_not_authorized")
     assert hand_out(pharmacist, row) == (409, "illegal_transition")
     session.expire_all()
+    follow_up(session, case)
     fills.authorize_next_fill(session, case.prescriber, row.id, new_id())
     session.commit()
     seen = pharmacist.get(f"/prescriptions/{row.id}").get_json()

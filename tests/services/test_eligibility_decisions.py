@@ -25,8 +25,8 @@ from services.eligibility.states import REVIEW_TRANSITIONS, ReviewState, ReviewS
 from services.messaging.models import Event, Task
 from services.messaging.outbox import Subject
 from services.messaging.tasks import open_task
-from services.people.identifiers import LicenceFacts
 from services.people.models import Episode, Licence
+from services.people.paper_rules import LicenceFacts
 from services.people.practitioners import licence_facts, revoke_licence
 from services.people.settings import settings
 from services.screening import risk, screenings

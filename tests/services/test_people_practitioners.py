@@ -15,8 +15,8 @@ from services.core.actors import SYSTEM, Role
 from services.core.errors import InvalidInput, NotAllowed, NotFound, RuleRefused
 from services.core.personal import Personal
 from services.people import practitioners
-from services.people.identifiers import licence_findings, may_prescribe_on, valid_on
 from services.people.models import Account, DeaRegistration
+from services.people.paper_rules import licence_findings, may_prescribe_on, valid_on
 from services.people.settings import settings
 from tests.factories import audited, make_account, make_actor, make_papers
 

@@ -29,11 +29,11 @@ from tests.factories_messaging import emitted
 from tests.factories_prescribing import (
     DEFAULT,
     Case,
+    follow_up,
     make_case,
     make_draft,
     make_fill,
     make_signed,
-    sign,
     timers_of,
 )
 
@@ -71,9 +71,14 @@ def asked_to_fill(session: Session, case: Case, subject: Subject) -> Task:
 
 
 def authorize(session: Session, case: Case, row: Prescription) -> FillAuthorization:
+    follow_up(session, case)
     given = fills.authorize_next_fill(session, case.prescriber, row.id, new_id())
     assert not isinstance(given, Refused)
     return given
+
+
+def next_fill_rules(session: Session, case: Case, row: Prescription) -> list[str]:
+    return [each.rule for each in fills.next_fill_findings(session, case.episode, row.id)]
 
 
 def test_parts_add_up_to_the_prescribed_quantity_and_not_beyond(session: Session, case: Case) -> None:
@@ -178,6 +183,7 @@ def test_a_refill_needs_an_approved_request(session: Session, case: Case) -> Non
 def test_a_request_authorizes_one_refill_once(session: Session, case: Case) -> None:
     row = make_signed(session, case, refills=2)
     make_fill(session, case, row)
+    follow_up(session, case)
     request = new_id()
     first = fills.authorize_next_fill(session, case.prescriber, row.id, request)
     again = fills.authorize_next_fill(session, case.prescriber, row.id, request)
@@ -192,9 +198,7 @@ def test_the_law_ends_refills_after_the_prescribed_number(session: Session, case
     make_fill(session, case, row)
     authorize(session, case, row)
     make_fill(session, case, row, is_refill=True)
-    assert [each.rule for each in fills.next_fill_findings(session, case.episode, row.id)] == [
-        "prescribing.no_refill_left"
-    ]
+    assert next_fill_rules(session, case, row) == ["prescribing.no_refill_left"]
     with pytest.raises(RuleRefused):
         authorize(session, case, row)
 
@@ -202,7 +206,9 @@ def test_the_law_ends_refills_after_the_prescribed_number(session: Session, case
 def test_no_refill_is_authorized_after_six_months(session: Session, case: Case, moment: time_machine.Traveller) -> None:
     row = make_signed(session, case, refills=1)
     make_fill(session, case, row)
-    assert fills.next_fill_findings(session, case.episode, row.id) == []
+    assert next_fill_rules(session, case, row) == ["prescribing.follow_up_missing"]
+    follow_up(session, case)
+    assert next_fill_rules(session, case, row) == []
     moment.shift(timedelta(days=190))
     with pytest.raises(RuleRefused) as refusal:
         authorize(session, case, row)
@@ -388,9 +394,7 @@ def test_a_session_goes_by_the_newest_prescription_of_which_something_was_handed
     assert views.dosing_order(session, therapist, case.episode) is None
     make_fill(session, case, first)
     moment.shift(timedelta(days=1))
-    second = make_draft(session, case, first_session_dose_mg=None, dose_mg=250, quantity_units=5)
-    prescriptions.mark_ready(session, case.prescriber, second.id, {})
-    sign(session, case, second)
+    second = make_signed(session, case, first_session_dose_mg=None, dose_mg=250, quantity_units=5)
     order = views.dosing_order(session, therapist, case.episode)
     assert order is not None
     assert (order.prescription_id, order.dose_mg, order.limits.systolic_below) == (first.id, 200, 145)

@@ -25,12 +25,15 @@ from services.prescribing import fills, prescriptions, signing
 from services.prescribing.law import SIGNING_STATEMENT
 from services.prescribing.models import Prescription
 from services.prescribing.pdmp_checks import PdmpFinding
+from services.prescribing.reviews import review_of
 from services.prescribing.signing import Signed, sign, verify_signature
+from services.vault.boxes import box
 from tests.factories import PASSWORD, audited, code_of, make_account, make_actor
 from tests.factories_messaging import emitted
 from tests.factories_prescribing import (
     Case,
     check_pdmp,
+    follow_up,
     make_case,
     make_draft,
     make_fill,
@@ -188,6 +191,86 @@ def test_one_act_signs_several_for_one_patient_and_none_for_two(session: Session
     assert refusal.value.rule == "prescribing.one_patient_at_a_time"
     assert isinstance(sign_rows(session, case, *mine), Signed)
     assert [row.state for row in (*mine, foreign)] == ["signed", "signed", "ready"]
+
+
+def test_more_than_a_first_supply_waits_for_the_follow_up(
+    session: Session, case: Case, moment: time_machine.Traveller
+) -> None:
+    make_fill(session, case, make_signed(session, case))
+    moment.shift(timedelta(days=1))
+    row = make_draft(session, case, first_session_dose_mg=None)
+    prescriptions.mark_ready(session, case.prescriber, row.id, {})
+    assert refusing_rules(session, case, row) == {"prescribing.follow_up_missing"}
+    follow_up(session, case)
+    assert isinstance(sign_rows(session, case, row), Signed)
+
+
+def duplicate_asked(row: Prescription, session: Session) -> bool:
+    found = review_of(box(session, row.patient_id), row).findings
+    return "prescribing.duplicate_active" in {finding["rule"] for finding in found}
+
+
+REASON = {"prescribing.duplicate_active": Personal("Two strengths make up the dose.")}
+
+
+def test_a_second_one_of_the_same_is_blocked_without_a_written_reason(session: Session, case: Case) -> None:
+    make_signed(session, case)
+    row = make_draft(session, case, drug="Ketamine hydrochloride")
+    assert duplicate_asked(row, session)
+    with pytest.raises(RuleRefused) as refusal:
+        prescriptions.mark_ready(session, case.prescriber, row.id, {})
+    assert [finding.rule for finding in refusal.value.findings] == ["prescribing.duplicate_active"]
+    prescriptions.mark_ready(session, case.prescriber, row.id, REASON)
+    assert isinstance(sign_rows(session, case, row), Signed)
+
+
+def test_what_is_replaced_used_up_over_or_another_patients_is_no_duplicate(
+    session: Session, case: Case, moment: time_machine.Traveller
+) -> None:
+    first = make_signed(session, case, refills=1)
+    assert not duplicate_asked(make_draft(session, case, replaces_id=first.id), session)
+    assert not duplicate_asked(make_draft(session, make_case(session, world=case.world)), session)
+    make_fill(session, case, first)
+    assert duplicate_asked(make_draft(session, case, first_session_dose_mg=None), session)  # a refill is left
+    prescriptions.cancel(session, case.prescriber, first.id, Personal("Changed plan."))
+    second = make_signed(session, case, first_session_dose_mg=None)
+    assert duplicate_asked(make_draft(session, case, first_session_dose_mg=None), session)
+    make_fill(session, case, second)
+    assert not duplicate_asked(make_draft(session, case, first_session_dose_mg=None), session)
+
+
+def test_an_overdue_one_is_no_duplicate_and_one_on_its_last_day_is(
+    session: Session, case: Case, moment: time_machine.Traveller
+) -> None:
+    make_signed(session, case)
+    session.execute(text("UPDATE eligibility_decisions SET valid_until = '2027-12-31'"))
+    moment.move_to(datetime(2027, 5, 23, 20, 0, tzinfo=UTC))
+    assert duplicate_asked(make_draft(session, case), session)
+    moment.shift(timedelta(days=1))
+    assert not duplicate_asked(make_draft(session, case), session)
+
+
+def test_a_duplicate_counts_across_the_patients_episodes(session: Session, case: Case) -> None:
+    make_signed(session, case)
+    again = make_case(session, world=case.world)
+    again.episode.patient_id = case.episode.patient_id
+    session.flush()
+    session.expire_all()
+    row = make_draft(session, again)
+    assert duplicate_asked(row, session)
+
+
+def test_of_two_marked_ready_the_second_needs_the_reason(
+    session: Session, case: Case, moment: time_machine.Traveller
+) -> None:
+    first, second = make_draft(session, case), make_draft(session, case)
+    prescriptions.mark_ready(session, case.prescriber, first.id, {})
+    moment.shift(timedelta(minutes=1))
+    with pytest.raises(RuleRefused):
+        prescriptions.mark_ready(session, case.prescriber, second.id, {})
+    prescriptions.mark_ready(session, case.prescriber, second.id, REASON)
+    assert isinstance(sign_rows(session, case, second), Signed)
+    assert refusing_rules(session, case, first) == {"prescribing.duplicate_active"}
 
 
 def end_papers(session: Session, case: Case, kind: type[Licence] | type[DeaRegistration]) -> None:

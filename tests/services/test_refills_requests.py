@@ -26,8 +26,9 @@ from services.messaging.models import Event
 from services.people import episodes, practitioners
 from services.people.models import DeaRegistration, Licence
 from services.people.states import EpisodeState
-from services.refills import contacts, decisions, gate, requests
-from services.refills.contacts import Manner
+from services.prescribing import contacts
+from services.prescribing.contacts import Manner
+from services.refills import decisions, gate, requests
 from services.refills.gate import findings_from
 from services.refills.models import RefillRequest
 from services.refills.states import REFILL_TRANSITIONS, RefillState, RefillStep
@@ -212,7 +213,7 @@ def test_scales_contact_and_pdmp_grow_old(session: Session, supplied: Supplied) 
         assert ask_and_undo(session, supplied)
     with time_machine.travel(ASKED_AT + timedelta(days=8)):
         assert unmet(session, supplied) == ["scales_too_old", "pdmp_not_current"]
-    with time_machine.travel(ASKED_AT + timedelta(days=21)):
+    with time_machine.travel(ASKED_AT + timedelta(days=29)):
         report_all_scales(session, supplied.episode)
         check_pdmp(session, supplied.case)
         assert unmet(session, supplied) == ["prescriber_contact_too_old"]
@@ -226,7 +227,7 @@ def ask_and_undo(session: Session, supplied: Supplied) -> bool:
 
 
 def test_a_recorded_contact_counts(session: Session, supplied: Supplied) -> None:
-    with time_machine.travel(ASKED_AT + timedelta(days=21)):
+    with time_machine.travel(ASKED_AT + timedelta(days=30)):
         report_all_scales(session, supplied.episode)
         check_pdmp(session, supplied.case)
         held_at = clock.now() - timedelta(days=30)

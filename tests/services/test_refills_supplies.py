@@ -25,7 +25,7 @@ from services.refills.states import RefillState
 from services.sessions import ledgers
 from services.sessions.states import SessionState
 from services.vault.boxes import box
-from tests.factories_prescribing import check_pdmp, content, make_fill, make_shipment
+from tests.factories_prescribing import check_pdmp, content, follow_up, make_fill, make_shipment
 from tests.factories_refills import (
     FIRST_DAY,
     Supplied,
@@ -192,8 +192,10 @@ def test_from_the_first_parcel_to_the_second_through_every_step(session: Session
         assert [finding.rule for finding in refusal.value.findings] == [
             "refills.scales_too_old",
             "refills.pdmp_not_current",
+            "prescribing.follow_up_missing",
             "refills.earliest_date",
         ]
+        follow_up(session, case)
         report_all_scales(session, case.episode)
         check_pdmp(session, case)
         made = requests.request_refill(session, case.actor("therapist"), case.episode.id)

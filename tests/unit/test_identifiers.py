@@ -11,16 +11,13 @@ from hypothesis import strategies as st
 from services.core.errors import InvalidInput
 from services.core.findings import Severity
 from services.core.programme import programme
-from services.people.identifiers import (
-    STATES,
+from services.people.identifiers import STATES, dea_number_is_valid, npi_is_valid, state_code
+from services.people.paper_rules import (
     DeaFacts,
     LicenceFacts,
     dea_number_check,
-    dea_number_is_valid,
     licence_findings,
     may_prescribe_on,
-    npi_is_valid,
-    state_code,
     valid_on,
 )
 

@@ -15,7 +15,15 @@ from services.core.findings import Finding, Severity
 from services.core.programme import Programme, programme
 from services.prescribing.limits import NO_LIMITS, PatientLimits, limit_findings
 from services.prescribing.routes import Route, Supplied, setting_of, supplied_by
-from services.prescribing.rules import Draft, draft_findings, home_stock_finding, refills_at_most, units_needed
+from services.prescribing.rules import (
+    Draft,
+    draft_findings,
+    duplicate_findings,
+    home_stock_finding,
+    refills_at_most,
+    substance_of,
+    units_needed,
+)
 
 
 def a_draft(**changes: Any) -> Draft:
@@ -308,3 +316,15 @@ def test_a_route_says_how_it_is_supplied() -> None:
     assert setting_of(Route.SUBLINGUAL, "warn_over_mg", programme()) == "prescribing.warn_over_mg"
     with pytest.raises(InvalidConfiguration):
         supplied_by(Route.NASAL, programme_with(route__nasal__supplied="by owl"))
+
+
+def test_a_second_prescription_of_the_same_asks_for_a_reason() -> None:
+    assert duplicate_findings(0) == []
+    (finding,) = duplicate_findings(1)
+    assert (finding.rule, finding.severity) == ("prescribing.duplicate_active", Severity.REVIEW)
+
+
+def test_a_salt_of_a_drug_is_the_same_substance() -> None:
+    assert substance_of("Ketamine  hydrochloride") == substance_of("ketamine") == "ketamine"
+    assert substance_of("esketamine") != "ketamine"
+    assert substance_of(" ") == ""

@@ -104,6 +104,12 @@ def test_what_a_pharmacist_may_hand_out(
     assert rules(fills, quantity, is_refill=is_refill) == expected
 
 
+def test_what_the_clinic_gives_is_never_filled() -> None:
+    order = PrescriptionFacts(quantity_units=8, refills=0, issued_on=ISSUED, is_shipped=False)
+    (finding,) = may_fill(order, [], 1, ISSUED, is_refill=False, programme=programme())
+    assert finding.rule == "prescribing.fill_of_clinic_order"
+
+
 def test_a_prescription_without_refills_is_filled_once() -> None:
     assert rules([fill(8)], 8, is_refill=True, refills=0) == ["prescribing.no_refill_left"]
 

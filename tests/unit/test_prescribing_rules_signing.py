@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,8 +10,9 @@ import pytest
 from services.core.errors import InvalidConfiguration
 from services.core.findings import Severity
 from services.core.programme import Programme, programme
-from services.prescribing.law import REQUIRED_FIELDS, SCHEDULE_III, SIGNING_DISPLAY, SIGNING_STATEMENT
-from services.prescribing.signing_rules import SigningFacts, required_field_findings, signing_findings
+from services.prescribing.field_rules import REQUIRED_FIELDS, SIGNING_DISPLAY, required_field_findings
+from services.prescribing.law import SCHEDULE_III, SIGNING_STATEMENT
+from services.prescribing.signing_rules import FollowUpFacts, SigningFacts, follow_up_findings, signing_findings
 
 TODAY = date(2026, 11, 20)
 
@@ -120,3 +121,46 @@ def test_the_law_stands_as_written() -> None:
         " appear above."
     )
     assert set(SIGNING_DISPLAY) == {*REQUIRED_FIELDS, "route"} - {"patient_address"}
+
+
+FIRST = datetime(2026, 11, 2, 18, 0, tzinfo=UTC)
+MINUTE = 1 / (24 * 60)
+
+
+@pytest.mark.parametrize(
+    ("at", "sessions", "contact", "is_missing"),
+    [
+        # Days after the first signature. Two sessions were held: from the second on.
+        (20, (3, 10), None, True),
+        (20, (3, 10), 10 - MINUTE, True),
+        (20, (3, 10), 10, False),
+        (20, (3, 10, 17), 10, False),
+        # Thirty days went by first.
+        (30, (3,), 30 - MINUTE, True),
+        (30, (3,), 30, False),
+        (45, (3, 40), 30, False),
+        # Neither came about yet: any contact since the signature.
+        (30 - MINUTE, (3,), 1, False),
+        (5, (), 0, False),
+        (5, (), -MINUTE, True),
+        (5, (), None, True),
+    ],
+)
+def test_before_there_is_more_a_prescriber_follows_up(
+    at: float, sessions: tuple[float, ...], contact: float | None, is_missing: bool
+) -> None:
+    facts = FollowUpFacts(
+        at=FIRST + timedelta(days=at),
+        first_signed_at=FIRST,
+        taken_at=tuple(FIRST + timedelta(days=day) for day in sessions),
+        followed_up_at=None if contact is None else FIRST + timedelta(days=contact),
+    )
+    rules = [finding.rule for finding in follow_up_findings(facts, programme())]
+    assert rules == (["prescribing.follow_up_missing"] if is_missing else [])
+
+
+def test_a_first_supply_and_what_makes_up_for_one_need_no_follow_up() -> None:
+    assert follow_up_findings(FollowUpFacts(at=FIRST, first_signed_at=None), programme()) == []
+    for sessions, is_missing in ((2, False), (3, True)):
+        facts = FollowUpFacts(at=FIRST, first_signed_at=FIRST, replaces_sessions=sessions)
+        assert bool(follow_up_findings(facts, programme())) is is_missing

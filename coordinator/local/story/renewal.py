@@ -77,6 +77,13 @@ def ask_for_more(stage: Stage) -> None:
     earliest = next(each for each in refused.body["findings"] if each["rule"] == "refills.earliest_date")["value"]
     stage.narrator.fact(f"At the earliest: {earliest}.")
     stage.act(
+        cast.prescriber,
+        "POST",
+        f"/episodes/{dana.episode_id}/prescriber-contacts",
+        {"manner": "video"},
+        doing="follows up with Dana by video, as is due before there is more than the first supply",
+    )
+    stage.act(
         cast.assistant,
         "POST",
         f"/episodes/{dana.episode_id}/pdmp-checks",

@@ -1,4 +1,4 @@
-"""Contacts of a prescriber with the patient: recorded by whoever held them, counted by the refill gate (DOMAIN 4)."""
+"""Contacts of a prescriber with the patient: recorded by whoever held them, counted by the gates of DOMAIN 4."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from services.eligibility.decisions import approval_of
 from services.people.access import Action, visible_episode
 from services.people.zones import read_zone
 from services.prescribing.cases import Case
-from services.refills.models import PrescriberContact
+from services.prescribing.models import PrescriberContact
 from services.vault.boxes import box
 
 PAGE_LIMIT = 101  # a full page of 100, and one that tells that there is more
@@ -98,6 +98,12 @@ def last_contact_on(session: Session, case: Case) -> date | None:
         moments.append(approval_of(session, case.episode.id).decided_at)
     latest = max((moment for moment in moments if moment is not None), default=None)
     return None if latest is None else latest.astimezone(read_zone(case.zone)).date()
+
+
+def followed_up_at(session: Session, episode_id: UUID) -> datetime | None:
+    """When a prescriber last spoke with the patient; a decision alone is no follow-up."""
+    query = select(func.max(PrescriberContact.held_at)).where(PrescriberContact.episode_id == episode_id)
+    return session.scalar(query)
 
 
 def _opened(session: Session, row: PrescriberContact) -> ReadContact:

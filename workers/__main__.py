@@ -16,6 +16,7 @@ from services.core.memory import settle_memory
 from services.core.programme import programme
 from services.core.redis_connections import connect
 from services.core.vocabulary import Party
+from services.screening.instruments import check_asked
 from workers import queues, relay, ticker
 
 NICENESS = 5
@@ -31,6 +32,7 @@ def main() -> None:
     party_parser.add_argument("party", choices=[party.value for party in Party])
     arguments = parser.parse_args()
     configure_logs()
+    check_asked(programme(config().programme_file))
     # On a machine that they share, the web goes first: a person waits for it, and nobody for a worker's milliseconds.
     os.nice(NICENESS)
     if arguments.kind == "party":

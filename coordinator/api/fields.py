@@ -64,6 +64,32 @@ class Whole(fields.Integer):
         return super()._deserialize(whole, attr, data, **options)
 
 
+class WholeOrWord(fields.Field[Any]):
+    """A whole number from ``low`` to ``high``, or one word that stands for none."""
+
+    default_error_messages = {  # noqa: RUF012 - marshmallow collects these from class to class
+        "invalid": "Give a whole number from {low} to {high}, or '{word}'."
+    }
+
+    def __init__(self, low: int, high: int, word: str, **options: Any) -> None:
+        allowed: list[dict[str, Any]] = [
+            {"type": "integer", "minimum": low, "maximum": high},
+            {"type": "string", "enum": [word]},
+        ]
+        if options.get("allow_none"):
+            allowed.append({"type": "null"})
+        super().__init__(metadata={"anyOf": allowed}, **options)
+        self.low, self.high, self.word = low, high, word
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> int | str:
+        if value == self.word and isinstance(value, str):
+            return self.word
+        whole = int(value) if isinstance(value, float) and value.is_integer() else value
+        if isinstance(whole, bool) or not isinstance(whole, int) or not self.low <= whole <= self.high:
+            raise self.make_error("invalid", low=self.low, high=self.high, word=self.word)
+        return whole
+
+
 class WholeText(Whole):
     """A whole number as a query holds it: up to nine digits."""
 

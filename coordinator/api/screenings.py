@@ -8,6 +8,7 @@ from uuid import UUID
 
 from marshmallow import Schema, fields, validate
 
+from coordinator.api.answers import answers_schema
 from coordinator.api.endpoints import Call, endpoint, resource
 from coordinator.api.fields import Choice, Flag, Moment, PersonalText, Revealed, Text, Whole
 from coordinator.api.tasks import StepIn
@@ -15,25 +16,17 @@ from services.eligibility import reviews
 from services.people.access import Action
 from services.screening import risk, screenings
 from services.screening.answer_sheets import INSTRUMENTS, Part
+from services.screening.definitions import Kind
 from services.screening.history import load_questions
-from services.screening.instruments import Instrument, Kind, get
+from services.screening.instrument_files import load_instruments
+from services.screening.instruments import offered
 from services.screening.models import Screening
+from services.screening.result_rules import Sex
 from services.screening.risk import ReadFlag, RiskSource
 from services.screening.screenings import ReadScreening
 from services.screening.states import RiskState, ScreeningState
 
 blueprint = resource("screenings", "Screenings: the form, the patient's answers, and suicide-risk flags.")
-
-
-def _answers_schema(instrument: Instrument) -> type[Schema]:
-    """The answers to an instrument: its items with their ranges, null to take an answer back."""
-    items: dict[str, fields.Field[Any]] = {}
-    for item in instrument.items:
-        if item.kind is Kind.YES_NO:
-            items[item.id] = Flag(allow_none=True)
-        else:
-            items[item.id] = Whole(item.low, item.high, allow_none=True)
-    return Schema.from_dict(dict(items), name=f"{instrument.id.capitalize()}AnswersIn")
 
 
 def _history_schema() -> type[Schema]:
@@ -48,10 +41,14 @@ def _history_schema() -> type[Schema]:
 
 
 class StatementsIn(Schema):
-    """What some answers in the history ask for: full months in remission, effective contraception is used."""
+    """What some answers ask for: full months in remission, effective contraception is used, the patient's sex.
+
+    ``sex`` sets the cut-off of the questions about alcohol; whoever does not say gets the lower one.
+    """
 
     remission_months = Whole(0, 1200, allow_none=True)
     contraception_stated = Flag(allow_none=True)
+    sex = Choice(Sex, allow_none=True)
 
 
 class PressureIn(Schema):
@@ -62,11 +59,13 @@ class PressureIn(Schema):
     taken_at = Moment(required=True)
 
 
+# Their items are the same whoever words them, so this document does not depend on the operator's texts.
+_ASKABLE: Final = [(part, load_instruments()[part.value]) for part in INSTRUMENTS]
 _PARTS: Final[dict[str, fields.Field[Any]]] = {
     Part.HISTORY: fields.Nested(_history_schema()),
     Part.STATEMENTS: fields.Nested(StatementsIn),
     Part.MEDICINES: fields.List(Text(120), validate=validate.Length(max=60)),
-    **{part.value: fields.Nested(_answers_schema(get(part.value))) for part in INSTRUMENTS},
+    **{part.value: fields.Nested(answers_schema(ours, f"{ours.id.capitalize()}AnswersIn")) for part, ours in _ASKABLE},
     Part.BLOOD_PRESSURES: fields.List(fields.Nested(PressureIn), validate=validate.Length(max=20)),
 }
 AnswersIn = Schema.from_dict({str(name): field for name, field in _PARTS.items()}, name="AnswersIn")
@@ -111,10 +110,12 @@ class ScreeningOut(RoundOut):
     """A round as you may see it; what your role does not need is null.
 
     ``request`` says what the medical team asked for. Whenever ``crisis_resources`` is not empty, show it at once and
-    before everything else. ``cssrs_due_today``: the C-SSRS must be answered before the day ends. ``unclear_medicines``:
-    ask whether the other name is meant; nothing is changed by itself.
+    before everything else. ``cssrs_due_today``: the C-SSRS must be answered before the day ends. ``asked``: the parts
+    that this programme asks for, in the order of the form. ``unclear_medicines``: ask whether the other name is meant;
+    nothing is changed by itself.
     """
 
+    asked = fields.List(fields.String(), required=True)
     request = PersonalText(4000, required=True, allow_none=True)
     answers = fields.Dict(keys=fields.String(), required=True, allow_none=True)
     results = Revealed(fields.Dict(keys=fields.String()), required=True, allow_none=True)
@@ -133,7 +134,8 @@ class RoundsOut(Schema):
 class ItemOut(Schema):
     """One question. ``labels`` words the answers from ``low`` to ``high``; a yes/no item takes true and false.
 
-    ``asked_when`` names the item that must be answered yes for this one to be asked.
+    ``asked_when`` names the item that must be answered yes for this one to be asked, ``asked_from_yes`` how many of the
+    yes/no items must be. Where ``may_not_apply``, "not_applicable" is an answer too.
     """
 
     id = fields.String(required=True)
@@ -144,10 +146,15 @@ class ItemOut(Schema):
     labels = fields.List(fields.String(), required=True)
     examples = fields.String(required=True, allow_none=True)
     asked_when = fields.String(required=True, allow_none=True)
+    asked_from_yes = fields.Integer(required=True)
+    may_not_apply = fields.Boolean(required=True)
 
 
 class InstrumentOut(Schema):
-    """An instrument as it is shown to the patient."""
+    """An instrument as it is shown to the patient. Of each of ``alternatives`` one item is answered.
+
+    ``loinc`` is the code of its total.
+    """
 
     id = fields.String(required=True)
     title = fields.String(required=True)
@@ -156,6 +163,8 @@ class InstrumentOut(Schema):
     prompt = fields.String(required=True)
     licence = fields.String(required=True)
     credit = fields.String(required=True)
+    loinc = fields.String(required=True, allow_none=True)
+    alternatives = fields.List(fields.List(fields.String()), required=True)
     items = fields.List(fields.Nested(ItemOut), required=True)
 
 
@@ -168,7 +177,7 @@ class QuestionOut(Schema):
 
 
 class InstrumentsOut(Schema):
-    """The form of a screening: its instruments and the questions of the medical history."""
+    """The instruments that can be shown, and the questions of the medical history."""
 
     items = fields.List(fields.Nested(InstrumentOut), required=True)
     history = fields.List(fields.Nested(QuestionOut), required=True)
@@ -204,8 +213,11 @@ class ClearIn(Schema):
 
 @endpoint(blueprint, "GET", "/instruments", action=Action.READ_SCREENING, answer=InstrumentsOut)
 def list_instruments(call: Call) -> dict[str, Any]:
-    """The instruments and the medical history as the patient is asked them."""
-    return {"items": [get(part.value) for part in INSTRUMENTS], "history": list(load_questions().values())}
+    """The instruments and the medical history as the patient is asked them.
+
+    What a screening asks for is told by ``asked`` of that screening.
+    """
+    return {"items": offered(), "history": list(load_questions().values())}
 
 
 @endpoint(
@@ -257,6 +269,7 @@ def _shown(call: Call, found: ReadScreening) -> dict[str, Any]:
     unclear = reviews.unclear_medicines(call.session, found)
     return {
         **{name: getattr(found.screening, name) for name in RoundOut().fields},
+        "asked": [part.value for part in found.asked],
         "request": found.request,
         "answers": None if found.sheet is None else found.sheet.as_dict(),
         "results": found.results,

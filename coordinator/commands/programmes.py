@@ -12,6 +12,7 @@ from services.core.actors import SYSTEM
 from services.core.database import transaction
 from services.core.programme import Programme, load_programme
 from services.people import programmes
+from services.screening.instruments import check_asked
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
@@ -23,7 +24,7 @@ def check_programme(file: Path) -> None:
 
     What is wrong is named with its line and key.
     """
-    given = load_programme(file)
+    given = _loaded(file)
     programmes.check_complete(given)
     with transaction() as session:
         known = programmes.is_known(session, given.name)
@@ -42,7 +43,7 @@ def adopt_programme(file: Path, approver: UUID) -> None:
     New episodes and new decisions follow it; episodes decided before stay with the version they were decided under.
     """
     with transaction() as session:
-        adoption = programmes.adopt(session, SYSTEM, approver, load_programme(file))
+        adoption = programmes.adopt(session, SYSTEM, approver, _loaded(file))
     click.echo(f"adopted {adoption.programme.version}, in force from {adoption.programme.effective_from}")
     _show_changes(adoption.changes, "in force until then")
 
@@ -55,6 +56,12 @@ def list_programmes() -> None:
     for each in adoptions:
         click.echo(f"{each.version:<50}  from {each.effective_from}  adopted {each.adopted_at:%Y-%m-%d %H:%M}Z")
     click.echo(f"{len(adoptions)} adoption(s)")
+
+
+def _loaded(file: Path) -> Programme:
+    given = load_programme(file)
+    check_asked(given)
+    return given
 
 
 def _approver(given: Programme) -> str:

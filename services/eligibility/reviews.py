@@ -135,6 +135,9 @@ def _facts(session: Session, episode: Episode, sheet: AnswerSheet, programme: Pr
         phq9=sheet.score(Part.PHQ9).total,
         gad7=sheet.score(Part.GAD7).total,
         cssrs=sheet.cssrs_level(),
+        dast10=sheet.score(Part.DAST10).total,
+        audit_c_positive=sheet.result(Part.AUDIT_C, programme).positive,
+        mdq_positive=sheet.result(Part.MDQ, programme).positive,
     )
 
 

@@ -58,7 +58,7 @@ def _screened(session: Session, episode_id: UUID) -> Iterator[tuple[str, Baselin
         scores = box(session, row.patient_id).open(row, "results").reveal()["scores"]
         answered_at = sheet_of(session, row).answered_at
         for part in INSTRUMENTS:
-            total: int | None = scores[part.value]["total"]
+            total: int | None = scores.get(part.value, {}).get("total")
             if total is not None:
                 yield part.value, BaselineScore(total, answered_at[part])
 

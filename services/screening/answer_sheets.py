@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 from zoneinfo import ZoneInfo
 
 from services.core.errors import InvalidInput, RuleRefused
@@ -20,9 +20,20 @@ from services.screening import instruments
 from services.screening.answers import checked_answers
 from services.screening.history import Condition, load_questions, read_history
 from services.screening.instruments import RiskLevel
-from services.screening.rules import Triage, cssrs_instrument, cssrs_level, triage
+from services.screening.result_rules import Result, Sex, read_result
+from services.screening.rules import Triage, cssrs_level, level_so_far, risk_answer, triage_of
 from services.screening.scoring import Score, score
-from services.screening.sheet_rules import CSSRS_SAME_DAY, PART_MISSING, PART_OUTDATED, PART_UNFINISHED
+from services.screening.sheet_rules import (
+    CSSRS_SAME_DAY,
+    MEDICINE_NAMED,
+    PART_MISSING,
+    PART_NOT_ASKED,
+    PART_OUTDATED,
+    PART_UNFINISHED,
+    READING_IN_ORDER,
+    READING_POSSIBLE,
+    READING_RECENT,
+)
 
 
 class Part(StrEnum):
@@ -34,12 +45,36 @@ class Part(StrEnum):
     PHQ9 = "phq9"
     GAD7 = "gad7"
     CSSRS = "cssrs"
+    PCL5 = "pcl5"
+    QIDS = "qids_sr16"
+    AUDIT_C = "audit_c"
+    DAST10 = "dast10"
+    MDQ = "mdq"
+    WSAS = "wsas"
+    B_IPF = "b_ipf"
+    PSS10 = "pss10"
     BLOOD_PRESSURES = "blood_pressures"
 
 
-INSTRUMENTS: Final = (Part.PHQ9, Part.GAD7, Part.CSSRS)
-REQUIRED: Final = tuple(part for part in Part if part is not Part.STATEMENTS)
 _LISTS: Final = frozenset({Part.MEDICINES, Part.BLOOD_PRESSURES})
+_FORMS: Final = frozenset({Part.HISTORY, Part.STATEMENTS})
+INSTRUMENTS: Final = tuple(part for part in Part if part not in _LISTS | _FORMS)
+"""The instruments that a screening can ask for; ``screening.instruments`` of the programme says which it does."""
+
+# Where triage finds an item on suicide.
+_RISK_ITEMS: Final = (Part.PHQ9, Part.QIDS)
+
+
+def asked_instruments(programme: Programme) -> tuple[Part, ...]:
+    """The instruments that a screening asks for, in the order of the form. Raises as ``instruments.asked_by`` does."""
+    asked = {instrument.id for instrument in instruments.asked_by(programme, "screening.instruments")}
+    return tuple(part for part in INSTRUMENTS if part in asked)
+
+
+def required_parts(programme: Programme) -> tuple[Part, ...]:
+    """The parts without which a screening is not complete, in the order of the form."""
+    asked = {Part.HISTORY, *_LISTS, *asked_instruments(programme)}
+    return tuple(part for part in Part if part in asked)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -70,8 +105,11 @@ class AnswerSheet:
     def answered(self, part: Part, given: Any, now: datetime, programme: Programme) -> AnswerSheet:
         """The sheet with ``given`` taken into ``part``; in a form None takes an answer back.
 
-        Raises ``InvalidInput`` naming the answer that does not fit, ``RuleRefused`` for one that cannot be true.
+        Raises ``InvalidInput`` naming the answer that does not fit, ``RuleRefused`` for one that cannot be true and for
+        an instrument that the programme does not ask for. A C-SSRS is always taken: triage may demand one.
         """
+        if part in INSTRUMENTS and part not in (Part.CSSRS, *asked_instruments(programme)):
+            _refuse(PART_NOT_ASKED.finding(programme, says={"part": part}), part.value)
         value = given if part in _LISTS else _without_none({**self.values.get(part, {}), **given})
         checked = _checked(part, value, now, programme)
         return AnswerSheet(self.zone, {**self.values, part: checked}, {**self.answered_at, part: now})
@@ -80,44 +118,46 @@ class AnswerSheet:
         """The score of an instrument; raises ``InvalidInput`` as scoring does."""
         return score(instruments.get(part.value), self.values.get(part, {}))
 
-    def cssrs_level(self) -> RiskLevel | None:
-        """The C-SSRS level; None while what is answered shows nothing that could not still change.
+    def result(self, part: Part, programme: Programme) -> Result:
+        """What the score of an instrument means: positive or not, and the findings that say why."""
+        sex = Sex(self.values.get(Part.STATEMENTS, {}).get("sex") or Sex.UNSPECIFIED)
+        return read_result(instruments.get(part.value), self.score(part), programme, sex=sex)
 
-        A screener left halfway counts with what it says as soon as that asks for somebody: nobody escapes triage by
-        not finishing a form.
-        """
+    def cssrs_level(self) -> RiskLevel | None:
+        """The C-SSRS level, of a screener left halfway as ``level_so_far`` says; None when there is none."""
         given = self.values.get(Part.CSSRS)
-        if given is None:
-            return None
-        try:
-            return cssrs_level(given)
-        except InvalidInput:
-            asked = cssrs_instrument(since_last_visit=False).items
-            levels = [item.level_if_yes for item in asked if item.level_if_yes and given.get(item.id) is True]
-            highest = max(levels, key=lambda level: level.rank, default=RiskLevel.NONE)
-            return highest if highest.rank >= RiskLevel.MODERATE.rank else None
+        return None if given is None else level_so_far(given)
 
     def triage(self, programme: Programme, parts: Iterable[Part] = INSTRUMENTS) -> Triage:
-        """What the answers to ``parts`` demand (DOMAIN 2.2). A C-SSRS from a day before the PHQ-9 does not count."""
+        """What the answers to ``parts`` demand (DOMAIN 2.2). A C-SSRS older than such an answer does not count."""
         considered = set(parts)
-        item9 = self.values.get(Part.PHQ9, {}).get("q9") if Part.PHQ9 in considered else None
-        counts = Part.CSSRS in considered and not (item9 is not None and self._cssrs_is_from_before())
-        return triage(phq9_item9=item9, level=self.cssrs_level() if counts else None, programme=programme)
+        answers = {part.value: self.values[part] for part in considered if part in self.values and part in INSTRUMENTS}
+        if any(self._is_after_cssrs(part) for part in _RISK_ITEMS if part in considered):
+            answers.pop(Part.CSSRS.value, None)
+        return triage_of(answers, programme)
 
-    def _cssrs_is_from_before(self) -> bool:
-        """Whether the C-SSRS is of an earlier day than the PHQ-9, by the patient's own calendar."""
-        screener, phq9 = self.answered_at.get(Part.CSSRS), self.answered_at.get(Part.PHQ9)
-        return screener is not None and phq9 is not None and self._day(screener) < self._day(phq9)
+    def _is_after_cssrs(self, part: Part) -> bool:
+        """Whether a positive item on suicide is of a later day than the C-SSRS, by the patient's own calendar."""
+        screener, answered = self.answered_at.get(Part.CSSRS), self.answered_at.get(part)
+        if screener is None or answered is None:
+            return False
+        return bool(self._answer_to(part)) and self._day(screener) < self._day(answered)
+
+    def _answer_to(self, part: Part) -> int | None:
+        return risk_answer(instruments.get(part.value), self.values.get(part, {}))
 
     def _day(self, moment: datetime) -> Any:
         return moment.astimezone(self.zone).date()
 
     def gaps(self, now: datetime, programme: Programme) -> list[Finding]:
         """What is missing before the screening can be completed; empty when nothing is."""
-        found = [self._gap(part, now, programme) for part in REQUIRED]
+        found = [self._gap(part, now, programme) for part in required_parts(programme)]
         gaps = [gap for gap in found if gap is not None]
-        if self.triage(programme).requires_cssrs_today and not any(gap.inputs["part"] == Part.CSSRS for gap in gaps):
-            gaps.append(CSSRS_SAME_DAY.finding(part=Part.CSSRS.value))
+        demanded = self.triage(programme)
+        if demanded.requires_cssrs_today and not any(gap.inputs["part"] == Part.CSSRS for gap in gaps):
+            asking = next(part for part in _RISK_ITEMS if self._answer_to(part))
+            says = {"instrument": instruments.get(asking.value).title}
+            gaps.append(CSSRS_SAME_DAY.finding(says=says, part=Part.CSSRS.value))
         return gaps
 
     def _gap(self, part: Part, now: datetime, programme: Programme) -> Finding | None:
@@ -154,9 +194,13 @@ class AnswerSheet:
         return []
 
     def results(self, programme: Programme) -> dict[str, Any]:
-        """Scores with instrument version and trace, the C-SSRS level and the triage, as plain JSON types."""
+        """Scores with instrument version, trace and meaning, the C-SSRS level and the triage, as plain JSON types."""
         level = self.cssrs_level()
-        scores: dict[str, Any] = {part.value: self.score(part).as_dict() for part in INSTRUMENTS}
+        scores: dict[str, Any] = {
+            part.value: {**self.score(part).as_dict(), **self.result(part, programme).as_dict()}
+            for part in INSTRUMENTS
+            if part in self.values
+        }
         return {
             "scores": scores,
             "cssrs_level": None if level is None else level.value,
@@ -173,20 +217,19 @@ def _checked(part: Part, value: Any, now: datetime, programme: Programme) -> Any
         case Part.HISTORY:
             statuses = read_history(value)
             return {condition.value: statuses[condition].value for condition in Condition if condition in statuses}
-        case Part.PHQ9 | Part.GAD7 | Part.CSSRS:
-            return checked_answers(instruments.get(part.value), value)
         case Part.BLOOD_PRESSURES:
             return [_checked_reading(reading, now, programme) for reading in value]
         case Part.MEDICINES:
             return [_checked_medicine(name) for name in value]
         case Part.STATEMENTS:
-            return value
+            return {name: str(answer) if isinstance(answer, StrEnum) else answer for name, answer in value.items()}
+    return checked_answers(instruments.get(part.value), value)
 
 
 def _checked_medicine(name: str) -> str:
     shown = " ".join(name.split())
     if not shown:
-        raise RuleRefused("A medicine needs a name.", field="medicines", rule="screening.medicine_named")
+        _refuse(MEDICINE_NAMED.finding(), "medicines")
     return shown
 
 
@@ -196,14 +239,16 @@ def _checked_reading(reading: Mapping[str, Any], now: datetime, programme: Progr
     for name, value in (("systolic", systolic), ("diastolic", diastolic)):
         least, most = (programme.whole(f"vitals.plausible.{name}_{end}") for end in ("least", "most"))
         if not least <= value <= most:
-            _refuse_reading(name, "reading_possible", f"A {name} pressure lies between {least} and {most} mmHg.")
+            setting = f"vitals.plausible.{name}_{'least' if value < least else 'most'}"
+            says = {"quantity": name, "least": least, "most": most}
+            _refuse(READING_POSSIBLE.finding(programme, setting=setting, says=says), f"blood_pressures.{name}")
     if diastolic >= systolic:
-        _refuse_reading("diastolic", "reading_possible", "The diastolic pressure is lower than the systolic one.")
+        _refuse(READING_IN_ORDER.finding(), "blood_pressures.diastolic")
     days = programme.whole("screening.pressure_valid_days")
     if not now - timedelta(days=days) <= taken_at <= now + timedelta(minutes=5):
-        _refuse_reading("taken_at", "reading_recent", f"A reading must be of the last {days} days.")
+        _refuse(READING_RECENT.finding(programme), "blood_pressures.taken_at")
     return {"systolic": systolic, "diastolic": diastolic, "taken_at": taken_at.isoformat()}
 
 
-def _refuse_reading(name: str, rule: str, sentence: str) -> None:
-    raise RuleRefused(sentence, field=f"blood_pressures.{name}", rule=f"screening.{rule}")
+def _refuse(finding: Finding, field: str) -> NoReturn:
+    raise RuleRefused(finding.sentence, [finding], field=field)

@@ -13,7 +13,12 @@ from services.screening.content_packs import with_content_pack
 from services.screening.definitions import Instrument, Item, Kind, RiskLevel
 from services.screening.instrument_files import load_instruments
 
-__all__ = ["Instrument", "Item", "Kind", "RiskLevel", "asked_by", "get", "known", "load_instruments", "offered"]
+__all__ = [
+    "Instrument", "Item", "Kind", "RiskLevel", "asked_by", "check_asked", "get", "known", "load_instruments", "offered",
+]  # fmt: skip
+
+# Every setting of a programme that lists instruments.
+_LISTED_IN = ("screening.instruments",)
 
 
 def get(instrument_id: str) -> Instrument:
@@ -53,6 +58,12 @@ def asked_by(programme: Programme, setting: str) -> tuple[Instrument, ...]:
             "give them in a content pack (docs/content-packs.md)."
         )
     return tuple(instrument for name, instrument in instruments.items() if name in wanted)
+
+
+def check_asked(programme: Programme) -> None:
+    """Raise ``InvalidConfiguration`` when a programme asks for what is not offered, or the content pack is wrong."""
+    for setting in _LISTED_IN:
+        asked_by(programme, setting)
 
 
 @lru_cache(maxsize=8)

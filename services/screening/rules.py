@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from services.core.errors import InvalidConfiguration, InvalidInput
 from services.core.findings import Finding, Severity
 from services.core.programme import Programme
-from services.core.rules import declare
+from services.core.rules import Rule, declare
 from services.core.vocabulary import Party
 from services.screening import instruments
 from services.screening.answers import asked_items, checked_answers
 from services.screening.definitions import Answers, Instrument, RiskLevel
 
-__all__ = ["CrisisResource", "RiskLevel", "Triage", "crisis_resources", "cssrs_instrument", "cssrs_level", "triage"]
+__all__ = [
+    "CrisisResource", "RiskLevel", "Triage", "crisis_resources", "cssrs_instrument", "cssrs_level", "level_so_far",
+    "risk_answer", "triage", "triage_of",
+]  # fmt: skip
 
 ITEM9_ALERT: Final = declare(
     "triage.phq9_item9_alert",
@@ -31,6 +34,21 @@ ITEM9_URGENT: Final = declare(
     "DOMAIN 2.2",
     "PHQ-9 item 9 is at a level that needs an urgent look; nothing ships until a clinician signs off.",
     setting="triage.phq9_item9_urgent_from",
+)
+ITEM12_ALERT: Final = declare(
+    "triage.qids_item12_alert",
+    Severity.REVIEW,
+    "DOMAIN 2.2",
+    "QIDS item 12 is positive: show the crisis resources, require a C-SSRS the same day, alert the therapist and the "
+    "prescriber.",
+    setting="triage.qids_item12_alert_from",
+)
+ITEM12_URGENT: Final = declare(
+    "triage.qids_item12_urgent",
+    Severity.REVIEW,
+    "DOMAIN 2.2",
+    "QIDS item 12 is at a level that needs an urgent look; nothing ships until a clinician signs off.",
+    setting="triage.qids_item12_urgent_from",
 )
 CSSRS_LOW: Final = declare(
     "triage.cssrs_low",
@@ -140,27 +158,71 @@ def _highest(levels: Iterable[RiskLevel | None]) -> RiskLevel:
     return max((level for level in levels if level is not None), key=lambda level: level.rank, default=RiskLevel.NONE)
 
 
-def triage(*, phq9_item9: int | None, level: RiskLevel | None, programme: Programme) -> Triage:
-    """What follows from item 9 of a PHQ-9 and from the C-SSRS level.
+def level_so_far(answers: Answers, *, since_last_visit: bool = False) -> RiskLevel | None:
+    """The level of a screener that may be left halfway; None while it shows nothing that could not still change.
 
-    ``phq9_item9`` is 0–3, None when no PHQ-9 was given or item 9 was left out. ``level`` is that of a C-SSRS answered
-    *today*, None when there is none: a C-SSRS of another day must not be passed, it would satisfy the same-day duty.
-    A lower result never lifts an earlier block; only the clinician's or prescriber's own decision does.
+    What is answered counts as soon as it asks for somebody: nobody escapes triage by not finishing a form.
     """
-    item9 = _item9_findings(phq9_item9, programme)
+    try:
+        return cssrs_level(answers, since_last_visit=since_last_visit)
+    except InvalidInput:
+        asked = cssrs_instrument(since_last_visit=since_last_visit).items
+        highest = _highest(item.level_if_yes for item in asked if answers.get(item.id) is True)
+        return highest if highest.rank >= RiskLevel.MODERATE.rank else None
+
+
+def risk_answer(instrument: Instrument, answers: Answers) -> int | None:
+    """The answer to the item that triage reads; None when the instrument has none, or it is not answered."""
+    answer = None if instrument.suicide_risk_item is None else answers.get(instrument.suicide_risk_item)
+    return None if answer is None else int(answer)
+
+
+def triage_of(answers: Mapping[str, Answers], programme: Programme) -> Triage:
+    """What the answers to several instruments of one day demand, by the instruments' ids; unknown ids are left out.
+
+    This is the one to call wherever answers come in: it looks at the PHQ-9, the QIDS-SR16 and both forms of the C-SSRS.
+    """
+    levels = [
+        level_so_far(answers[name], since_last_visit=since)
+        for name, since in (("cssrs", False), ("cssrs_since_last_visit", True))
+        if answers.get(name)
+    ]
+    known = [level for level in levels if level is not None]
+    return triage(
+        phq9_item9=risk_answer(instruments.get("phq9"), answers.get("phq9", {})),
+        qids_item12=risk_answer(instruments.get("qids_sr16"), answers.get("qids_sr16", {})),
+        level=_highest(known) if known else None,
+        programme=programme,
+    )
+
+
+def triage(
+    *, phq9_item9: int | None, level: RiskLevel | None, programme: Programme, qids_item12: int | None = None
+) -> Triage:
+    """What follows from item 9 of a PHQ-9, item 12 of a QIDS-SR16 and the C-SSRS level.
+
+    The items are 0–3, None when they were not answered. ``level`` is that of a C-SSRS answered *today*, None when there
+    is none: a C-SSRS of another day must not be passed, it would satisfy the same-day duty. A lower result never lifts
+    an earlier block; only the clinician's or prescriber's own decision does.
+    """
+    items = [
+        *_item_findings((ITEM9_ALERT, ITEM9_URGENT), "phq9_item9", phq9_item9, programme),
+        *_item_findings((ITEM12_ALERT, ITEM12_URGENT), "qids_item12", qids_item12, programme),
+    ]
     high = level is RiskLevel.HIGH
-    urgent = high or level is RiskLevel.MODERATE or any(each.rule == ITEM9_URGENT.id for each in item9)
+    urgent_rules = (ITEM9_URGENT.id, ITEM12_URGENT.id)
+    urgent = high or level is RiskLevel.MODERATE or any(each.rule in urgent_rules for each in items)
     shown = level is not None and level.rank >= _shown_from(programme).rank
     return Triage(
         level=level,
-        show_crisis_resources=bool(item9) or urgent or shown,
-        requires_cssrs_today=bool(item9) and level is None,
-        alert_parties=_ALERTED if item9 or urgent else (),
+        show_crisis_resources=bool(items) or urgent or shown,
+        requires_cssrs_today=bool(items) and level is None,
+        alert_parties=_ALERTED if items or urgent else (),
         urgent_task=urgent,
         page=high,
         blocks_shipping=urgent,
         blocks_dosing_prescribing_refills=high,
-        findings=(*item9, *_level_findings(level)),
+        findings=(*items, *_level_findings(level)),
     )
 
 
@@ -172,14 +234,11 @@ def _shown_from(programme: Programme) -> RiskLevel:
     return RiskLevel(text)
 
 
-def _item9_findings(answer: int | None, programme: Programme) -> list[Finding]:
+def _item_findings(rules: tuple[Rule, Rule], item: str, answer: int | None, programme: Programme) -> list[Finding]:
     if answer is None:
         return []
-    return [
-        rule.finding(programme, phq9_item9=answer)
-        for rule in (ITEM9_ALERT, ITEM9_URGENT)
-        if answer >= programme.whole(str(rule.setting))
-    ]
+    inputs: dict[str, Any] = {item: answer}
+    return [rule.finding(programme, **inputs) for rule in rules if answer >= programme.whole(str(rule.setting))]
 
 
 def _level_findings(level: RiskLevel | None) -> list[Finding]:

@@ -36,7 +36,7 @@ from services.people.programmes import programme_of
 from services.people.states import EpisodeState, EpisodeStep
 from services.people.zones import default_zone
 from services.screening import risk
-from services.screening.answer_sheets import AnswerSheet, Part
+from services.screening.answer_sheets import AnswerSheet, Part, required_parts
 from services.screening.models import Screening
 from services.screening.rules import CrisisResource, Triage, crisis_resources
 from services.screening.sheet_rules import TREATMENT_CONSENT
@@ -50,11 +50,12 @@ INVISIBLE = "There is no such record, or it is not yours to see."
 class ReadScreening:
     """A screening as far as its reader may see it; what a role does not need is None.
 
-    The patient sees the own answers and, when they ask for it, the crisis resources; the therapist the results; the
-    medical team both.
+    ``asked`` are the parts that the programme asks for. The patient sees the own answers and, when they ask for it, the
+    crisis resources; the therapist the results; the medical team both.
     """
 
     screening: Screening
+    asked: tuple[Part, ...]
     request: Personal[str | None]
     sheet: AnswerSheet | None
     results: Personal[dict[str, Any]] | None
@@ -178,8 +179,8 @@ def list_screenings(session: Session, actor: Actor, episode_id: UUID) -> Sequenc
 
 def view_of(session: Session, actor: Actor, screening: Screening) -> ReadScreening:
     """What ``actor`` may see of a screening that it may see at all."""
+    programme = programme_of(session, session.get_one(Episode, screening.episode_id))
     if actor.role is Role.PATIENT:
-        programme = programme_of(session, session.get_one(Episode, screening.episode_id))
         return _for_patient(session, screening, _sheet(session, screening), programme)
     own = box(session, screening.patient_id)
     is_done = screening.state != ScreeningState.OPENED
@@ -187,6 +188,7 @@ def view_of(session: Session, actor: Actor, screening: Screening) -> ReadScreeni
     shows_answers = is_done and actor.role in (Role.PRESCRIBER, Role.MEDICAL_STAFF)
     return ReadScreening(
         screening=screening,
+        asked=required_parts(programme),
         request=own.open(screening, "request"),
         sheet=_sheet(session, screening) if shows_answers else None,
         results=own.open(screening, "results") if is_done else None,
@@ -201,6 +203,7 @@ def _for_patient(session: Session, screening: Screening, sheet: AnswerSheet, pro
     found = sheet.triage(programme)
     return ReadScreening(
         screening=screening,
+        asked=required_parts(programme),
         request=box(session, screening.patient_id).open(screening, "request"),
         sheet=sheet,
         results=None,

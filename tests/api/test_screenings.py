@@ -13,6 +13,7 @@ from services.people.models import Episode
 from services.screening.answer_sheets import Part
 from tests.api.conftest import Api, Caller
 from tests.factories import World, make_world
+from tests.factories_programmes import run_under
 from tests.factories_screening import agree_to_treatment, answers, make_referral, make_screening, open_round
 
 
@@ -47,7 +48,9 @@ def whole(**parts: Any) -> dict[str, Any]:
 def test_the_form_holds_instruments_and_history(patient: Caller) -> None:
     form = patient.get("/instruments")
     assert form.status_code == 200, form.json
-    assert [each["id"] for each in form.json["items"]] == ["phq9", "gad7", "cssrs"]
+    assert [each["id"] for each in form.json["items"]] == [
+        "phq9", "gad7", "cssrs", "cssrs_since_last_visit", "audit_c", "b_ipf", "pcl5", "session_ratings"
+    ]  # fmt: skip
     phq9 = form.json["items"][0]
     assert len(phq9["items"]) == 10
     assert (phq9["items"][8]["low"], phq9["items"][8]["high"], len(phq9["items"][8]["labels"])) == (0, 3, 4)
@@ -61,7 +64,9 @@ def test_a_screening_is_answered_in_parts_and_handed_in(
 ) -> None:
     agree_to_treatment(session, episode)
     fresh = patient.get(path)
-    assert {gap["part"] for gap in fresh.json["missing"]} == {part.value for part in Part} - {"statements"}
+    asked = ["history", "medicines", "phq9", "gad7", "cssrs", "blood_pressures"]
+    assert fresh.json["asked"] == asked
+    assert [gap["part"] for gap in fresh.json["missing"]] == asked
     for part, value in whole().items():
         saved = patient.patch(path, {part: value})
         assert saved.status_code == 200, saved.json
@@ -75,6 +80,15 @@ def test_a_screening_is_answered_in_parts_and_handed_in(
     assert api.as_account(world.prescriber).get(path).json["answers"]["medicines"] is not None
     assert api.as_account(world.pharmacist).get(path).status_code == 403
     assert patient.patch(path, {"medicines": []}).status_code == 409
+
+
+def test_an_area_that_does_not_apply_is_said_so(session: Session, episode: Episode, patient: Caller, path: str) -> None:
+    run_under(session, episode, {"screening.instruments": ["b_ipf", "audit_c"]})
+    given = {"b_ipf": {"q1": "not_applicable", "q2": 5.0, "q3": None}, "statements": {"sex": "male"}}
+    saved = patient.patch(path, given)
+    assert saved.status_code == 200, saved.json
+    assert saved.json["answers"]["b_ipf"]["value"] == {"q1": "not_applicable", "q2": 5}
+    assert saved.json["answers"]["statements"]["value"] == {"sex": "male"}
 
 
 def test_handing_in_names_everything_that_is_missing(patient: Caller, path: str) -> None:
@@ -116,6 +130,12 @@ def test_a_positive_item_9_brings_the_crisis_resources_at_once(
         ("cssrs", {"q1": 1}, 422, "cssrs.q1"),
         ("history", {"stroke": "controlled"}, 422, "history.stroke"),
         ("history", {"hangover": "present"}, 422, "history.hangover"),
+        ("b_ipf", {"q1": 7}, 422, "b_ipf.q1"),
+        ("b_ipf", {"q1": "n/a"}, 422, "b_ipf.q1"),
+        ("b_ipf", {"q1": True}, 422, "b_ipf.q1"),
+        ("b_ipf", {"q1": "not_applicable"}, 409, "b_ipf"),
+        ("audit_c", {"q1": "not_applicable"}, 422, "audit_c.q1"),
+        ("statements", {"sex": "unknown"}, 422, "statements.sex"),
         ("medicines", "Sertraline", 422, "medicines"),
         ("medicines", ["x" * 121], 422, "medicines.0"),
         ("medicines", ["  "], 409, "medicines"),

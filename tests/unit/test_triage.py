@@ -13,7 +13,15 @@ from services.core.errors import InvalidConfiguration, InvalidInput
 from services.core.findings import Severity
 from services.core.programme import Programme, programme
 from services.core.vocabulary import Party
-from services.screening.rules import RiskLevel, Triage, crisis_resources, cssrs_instrument, cssrs_level, triage
+from services.screening.rules import (
+    RiskLevel,
+    Triage,
+    crisis_resources,
+    cssrs_instrument,
+    cssrs_level,
+    triage,
+    triage_of,
+)
 
 ALL_NO = {"q1": False, "q2": False, "q6_ever": False}
 FULL_NO = {"q1": False, "q2": True, "q3": False, "q4": False, "q5": False, "q6_ever": False}
@@ -158,6 +166,65 @@ def test_a_triage_can_be_stored_as_json_and_does_not_show_itself() -> None:
     assert (stored["level"], stored["alert_parties"]) == ("high", ["therapist", "medical_team"])
     assert [finding["rule"] for finding in stored["findings"]] == ["triage.phq9_item9_alert", "triage.cssrs_high"]
     assert "high" not in repr(result)
+
+
+@pytest.mark.parametrize(
+    ("item12", "expected", "rules"),
+    [
+        (None, {}, []),
+        (0, {}, []),
+        (1, {**ALERT, **CSSRS_TODAY}, ["triage.qids_item12_alert"]),
+        (2, {**URGENT, **CSSRS_TODAY}, ["triage.qids_item12_alert", "triage.qids_item12_urgent"]),
+        (3, {**URGENT, **CSSRS_TODAY}, ["triage.qids_item12_alert", "triage.qids_item12_urgent"]),
+    ],
+)
+def test_item_twelve_of_the_qids_weighs_like_item_nine(
+    item12: int | None, expected: dict[str, Any], rules: list[str]
+) -> None:
+    result = triage(phq9_item9=None, qids_item12=item12, level=None, programme=programme())
+
+    assert {name: getattr(result, name) for name in NOTHING} == {**NOTHING, **expected}
+    assert [finding.rule for finding in result.findings] == rules
+    assert all(finding.inputs == {"qids_item12": item12} for finding in result.findings)
+    assert not triage(
+        phq9_item9=None, qids_item12=item12, level=RiskLevel.LOW, programme=programme()
+    ).requires_cssrs_today
+
+
+NO_RISK = {"q1": False, "q2": False}
+
+
+@pytest.mark.parametrize(
+    ("answers", "level", "rules"),
+    [
+        ({}, None, []),
+        ({"phq9": {"q9": 1}}, None, ["triage.phq9_item9_alert"]),
+        ({"phq9": {"q9": None}, "gad7": {"q1": 3}}, None, []),
+        ({"qids_sr16": {"q12": 1}}, None, ["triage.qids_item12_alert"]),
+        (
+            {"phq9": {"q9": 1}, "qids_sr16": {"q12": 1}, "cssrs": {**NO_RISK, "q6_ever": False}},
+            RiskLevel.NONE,
+            ["triage.phq9_item9_alert", "triage.qids_item12_alert"],
+        ),
+        ({"cssrs": {"q1": True}}, None, []),
+        ({"cssrs": {"q6_ever": True}}, RiskLevel.MODERATE, ["triage.cssrs_moderate"]),
+        ({"cssrs_since_last_visit": {"q6": True}}, RiskLevel.HIGH, ["triage.cssrs_high"]),
+        ({"cssrs_since_last_visit": {**NO_RISK, "q1": True, "q6": False}}, RiskLevel.LOW, ["triage.cssrs_low"]),
+        (
+            {"cssrs": {**NO_RISK, "q6_ever": False}, "cssrs_since_last_visit": {"q4": True}},
+            RiskLevel.HIGH,
+            ["triage.cssrs_high"],
+        ),
+        ({"unheard_of": {"q9": 3}}, None, []),
+    ],
+)
+def test_answers_to_any_instrument_are_triaged_together(
+    answers: dict[str, Any], level: RiskLevel | None, rules: list[str]
+) -> None:
+    result = triage_of(answers, programme())
+
+    assert result.level is level
+    assert [finding.rule for finding in result.findings] == rules
 
 
 def changed(**settings: object) -> Programme:

@@ -123,6 +123,19 @@ ROUTES: Final[Mapping[E, Mapping[Party, tuple[Effect, ...]]]] = {
         _THERAPIST: (Inform(Owner.THERAPIST),),
         _PATIENT: (Sms(N.MORE_INFORMATION),)},
 
+    # Finding a therapist
+    E.THERAPIST_NEEDED: {
+        _MEDICAL: (Task(T.PROPOSE_THERAPISTS, Owner.MEDICAL_TEAM, "sla.match_hours"),)},
+    E.MATCH_PROPOSED: {_PATIENT: (Sms(N.MATCH_PROPOSED),)},
+    E.MATCH_CHOSEN: {
+        _THERAPIST: (Task(T.ANSWER_MATCH, Owner.ADDRESSEE, "sla.match_answer_hours"),)},
+    E.MATCH_DECLINED: {_MEDICAL: (Inform(Owner.MEDICAL_TEAM),)},
+    E.MATCH_REOPENED: {  # to be chosen anew by somebody who is not texted
+        _MEDICAL: (Task(T.CONTACT_PATIENT, Owner.MEDICAL_TEAM, "sla.two_days_hours"),)},
+    E.MATCH_MADE: {
+        _MEDICAL: (Inform(Owner.MEDICAL_TEAM),),
+        _PATIENT: (Sms(N.MATCH_MADE),)},
+
     # Prescription, fill and shipment
     E.PRESCRIPTION_DRAFTED: {
         _MEDICAL: (Task(T.SIGN_PRESCRIPTION, Owner.ADDRESSEE, "sla.next_day_hours"),)},  # the named prescriber

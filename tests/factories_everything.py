@@ -23,6 +23,9 @@ from services.core.actors import SYSTEM, Role
 from services.core.ids import new_id
 from services.core.personal import Personal
 from services.core.vocabulary import EventKind, Party, TaskKind
+from services.eligibility.facts import Diagnosis
+from services.matching import matches, profiles
+from services.matching.profiles import ProfileDetails
 from services.messaging import notices
 from services.messaging.models import Task
 from services.messaging.outbox import Subject
@@ -39,7 +42,8 @@ from services.sessions.models import TherapySession
 from services.sessions.states import SessionKind, SessionState
 from services.shipping.models import Shipment
 from tests import factories_refills
-from tests.factories import World, make_account
+from tests.factories import World, make_account, make_patient_actor
+from tests.factories_matching import PROGRAMME, make_licensed, make_unmatched, propose
 from tests.factories_messaging import keep_text
 from tests.factories_prescribing import (
     Case,
@@ -92,8 +96,9 @@ def make_everything(session: Session) -> Iterator[Everything]:
         shipment = make_shipment(session, shipped)
         session.flush()
         people = _expendable(session, world)
+        unmatched, searches = _matches(session, world)
         ids: dict[str, list[UUID]] = {
-            "episode_id": [episode.id, dosed.episode.id, waiting.episode.id, newcomer.episode.id],
+            "episode_id": [episode.id, dosed.episode.id, waiting.episode.id, newcomer.episode.id, unmatched],
             "patient_id": [episode.patient_id, newcomer.referral.patient_id],
             "referral_id": [newcomer.referral.id],
             "screening_id": [newcomer.screening_id, *_screenings(session, episode)],
@@ -113,6 +118,8 @@ def make_everything(session: Session) -> Iterator[Everything]:
             "request_id": [ask(session, supplied).request.id],
             "task_id": _tasks(session, world, episode),
             "notice_id": [_notice(session, account) for account in (world.therapist, world.prescriber)],
+            "match_id": searches,
+            "therapist_id": [world.therapist.id],
             "message_id": [keep_text(session, "my dog ate it", MOBILE)],
             **people,
         }
@@ -174,6 +181,21 @@ def _tasks(session: Session, world: World, episode: Episode) -> list[UUID]:
         made.append(open_task(session, TaskKind.CHECK_IN, party=party, owner_id=owner, due_at=due_at, **details))
     session.flush()
     return [task.id for task in made]
+
+
+def _matches(session: Session, world: World) -> tuple[UUID, list[UUID]]:
+    """An episode without a therapist, and two searches: a patient has chosen from one, the other waits for that.
+
+    The world's therapist stands on both lists.
+    """
+    world.medical_team.programme, world.medical_team.partner_pharmacy_id = PROGRAMME, world.pharmacy.id
+    details = ProfileDetails(specialities=[Diagnosis.DEPRESSION], capacity=50, taking_patients=True)
+    profiles.keep_profile(session, SYSTEM, world.therapist.id, details)
+    make_licensed(session, world.therapist, "CA")
+    chosen, waiting = (make_unmatched(session, world) for _ in range(2))
+    first, second = (propose(session, world, each, world.therapist).match for each in (chosen, waiting))
+    matches.choose(session, make_patient_actor(chosen), first.id, [world.therapist.id])
+    return waiting.id, [first.id, second.id]
 
 
 def _notice(session: Session, account: Account) -> UUID:

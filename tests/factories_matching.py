@@ -16,9 +16,14 @@ from sqlalchemy.orm import Session
 from services.core import clock
 from services.core.actors import SYSTEM, Role
 from services.eligibility import referrals
-from services.people import practitioners
+from services.eligibility.facts import Diagnosis
+from services.matching import matches, profiles
+from services.matching.matches import ProposedMatch
+from services.matching.profiles import ProfileDetails
+from services.people import episodes, practitioners
 from services.people.models import Account, Episode, Organisation
-from tests.factories import World, make_account, make_world, settle
+from services.people.states import EpisodeState
+from tests.factories import BY_PATIENT, PATHS, World, make_account, make_patient_actor, make_world, settle
 from tests.factories_screening import approve, make_agreement, make_referral_details, make_screening
 
 PROGRAMME = "isha_health"
@@ -52,8 +57,18 @@ def refer_by_team(
 
 
 def make_unmatched(session: Session, world: World, **details: Any) -> Episode:
-    """A patient without a therapist whom the world's prescriber found eligible."""
+    """A patient without a therapist whom the world's prescriber found eligible (without the screening of it)."""
     episode = refer_by_team(session, world, **details).episode
+    for step in PATHS[EpisodeState.ELIGIBLE]:
+        actor = make_patient_actor(episode) if step in BY_PATIENT else world.actor("prescriber")
+        episodes.advance_episode(session, actor, episode, step)
+    settle(session)
+    return episode
+
+
+def make_approved(session: Session, world: World) -> Episode:
+    """The same, screened and approved in earnest."""
+    episode = refer_by_team(session, world).episode
     make_screening(session, episode)
     approve(session, world.actor("prescriber"), episode.id)
     return episode
@@ -69,8 +84,21 @@ def make_licensed(session: Session, account: Account, state: str) -> Account:
 
 
 def make_therapist(
-    session: Session, world: World, *, state: str = "CA", practice: Organisation | None = None, **details: Any
+    session: Session,
+    world: World,
+    *,
+    state: str = "CA",
+    practice: Organisation | None = None,
+    capacity: int = 5,
+    **details: Any,
 ) -> Account:
-    """A therapist with a licence in ``state``, in the world's practice unless another is given."""
+    """A therapist for depression with a licence in ``state`` and places, in the world's practice or another."""
     account = make_account(session, Role.THERAPIST, organisation=practice or world.practice, **details)
+    own = ProfileDetails(specialities=[Diagnosis.DEPRESSION], capacity=capacity, taking_patients=True)
+    profiles.keep_profile(session, SYSTEM, account.id, own)
     return make_licensed(session, account, state)
+
+
+def propose(session: Session, world: World, episode: Episode, *therapists: Account) -> ProposedMatch:
+    """A list of therapists for a patient, made by the world's medical staff."""
+    return matches.propose(session, world.actor("medical_staff"), episode.id, [each.id for each in therapists])

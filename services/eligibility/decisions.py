@@ -119,6 +119,8 @@ def decide(
         _ask(session, actor, episode, screening, verdict.reason)
     else:
         emit(session, event, subject=Subject("episode", episode.id), episode_id=episode.id)
+    if verdict.decision is Decision.APPROVE and episode.therapist_id is None:
+        emit(session, EventKind.THERAPIST_NEEDED, subject=Subject("episode", episode.id), episode_id=episode.id)
     return opened(session, actor, review)
 
 

@@ -39,6 +39,12 @@ class Action(StrEnum):
     EXPORT_PATIENT = "patient.export"
     READ_EPISODE = "episode.read"
     CHANGE_EPISODE = "episode.change"
+    READ_THERAPIST_PROFILE = "therapist_profile.read"
+    CHANGE_THERAPIST_PROFILE = "therapist_profile.change"
+    PROPOSE_MATCH = "match.propose"
+    READ_MATCH = "match.read"
+    CHOOSE_THERAPIST = "match.choose"
+    ANSWER_MATCH = "match.answer"
     ISSUE_LINK = "link.issue"
     GIVE_CONSENT = "consent.give"
     READ_CONSENT = "consent.read"
@@ -124,6 +130,18 @@ POLICY: Final[Mapping[Action, Mapping[Role, Relationship]]] = {
     Action.EXPORT_PATIENT: _PATIENT | {Role.OPERATIONS: Relationship.ANY},
     Action.READ_EPISODE: _THERAPIST | _MEDICAL | _PHARMACY | _PATIENT,
     Action.CHANGE_EPISODE: _MEDICAL,
+    Action.READ_THERAPIST_PROFILE: {
+        Role.THERAPIST: Relationship.ANY,  # their own
+        Role.PRESCRIBER: Relationship.ANY,
+        Role.MEDICAL_STAFF: Relationship.ANY,
+        Role.OPERATIONS: Relationship.ANY,
+    },
+    Action.CHANGE_THERAPIST_PROFILE: {Role.THERAPIST: Relationship.ANY, Role.OPERATIONS: Relationship.ANY},
+    Action.PROPOSE_MATCH: _MEDICAL,
+    # A therapist who was asked has no relationship to the patient yet, and sees only that they were asked.
+    Action.READ_MATCH: _MEDICAL | _PATIENT | {Role.THERAPIST: Relationship.ANY},
+    Action.CHOOSE_THERAPIST: _PATIENT,
+    Action.ANSWER_MATCH: {Role.THERAPIST: Relationship.ANY},
     Action.ISSUE_LINK: _THERAPIST | _MEDICAL,
     Action.GIVE_CONSENT: _PATIENT,
     Action.READ_CONSENT: _THERAPIST | _MEDICAL | _PATIENT,

@@ -48,6 +48,8 @@ class Clinic:
         body = None if operation.body is None else fitting(operation.body, full=full)
         if isinstance(body, dict) and body.get("episode_id") == str(AN_ID):
             body["episode_id"] = str(self.everything.episode.id)
+        if isinstance(body, dict) and body.get("therapist_ids") == [str(AN_ID)]:
+            body["therapist_ids"] = [str(self.everything.world.therapist.id)]
         return body
 
     def callers(self, api: Api) -> dict[Role, Caller]:

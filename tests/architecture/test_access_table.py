@@ -132,6 +132,8 @@ def test_operations_sees_no_clinical_content() -> None:
         Action.READ_NOTICE,
         Action.READ_AUDIT,
         Action.MANAGE_ACCOUNTS,
+        Action.READ_THERAPIST_PROFILE,
+        Action.CHANGE_THERAPIST_PROFILE,
         Action.READ_OWN_ACCOUNT,
         Action.MANAGE_OWN_TOKENS,
         Action.SIGN_OUT,

@@ -26,6 +26,7 @@ WORDS = {
 # Plain texts that are no words of ours, each with the reason.
 PLAIN: Mapping[str, str] = {
     "accounts.password_hash": "argon2id",
+    "therapist_profiles.specialities": "what therapists say publicly that they treat",
     "data_keys.wrapping_key": "the name of a key",
     "dead_letters.key_name": "the name of a key",
     "dead_letters.reason": "a code",
@@ -103,7 +104,8 @@ DOCUMENTS: Mapping[str, str] = {
 
 # Numbers that say how far something got, never how somebody is.
 NUMBERS = {
-    "attempts", "chain", "escalation", "failed_attempts", "failures", "fill_number", "number", "relays", "round",
+    "attempts", "capacity", "chain", "escalation", "failed_attempts", "failures", "fill_number", "number",
+    "preference", "rank", "relays", "round",
     "sequence", "status", "totp_last_step", "tracker_attempts", "version",
 }  # fmt: skip
 
@@ -173,6 +175,7 @@ def test_what_must_be_sealed_is() -> None:
         "shipments.ship_to", "receipts.answer", "sessions.place", "vitals.reading", "doses.content",
         "adverse_events.content", "wastes.content", "stock_counts.units", "outcome_reports.results",
         "outcome_reports.summary", "psychotherapy_notes.text", "psychotherapy_note_versions.text",
+        "match_options.findings", "match_options.reason",
         "refill_requests.facts", "refill_acts.reason", "notices.address", "notices.body", "tasks.reason",
         "webhook_deliveries.raw",
     }  # fmt: skip

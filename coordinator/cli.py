@@ -23,6 +23,7 @@ from sqlalchemy import exc, select
 from coordinator.commands import organisations as organisation_commands
 from coordinator.commands import programmes as programme_commands
 from coordinator.commands.content_packs import check_content_pack
+from coordinator.commands.replays import replay
 from services import exports, tables
 from services.audit.records import record
 from services.audit.verification import sign_heads, verify
@@ -87,6 +88,7 @@ for command in (
     programme_commands.check_programme,
     programme_commands.adopt_programme,
     programme_commands.list_programmes,
+    replay,
     check_content_pack,
 ):
     main.add_command(command)

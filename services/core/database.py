@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import DateTime, Engine, MetaData, Uuid, create_engine
+from sqlalchemy import DateTime, Engine, MetaData, Uuid, create_engine, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 
@@ -59,6 +59,15 @@ def engine() -> Engine:
         _engine_pid = os.getpid()
         Sessions.configure(bind=_engine)
     return _engine
+
+
+@contextmanager
+def only_reading(session: Session) -> Iterator[None]:
+    """Let the database refuse every write in the block; what was read stays, and nothing else could."""
+    with session.begin_nested() as inside:
+        session.execute(text("SET TRANSACTION READ ONLY"))
+        yield
+        inside.rollback()  # also undoes the setting
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import date
 from typing import Any
 from uuid import UUID
@@ -116,6 +116,21 @@ class Gate:
 def findings_from(stored: Iterable[Mapping[str, Any]]) -> tuple[Finding, ...]:
     """The findings that ``Gate.seal_into`` kept."""
     return tuple(Finding.from_dict(each) for each in stored)
+
+
+def facts_from(stored: Mapping[str, Any]) -> RefillFacts:
+    """The facts that ``Gate.seal_into`` kept. Raises ``TypeError`` when they lack what the rules ask for today."""
+    given = dict(stored)
+    for each in fields(RefillFacts):
+        if each.type in ("date", "date | None") and given.get(each.name) is not None:
+            given[each.name] = date.fromisoformat(given[each.name])
+    given["scales_on"] = {
+        scale: None if day is None else date.fromisoformat(day) for scale, day in stored["scales_on"].items()
+    }
+    given["sessions"] = tuple(
+        SessionRecord(**{**held, "held_on": date.fromisoformat(held["held_on"])}) for held in stored["sessions"]
+    )
+    return RefillFacts(**given)
 
 
 def read_gate(session: Session, actor: Actor, episode_id: UUID) -> Gate:

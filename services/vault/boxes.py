@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -170,6 +170,18 @@ def box(session: Session, owner_id: UUID, purpose: Purpose = Purpose.RECORD) -> 
             _cache.clear()
         _cache[owner] = (time.monotonic(), keys)
     return Box(session, owner, keys)
+
+
+def boxes(session: Session, owner_ids: Iterable[UUID], purpose: Purpose = Purpose.RECORD) -> dict[UUID, Box]:
+    """The boxes of many owners by one query, for reading; an owner without a data key has none. None is remembered."""
+    query = select(DataKey).where(DataKey.owner_id.in_(set(owner_ids)), DataKey.purpose == purpose)
+    found: dict[UUID, list[DataKey]] = {}
+    for row in session.scalars(query.order_by(DataKey.created_at, DataKey.id)):
+        found.setdefault(row.owner_id, []).append(row)
+    return {
+        owner_id: Box(session, (owner_id, purpose), _Keys(rows[-1].id, {row.id: AESGCM(unwrap(row)) for row in rows}))
+        for owner_id, rows in found.items()
+    }
 
 
 def first_box(session: Session, owner_id: UUID, purpose: Purpose = Purpose.RECORD) -> Box:

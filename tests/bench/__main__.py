@@ -14,7 +14,7 @@ from typing import Any
 
 from coordinator.local import processes
 from coordinator.local.migrations import ROOT
-from tests.bench import limits, memory, routes
+from tests.bench import limits, memory, replays, routes
 from tests.bench.bodies import draft_body, referral_body
 from tests.bench.clients import Client, measure
 from tests.bench.world import Bench, grant_eligibility, owner_with_tasks, running, store_tasks
@@ -35,6 +35,8 @@ TARGETS: dict[str, tuple[str, float]] = {
     "route.ratio_to_plain_rq": (">=", 2),
     "rss_mb.largest": ("<=", 150),
     "rss_mb.all": ("<=", 900),
+    "rules.eligibility_ms": ("<=", 2),
+    "replay.seconds_10k": ("<=", 60),
 }
 
 
@@ -177,6 +179,20 @@ def rss(bench: Bench) -> dict[str, Any]:
     }
 
 
+def rules(bench: Bench) -> dict[str, Any]:
+    """All eligibility rules over one realistic case with medicines."""
+    return {"eligibility_ms": round(replays.rules_ms(), 3)}
+
+
+def replay(bench: Bench) -> dict[str, Any]:
+    """Stored eligibility decisions judged again by the command, start of the program and all pages included."""
+    number = 1_000 if QUICK else 10_000
+    replays.store_decisions(bench.template, number)
+    seconds, printed = replays.replay_seconds(ROOT / "var" / "bench")
+    assert printed.count("approve → stop") > number // 10, printed[-2_000:]
+    return {"episodes_per_s": round(number / seconds, 1), "seconds_10k": round(seconds * 10_000 / number, 1)}
+
+
 PARTS: dict[str, Callable[[Bench], dict[str, Any]]] = {
     "limits": limits_part,
     "create_prescription": create_prescription,
@@ -184,6 +200,8 @@ PARTS: dict[str, Callable[[Bench], dict[str, Any]]] = {
     "route": route,
     "inbox": inbox,
     "rss_mb": rss,
+    "rules": rules,
+    "replay": replay,
 }
 
 

@@ -229,6 +229,12 @@ ROUTES: Final[Mapping[E, Mapping[Party, tuple[Effect, ...]]]] = {
     E.SESSION_ABORTED: {  # the patient left before the discharge gate
         _PATIENT: (Sms(N.AFTER_SESSION),),
         _MEDICAL: (Task(T.CHECK_ON_PATIENT, Owner.PRESCRIBER, "sla.same_day_hours", _URGENT),)},
+    E.PHYSICIAN_WANTED: {  # a timer before a session whose dose demands it
+        _MEDICAL: (Task(T.ATTEND_START, Owner.MEDICAL_TEAM, "sla.same_day_hours"),)},
+    E.PHYSICIAN_AWAITED: {  # the session is about to begin
+        _MEDICAL: (Task(T.ATTEND_START, Owner.MEDICAL_TEAM, "sla.immediate_minutes", _STAT),)},
+    E.LOOK_MISSED: {  # a timer that each look at the patient sets anew
+        _THERAPIST: (Task(T.WATCH_PATIENT, Owner.THERAPIST, "sla.immediate_minutes", _STAT),)},
     E.VITALS_REFUSED: {
         _MEDICAL: (Task(T.REVIEW_VITALS, Owner.PRESCRIBER, "sla.same_day_hours", _URGENT),)},
     E.EMERGENCY_DECLARED: {

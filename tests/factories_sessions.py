@@ -25,10 +25,10 @@ from services.core.actors import Actor
 from services.core.personal import Personal
 from services.messaging.models import Task, Timer
 from services.prescribing.models import Prescription
-from services.sessions import afterwards, bookings, departures, dosing, emergencies, readiness, vitals
+from services.sessions import afterwards, bookings, departures, dosing, emergencies, looks, readiness, vitals
 from services.sessions.bookings import Booking
 from services.sessions.departures import Departure
-from services.sessions.dosing import Look
+from services.sessions.looks import Look
 from services.sessions.models import TherapySession
 from services.sessions.places import Site
 from services.sessions.readiness import Chaperone, Readiness
@@ -162,12 +162,19 @@ def give(
 
 def look(session: Session, case: Case, row: TherapySession, **changes: Any) -> TherapySession:
     """A recorded look at the patient, all well."""
-    return dosing.record_check(session, therapist(case), row.id, Look(**{"concern": False, **changes}))
+    return looks.record_check(session, therapist(case), row.id, Look(**{"concern": False, **changes}))
 
 
-def well(**changes: bool) -> Departure:
-    """A patient who may go."""
-    given = {"oriented": True, "walks_unaided": True, "vomiting": False, "escort_present": True, **changes}
+def well(**changes: Any) -> Departure:
+    """A patient who may go; whatever was missed of the watching is explained."""
+    given: dict[str, Any] = {
+        "oriented": True,
+        "walks_unaided": True,
+        "vomiting": False,
+        "escort_present": True,
+        "missed_because": Personal("Looked in, and did not write it down."),
+        **changes,
+    }
     return Departure(**given)
 
 

@@ -14,9 +14,18 @@ from coordinator.api.sessions import ReasonIn, SessionOut, after_step
 from coordinator.api.tasks import StepIn
 from services.core.programme import programme
 from services.people.access import Action
-from services.sessions import afterwards, departures, dosing, emergencies, readiness
+from services.sessions import (
+    afterwards,
+    departures,
+    dosing,
+    emergencies,
+    infusions,
+    looks,
+    physician_checks,
+    readiness,
+)
 from services.sessions.departures import Departure
-from services.sessions.dosing import Look
+from services.sessions.looks import Look
 from services.sessions.models import TherapySession
 from services.sessions.readiness import Chaperone, Readiness
 from services.sessions.readiness_rules import RemoteFacts
@@ -67,11 +76,27 @@ class ReadinessIn(Schema):
 
 
 class DoseIn(Schema):
-    """Something taken: the whole dose, one of its halves, or the booster. ``taken_at`` is now when left out."""
+    """Something taken: the whole dose, one of its halves, the booster, or an infusion that begins.
+
+    ``taken_at`` is now when left out.
+    """
 
     mg = Whole(1, 2000, required=True)
     is_booster = Flag(required=True)
     taken_at = Moment()
+
+
+class InfusionEndIn(Schema):
+    """The running infusion ended, now unless ``ended_at`` is given. ``mg``: if less was given than was begun."""
+
+    mg = Whole(0, 2000)
+    ended_at = Moment()
+
+
+class StartNoteIn(Schema):
+    """What there is to say, if anything."""
+
+    note = PersonalText(1000)
 
 
 class RatingsIn(Schema):
@@ -94,12 +119,13 @@ class LookIn(Schema):
 
 
 class DepartureIn(Schema):
-    """How the patient is when wanting to leave."""
+    """How the patient is when wanting to leave. ``missed_because``: why a look or a reading was missed, if one was."""
 
     oriented = Flag(required=True)
     walks_unaided = Flag(required=True)
     vomiting = Flag(required=True)
     escort_present = Flag(required=True)
+    missed_because = PersonalText(1000)
 
 
 class EmergencyIn(Schema):
@@ -154,6 +180,24 @@ def record_dose(call: Call, body: dict[str, Any], session_id: UUID) -> dict[str,
     return after_step(call, row)
 
 
+@_step("infusion-end", InfusionEndIn)
+def end_infusion(call: Call, body: dict[str, Any], session_id: UUID) -> dict[str, Any]:
+    """The infusion ended; the patient is observed from now on."""
+    row = infusions.end_infusion(
+        call.session, call.actor, session_id, body.get("mg"), body.get("ended_at"), version=call.version
+    )
+    return after_step(call, row)
+
+
+@_step("physician-check-in", StartNoteIn, Action.ATTEND_START)
+def check_in_at_start(call: Call, body: dict[str, Any], session_id: UUID) -> dict[str, Any]:
+    """You of the medical team saw or spoke with the patient at the start, as a session of this dose demands."""
+    row = physician_checks.check_in_at_start(
+        call.session, call.actor, session_id, body.get("note"), version=call.version
+    )
+    return after_step(call, row)
+
+
 @_step("checks", LookIn)
 def record_check(call: Call, body: dict[str, Any], session_id: UUID) -> dict[str, Any]:
     """Record a look at the patient, every 15 minutes while the medicine works."""
@@ -164,7 +208,7 @@ def record_check(call: Call, body: dict[str, Any], session_id: UUID) -> dict[str
         note=body.get("note"),
         at=body.get("checked_at"),
     )
-    return after_step(call, dosing.record_check(call.session, call.actor, session_id, look, version=call.version))
+    return after_step(call, looks.record_check(call.session, call.actor, session_id, look, version=call.version))
 
 
 @_step("discharge-gate", DepartureIn)

@@ -13,6 +13,7 @@ from coordinator.api.fields import Choice, Flag, Id, Moment, PersonalText, Revea
 from coordinator.api.findings import FindingOut
 from coordinator.api.tasks import StepIn
 from services.people.access import Action
+from services.prescribing.routes import Route
 from services.sessions import afterwards, answers, bookings, histories, rounds
 from services.sessions.bookings import LONGEST_MINUTES, SHORTEST_MINUTES, Booked, Booking, Move
 from services.sessions.histories import SessionView
@@ -25,8 +26,8 @@ blueprint = resource("sessions", "Sessions: preparation, dosing, integration; bo
 
 class BookingIn(Schema):
     """A session to book. Without ``minutes`` it is as long as the programme says; ``address`` only if it is another
-    than the practice's or the patient's own, ``location_id`` where the practice has several. An integration session
-    names the dosing session that it follows."""
+    than the practice's or the patient's own, ``location_id`` where the practice has several, ``route`` where the plan
+    has several. An integration session names the dosing session that it follows."""
 
     episode_id = Id(required=True)
     kind = Choice(SessionKind, required=True)
@@ -36,6 +37,7 @@ class BookingIn(Schema):
     remote = Flag(required=True)
     address = PersonalText(200)
     location_id = Id()
+    route = Choice(Route)
     integrates_id = Id()
 
 
@@ -137,16 +139,19 @@ class ReasonOut(Schema):
 
 
 class DoseOut(Schema):
-    """Something taken."""
+    """Something taken. ``ended_at`` is when an infusion ended, null while it runs and for what is taken at once."""
 
     mg = fields.Integer(required=True)
     units = fields.Float(required=True)
     is_booster = fields.Boolean(required=True)
     at = fields.AwareDateTime(required=True)
+    route = Choice(Route, required=True)
+    ended_at = fields.AwareDateTime(required=True, allow_none=True)
 
 
 class CheckOut(Schema):
-    """A look at the patient (``monitoring``) or a call the day after (``check_in``)."""
+    """A look at the patient (``monitoring``), a call the day after (``check_in``), the medical team at the start
+    (``physician_check_in``), or why something was missed (``explanation``)."""
 
     kind = fields.String(required=True)
     checked_at = fields.AwareDateTime(required=True)
@@ -166,6 +171,7 @@ class SessionOut(SessionSummaryOut):
     remote = fields.Boolean(required=True)
     address = PersonalText(200, required=True, allow_none=True)
     location_id = fields.UUID(required=True, allow_none=True)
+    route = Choice(Route, required=True, allow_none=True)
     may_drive_at = fields.AwareDateTime(required=True, allow_none=True)
     emergency = fields.Nested(AdviceOut, required=True, allow_none=True)
     watch = fields.Nested(WatchOut, required=True, allow_none=True)
@@ -334,6 +340,7 @@ def shown(view: SessionView) -> dict[str, Any]:
         "remote": view.place.remote,
         "address": view.place.address,
         "location_id": view.place.location_id,
+        "route": view.place.route,
         "may_drive_at": view.drives_from,
         "emergency": view.advice,
         "watch": view.watch,

@@ -73,6 +73,7 @@ class Action(StrEnum):
     ANSWER_SESSION = "session.answer"
     READ_SESSION = "session.read"
     CLOSE_EMERGENCY = "session.close_emergency"
+    ATTEND_START = "session.attend_start"
     EXTEND_ROUND = "round.extend"
     RECORD_STOCK = "stock.record"
     READ_STOCK = "stock.read"
@@ -170,6 +171,7 @@ POLICY: Final[Mapping[Action, Mapping[Role, Relationship]]] = {
     Action.ANSWER_SESSION: _PATIENT,
     Action.READ_SESSION: _THERAPIST | _MEDICAL | _PATIENT,
     Action.CLOSE_EMERGENCY: _PRESCRIBER,
+    Action.ATTEND_START: _MEDICAL,
     Action.EXTEND_ROUND: _MEDICAL,  # and of them who the programme says
     Action.RECORD_STOCK: _THERAPIST | _PATIENT,
     Action.READ_STOCK: _THERAPIST | _MEDICAL | _PATIENT,

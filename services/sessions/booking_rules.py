@@ -70,6 +70,13 @@ SITE_NOT_OFFERED: Final = declare(
     "In this programme dosing sessions are held here: {value}.",
     setting="sessions.dosing_sites",
 )
+ROUTE_NOT_HERE: Final = declare(
+    "sessions.route_not_here",
+    Severity.STOP,
+    "DOMAIN 1",
+    "What the clinic gives itself is given here only: {value}.",
+    setting="sessions.clinic_route_sites",
+)
 SCREENING_MISSING: Final = declare(
     "sessions.screening_missing",
     Severity.STOP,
@@ -160,6 +167,13 @@ def site_findings(site: Site, programme: Programme) -> list[Finding]:
     if site.value in programme.choices("sessions.dosing_sites"):
         return []
     return [SITE_NOT_OFFERED.finding(programme, site=site.value)]
+
+
+def route_findings(site: Site, is_shipped: bool, programme: Programme) -> list[Finding]:
+    """What the clinic gives (nasal, intramuscular, intravenous) is never given outside the prescribed setting."""
+    if is_shipped or site.value in programme.choices("sessions.clinic_route_sites"):
+        return []
+    return [ROUTE_NOT_HERE.finding(programme, site=site.value)]
 
 
 def length_findings(length: timedelta, programme: Programme) -> list[Finding]:

@@ -32,6 +32,7 @@ from services.people.models import Account, Episode
 from services.people.programmes import programme_of
 from services.people.states import EpisodeState
 from services.prescribing.cases import case_of
+from services.prescribing.routes import Route
 from services.screening.screenings import has_completed
 from services.sessions.booking_rules import (
     ABOUT_TIME,
@@ -46,12 +47,15 @@ from services.sessions.booking_rules import (
     length_findings,
     paperwork_findings,
     preparation_findings,
+    route_findings,
     site_findings,
     start_findings,
 )
 from services.sessions.lookups import locked_session, refuse, refuse_stops, subject_of, take
 from services.sessions.models import TherapySession
-from services.sessions.orders import limits_in_force
+from services.sessions.orders import plan_in_force, route_of
+from services.sessions.physician_checks import ask_physician_ahead
+from services.sessions.physician_rules import is_physician_needed
 from services.sessions.places import Place, Site
 from services.sessions.readiness_rules import ELIGIBILITY_NOT_CURRENT, PRESCRIPTION_MISSING
 from services.sessions.reminders import reset_reminder
@@ -85,13 +89,20 @@ class Booking:
     remote: bool = False
     address: Personal[str] | None = None
     location_id: UUID | None = None
+    route: Route | None = None
     minutes: int | None = None
     integrates_id: UUID | None = None
 
     @property
     def place(self) -> Place:
         """Where it is held."""
-        return Place(site=self.site, remote=self.remote, address=self.address, location_id=self.location_id)
+        return Place(
+            site=self.site,
+            remote=self.remote,
+            address=self.address,
+            location_id=self.location_id,
+            route=self.route,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +123,7 @@ class Move:
             remote=before.remote if self.remote is None else self.remote,
             address=before.address if self.address is None else self.address,
             location_id=before.location_id if self.location_id is None else self.location_id,
+            route=before.route,
         )
 
 
@@ -153,6 +165,7 @@ def book_session(session: Session, actor: Actor, episode_id: UUID, booking: Book
     record(session, actor, "session.book", "session", row.id, episode_id=episode.id, kind=row.kind)
     _tell_patient(session, EventKind.SESSION_BOOKED, row)
     reset_reminder(session, episode, row)
+    _arrange_physician(session, actor, episode, row)
     return Booked(row, findings)
 
 
@@ -181,6 +194,7 @@ def move_session(session: Session, actor: Actor, session_id: UUID, move: Move, *
         settle_tasks(session, actor, subject_of(row), {TaskKind.RESCHEDULE_SESSION})
         _tell_patient(session, EventKind.SESSION_MOVED, row)
         reset_reminder(session, episode, row)
+        _arrange_physician(session, actor, episode, row)
     session.flush()
     record(session, actor, "session.move", "session", row.id, episode_id=episode.id, new_time=has_moved)
     return Booked(row, findings)
@@ -207,7 +221,7 @@ def end_planned(session: Session, actor: Actor, row: TherapySession, reason: str
         box(session, row.patient_id).seal(row, "reason", {"red_flags": [], "texts": [reason]})
     session.flush()
     cancel_timers(session, subject_of(row))
-    settle_tasks(session, actor, subject_of(row), {TaskKind.RESCHEDULE_SESSION})
+    settle_tasks(session, actor, subject_of(row), {TaskKind.RESCHEDULE_SESSION, TaskKind.ATTEND_START})
 
 
 def _check_open(episode: Episode) -> None:
@@ -297,10 +311,20 @@ def _dosing_findings(session: Session, actor: Actor, episode: Episode, row: Ther
         findings.append(ELIGIBILITY_NOT_CURRENT.finding(programme))
     findings += preparation_findings(preparation_done(session, episode.id), programme)
     findings += length_findings(row.ends_at - row.starts_at, programme)
-    limits = limits_in_force(session, actor, episode)
-    if limits is None:
+    plan = plan_in_force(session, actor, episode, place.route)
+    if plan is None:
         return [*findings, PRESCRIPTION_MISSING.finding()]
-    return findings + booking_cadence(session, case, row.starts_at, limits, row.id)
+    findings += route_findings(place.site, plan.is_shipped, programme)
+    return findings + booking_cadence(session, case, row.starts_at, plan.limits, row.id)
+
+
+def _arrange_physician(session: Session, actor: Actor, episode: Episode, row: TherapySession) -> None:
+    programme = programme_of(session, episode)
+    if row.kind != SessionKind.DOSING or not programme.flag("sessions.physician_check_in"):
+        return
+    plan = plan_in_force(session, actor, episode, route_of(session, row))
+    if plan is not None and is_physician_needed(plan.session_mg, programme):
+        ask_physician_ahead(session, episode, row)
 
 
 def _tell_patient(session: Session, kind: EventKind, row: TherapySession) -> None:

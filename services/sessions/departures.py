@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -12,6 +12,8 @@ from sqlalchemy.orm import Session
 from services.audit.records import record
 from services.core import clock
 from services.core.actors import Actor
+from services.core.findings import Finding
+from services.core.ids import new_id
 from services.core.personal import Personal
 from services.core.vocabulary import EventKind, Party
 from services.messaging.outbox import emit
@@ -25,29 +27,34 @@ from services.prescribing.cases import case_of
 from services.sessions.afterwards import begin_afterwards
 from services.sessions.discharge_rules import DischargeFacts, discharge_gate
 from services.sessions.lookups import locked_session, refuse_stops, subject_of, take
-from services.sessions.models import TherapySession
+from services.sessions.models import Check, TherapySession
+from services.sessions.monitoring import end_watch, watch_facts
 from services.sessions.orders import limits_of_session
 from services.sessions.rules import may_drive_at
 from services.sessions.states import SessionStep
 from services.sessions.vitals import latest_reading
+from services.sessions.watch_rules import can_be_explained, watch_findings
 from services.vault.boxes import box
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Departure:
-    """How the patient is when wanting to leave."""
+    """How the patient is when wanting to leave. ``missed_because`` says why a look or a reading was missed, if any."""
 
     oriented: bool
     walks_unaided: bool
     vomiting: bool
     escort_present: bool
+    missed_because: Personal[str] | None = None
 
 
 def pass_discharge(
     session: Session, actor: Actor, session_id: UUID, departure: Departure, *, version: int | None = None
 ) -> TherapySession:
-    """Ask the discharge gate. Raises ``RuleRefused`` naming each condition that is not met, ``IllegalTransition``,
-    ``StaleVersion``."""
+    """Ask the discharge gate. What was missed of the watching holds it until somebody says why, and that is kept.
+
+    Raises ``RuleRefused`` naming each condition that is not met, ``IllegalTransition``, ``StaleVersion``.
+    """
     row, episode = locked_session(session, actor, Action.RUN_SESSION, session_id, version)
     take(row, SessionStep.PASS_DISCHARGE, actor)
     facts = DischargeFacts(
@@ -59,12 +66,36 @@ def pass_discharge(
         vomiting=departure.vomiting,
         escort_present=departure.escort_present,
     )
-    limits = limits_of_session(session, actor, row, episode)
-    findings = discharge_gate(facts, limits, programme_of(session, episode))
+    limits, programme = limits_of_session(session, actor, row, episode), programme_of(session, episode)
+    watched = watch_facts(session, row, row.dosed_at or facts.at, facts.at)
+    missed = watch_findings(watched, programme)
+    is_explained = departure.missed_because is not None and can_be_explained(missed)
+    findings = [*discharge_gate(facts, limits, programme), *(() if is_explained else missed)]
     refuse_stops(findings, "The patient may not go home yet.")
+    if missed and departure.missed_because is not None:
+        _explain(session, actor, row, missed, departure.missed_because)
     session.flush()
     record(session, actor, "session.pass_discharge", "session", row.id, episode_id=episode.id)
     return row
+
+
+def _explain(
+    session: Session, actor: Actor, row: TherapySession, missed: Sequence[Finding], because: Personal[str]
+) -> None:
+    now = clock.now()
+    check = Check(
+        id=new_id(),
+        session_id=row.id,
+        patient_id=row.patient_id,
+        kind="explanation",
+        checked_at=now,
+        recorded_by=actor.id,
+        recorded_at=now,
+    )
+    content = {"missed": [finding.rule for finding in missed], "because": because.reveal().strip()}
+    box(session, row.patient_id).seal(check, "content", content)
+    session.add(check)
+    record(session, actor, "session.explain_missed", "session", row.id, episode_id=row.episode_id)
 
 
 def discharge(session: Session, actor: Actor, session_id: UUID, *, version: int | None = None) -> TherapySession:
@@ -108,6 +139,7 @@ def _send_home(session: Session, actor: Actor, row: TherapySession, episode: Epi
     if may_be_texted(session, row.patient_id):
         data = {"link": path_of(issue_link(session, actor, episode, LinkKind.SIGN_IN))}
     emit(session, kind, subject=subject_of(row), episode_id=episode.id, to=[Party.PATIENT], **data)
+    end_watch(session, actor, row)
     begin_afterwards(session, episode, row, clock.now())
 
 

@@ -14,6 +14,7 @@ from services.core.errors import InvalidInput
 from services.core.findings import Finding, Severity
 from services.core.programme import Programme
 from services.core.rules import Rule, declare
+from services.prescribing.routes import Route, setting_of
 
 _SOURCE: Final = "DOMAIN 4"
 
@@ -62,6 +63,23 @@ CHECK_OUT_OF_TIME: Final = declare(
     "A check lies between the first dose and now.",
     fixed="the order of what happened",
 )
+INFUSION_NOT_RUNNING: Final = declare(
+    "sessions.infusion_not_running",
+    Severity.STOP,
+    "DOMAIN 1",
+    "There is no infusion that could end.",
+    fixed="a state of the infusion",
+)
+INFUSION_OUT_OF_TIME: Final = declare(
+    "sessions.infusion_out_of_time",
+    Severity.STOP,
+    "DOMAIN 1",
+    "An infusion ends between its start and now.",
+    fixed="the order of what happened",
+)
+INFUSION_OVER_DOSE: Final = _by_prescription(
+    "sessions.infusion_over_dose", "More than was begun cannot have been given."
+)
 BOOSTER_TAKEN_ALREADY: Final = _by_programme(
     "sessions.booster_taken_already", "Boosters in a session: {value} at most.", "sessions.boosters_at_most"
 )
@@ -99,13 +117,15 @@ class DosePlan:
     """What the prescription allows in this session.
 
     ``first_session_mg`` is set in the patient's very first session only: then it is all that may be taken, booster
-    included. ``last_session_mg`` is the dose of the session before, without its booster.
+    included. ``last_session_mg`` is the dose of the session before, without its booster. Both count sessions by the
+    same ``route`` only: what is usual under the tongue says nothing about a vein.
     """
 
     dose_mg: int
     booster_mg: int = 0
     first_session_mg: int | None = None
     last_session_mg: int | None = None
+    route: Route = Route.SUBLINGUAL
 
     @property
     def cap_mg(self) -> int:
@@ -164,14 +184,15 @@ def _booster_findings(
 def _first_session_findings(plan: DosePlan, programme: Programme) -> list[Finding]:
     """The first session's own number is checked again here: a later change of the prescription must not lift it."""
     first, part = plan.first_session_mg, programme.number("prescribing.first_session_part_of_dose")
-    if first is None or first <= min(plan.dose_mg * part, programme.number("prescribing.first_session_at_most_mg")):
+    setting = setting_of(plan.route, "first_session_at_most_mg", programme)
+    if first is None or first <= min(plan.dose_mg * part, programme.number(setting)):
         return []
-    return [FIRST_SESSION_OVER_LIMIT.finding(programme, first_session_mg=first)]
+    return [FIRST_SESSION_OVER_LIMIT.finding(programme, setting=setting, first_session_mg=first)]
 
 
 def _step_findings(plan: DosePlan, taken: Sequence[DoseTaken], new: DoseTaken, programme: Programme) -> list[Finding]:
     total = sum(dose.mg for dose in taken if not dose.is_booster) + new.mg
-    step = programme.number("prescribing.step_at_most_mg")
-    if plan.last_session_mg is None or total - plan.last_session_mg <= step:
+    setting = setting_of(plan.route, "step_at_most_mg", programme)
+    if plan.last_session_mg is None or total - plan.last_session_mg <= programme.number(setting):
         return []
-    return [DOSE_STEP_OVER_LIMIT.finding(programme, total_mg=total, before_mg=plan.last_session_mg)]
+    return [DOSE_STEP_OVER_LIMIT.finding(programme, setting=setting, total_mg=total, before_mg=plan.last_session_mg)]

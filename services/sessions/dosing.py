@@ -1,4 +1,4 @@
-"""What is taken in a dosing session, and how the patient fares meanwhile (DOMAIN 4).
+"""What is taken in a dosing session (DOMAIN 4). How the patient fares meanwhile is in ``looks``.
 
 Nothing is taken without passed vitals, confirmed receipt, consent and a chaperone, and nothing beyond the signed
 prescription and what is at home.
@@ -6,10 +6,11 @@ prescription and what is at home.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select
@@ -20,17 +21,16 @@ from services.core import clock
 from services.core.actors import Actor
 from services.core.findings import Finding
 from services.core.ids import new_id
-from services.core.personal import Personal
 from services.core.programme import Programme
 from services.people.access import Action
 from services.people.episodes import advance_episode
 from services.people.models import Episode
 from services.people.programmes import programme_of
 from services.people.states import EpisodeState, EpisodeStep
+from services.prescribing.routes import Route, setting_of
 from services.prescribing.views import DosingOrder
 from services.sessions.afterwards import await_check_in
 from services.sessions.dose_rules import (
-    CHECK_OUT_OF_TIME,
     DOSE_OUT_OF_ORDER,
     PRESCRIPTION_CHANGED,
     STOCK_SHORT,
@@ -38,31 +38,19 @@ from services.sessions.dose_rules import (
     DoseTaken,
     dose_findings,
 )
-from services.sessions.emergencies import begin_emergency, check_red_flags
 from services.sessions.ledgers import hold_stock, note_used, taken_units, wasted_units
 from services.sessions.lookups import locked_session, refuse, refuse_stops, take
-from services.sessions.models import Check, Dose, TherapySession
+from services.sessions.models import Dose, TherapySession
+from services.sessions.monitoring import await_look
 from services.sessions.orders import order_in_force
+from services.sessions.physician_checks import checked_in_at
+from services.sessions.physician_rules import physician_findings
 from services.sessions.readiness import readiness_of, starting_findings
-from services.sessions.states import SessionState, SessionStep
+from services.sessions.states import SessionStep
 from services.sessions.vitals import Phase, latest_reading
 from services.sessions.vitals_rules import IN_THE_FUTURE, first_dose_findings
 from services.shipping.receipts import received_units
 from services.vault.boxes import box
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
-    """What a look at the patient shows. ``concern``: something is not as it should be; ``ratings`` from 0 to 10 each.
-
-    ``red_flags`` are names of ``vitals.emergency.symptoms``; any of them is an emergency.
-    """
-
-    concern: bool
-    ratings: Mapping[str, int] | None = None
-    red_flags: Collection[str] = ()
-    note: Personal[str] | None = None
-    at: datetime | None = None
 
 
 def record_dose(
@@ -75,7 +63,9 @@ def record_dose(
     at: datetime | None = None,
     version: int | None = None,
 ) -> TherapySession:
-    """Record a dose, one of its halves, or the booster. The patient's first dose begins the treatment.
+    """Record a dose, one of its halves, the booster, or the start of an infusion.
+
+    The patient's first dose begins the treatment.
 
     ``at`` (aware) defaults to now. Raises ``RuleRefused`` with each finding that speaks against it or on ``taken_at``,
     ``InvalidInput`` on ``mg``, ``IllegalTransition``, ``StaleVersion``.
@@ -89,13 +79,13 @@ def record_dose(
     if row.last_dose_at is not None and at < row.last_dose_at:
         refuse(DOSE_OUT_OF_ORDER.finding(), field="taken_at")
     hold_stock(session, episode)
-    order = order_in_force(session, actor, episode)
+    order = order_in_force(session, actor, row, episode)
     new, programme = DoseTaken(mg=mg, at=at, is_booster=is_booster), programme_of(session, episode)
     findings = [
         *_vitals_findings(session, row, at, programme),
         *starting_findings(session, actor, row, episode, readiness_of(session, row, episode), order, at),
         *_order_findings(session, row, order, new, programme),
-        *_stock_findings(session, episode, Fraction(mg, order.strength_mg)),
+        *(_stock_findings(session, episode, Fraction(mg, order.strength_mg)) if order.is_shipped else ()),
     ]
     refuse_stops(findings, "This may not be taken.")
     _keep_dose(session, actor, row, order, new)
@@ -106,6 +96,7 @@ def record_dose(
     if episode.state == EpisodeState.ELIGIBLE:
         advance_episode(session, actor, episode, EpisodeStep.BEGIN_TREATMENT)
     await_check_in(session, episode, row, at)
+    await_look(session, episode, row)
     return row
 
 
@@ -123,26 +114,42 @@ def _order_findings(
     """What the prescription says about ``new``."""
     if row.prescription_id not in (None, order.prescription_id):
         return [PRESCRIPTION_CHANGED.finding()]
-    before = _doses_of_patient(session, row.patient_id)
-    taken = [dose for session_id, dose in before if session_id == row.id]
-    others = [(session_id, dose) for session_id, dose in before if session_id != row.id]
+    before = [dose for dose in _doses_of_patient(session, row.patient_id) if dose.route is order.route]
+    taken = [dose.taken for dose in before if dose.session_id == row.id]
+    others = [dose for dose in before if dose.session_id != row.id]
     plan = DosePlan(
         dose_mg=order.dose_mg,
         booster_mg=order.booster_mg,
         first_session_mg=None if others else _first_session_mg(order, programme),
         last_session_mg=_last_session_mg(others),
+        route=order.route,
     )
-    return dose_findings(plan, taken, new, programme)
+    total_mg = sum(dose.mg for dose in taken) + new.mg
+    attended_at = checked_in_at(session, row)
+    return [
+        *dose_findings(plan, taken, new, programme),
+        *physician_findings(total_mg, attended_at, new.at, programme),
+    ]
 
 
-def _doses_of_patient(session: Session, patient_id: UUID) -> list[tuple[UUID, DoseTaken]]:
+@dataclass(frozen=True, slots=True)
+class _Earlier:
+    """A dose on record: in which session, by which route, what."""
+
+    session_id: UUID
+    route: Route
+    taken: DoseTaken
+
+
+def _doses_of_patient(session: Session, patient_id: UUID) -> list[_Earlier]:
     own = box(session, patient_id)
     rows = session.scalars(select(Dose).where(Dose.patient_id == patient_id).order_by(Dose.taken_at, Dose.id))
-    return [(row.session_id, _dose(own.open(row, "content").reveal(), row.taken_at)) for row in rows]
+    return [_earlier(row, own.open(row, "content").reveal()) for row in rows]
 
 
-def _dose(content: Mapping[str, int], at: datetime) -> DoseTaken:
-    return DoseTaken(mg=content["mg"], at=at, is_booster=bool(content["is_booster"]))
+def _earlier(row: Dose, content: Mapping[str, Any]) -> _Earlier:
+    taken = DoseTaken(mg=content["mg"], at=row.taken_at, is_booster=bool(content["is_booster"]))
+    return _Earlier(row.session_id, Route(content.get("route", Route.SUBLINGUAL)), taken)
 
 
 def _first_session_mg(order: DosingOrder, programme: Programme) -> int:
@@ -150,14 +157,14 @@ def _first_session_mg(order: DosingOrder, programme: Programme) -> int:
     if order.first_session_dose_mg is not None:
         return order.first_session_dose_mg
     part = order.dose_mg * programme.number("prescribing.first_session_part_of_dose")
-    return int(min(part, programme.number("prescribing.first_session_at_most_mg")))
+    return int(min(part, programme.number(setting_of(order.route, "first_session_at_most_mg", programme))))
 
 
-def _last_session_mg(others: Sequence[tuple[UUID, DoseTaken]]) -> int | None:
+def _last_session_mg(others: Sequence[_Earlier]) -> int | None:
     if not others:
         return None
-    last_id = others[-1][0]
-    return sum(dose.mg for session_id, dose in others if session_id == last_id and not dose.is_booster)
+    last_id = others[-1].session_id
+    return sum(each.taken.mg for each in others if each.session_id == last_id and not each.taken.is_booster)
 
 
 def _stock_findings(session: Session, episode: Episode, units: Fraction) -> list[Finding]:
@@ -179,51 +186,14 @@ def _keep_dose(session: Session, actor: Actor, row: TherapySession, order: Dosin
         recorded_by=actor.id,
         recorded_at=clock.now(),
     )
-    content = {"mg": new.mg, "strength_mg": order.strength_mg, "is_booster": new.is_booster}
+    content = {
+        "mg": new.mg,
+        "strength_mg": order.strength_mg,
+        "is_booster": new.is_booster,
+        "route": order.route.value,
+        "is_shipped": order.is_shipped,
+    }
     box(session, row.patient_id).seal(dose, "content", content)
     session.add(dose)
     session.flush()
     record(session, actor, "dose.record", "dose", dose.id, episode_id=row.episode_id, therapy_session=row.id)
-
-
-def record_check(
-    session: Session, actor: Actor, session_id: UUID, look: Look, *, version: int | None = None
-) -> TherapySession:
-    """Record a look at the patient. A red flag is an emergency; a concern takes a passed discharge gate back.
-
-    Raises ``InvalidInput`` on ``red_flags``, ``RuleRefused`` on ``checked_at``, ``IllegalTransition``,
-    ``StaleVersion``.
-    """
-    row, episode = locked_session(session, actor, Action.RUN_SESSION, session_id, version)
-    check_red_flags(look.red_flags, programme_of(session, episode))
-    state_before = row.state
-    take(row, SessionStep.MONITOR, actor)
-    now = clock.now()
-    at = look.at or now
-    if at > now or at < (row.dosed_at or row.created_at):
-        refuse(CHECK_OUT_OF_TIME.finding(), field="checked_at")
-    check = Check(
-        id=new_id(),
-        session_id=row.id,
-        patient_id=row.patient_id,
-        kind="monitoring",
-        checked_at=at,
-        recorded_by=actor.id,
-        recorded_at=now,
-    )
-    content = {
-        "concern": look.concern,
-        "ratings": None if look.ratings is None else dict(look.ratings),
-        "red_flags": sorted(look.red_flags),
-        "note": None if look.note is None else look.note.reveal().strip(),
-    }
-    box(session, row.patient_id).seal(check, "content", content)
-    session.add(check)
-    session.flush()
-    record(session, actor, "session.check", "session", row.id, episode_id=episode.id)
-    if look.red_flags:
-        begin_emergency(session, actor, row, episode, look.red_flags, None)
-    elif state_before == SessionState.DISCHARGE_READY and not look.concern:
-        row.state = state_before
-    session.flush()
-    return row

@@ -24,6 +24,7 @@ from services.people.programmes import programme_of
 from services.sessions.afterwards import begin_afterwards
 from services.sessions.lookups import locked_session, subject_of, take
 from services.sessions.models import TherapySession
+from services.sessions.monitoring import end_watch
 from services.sessions.reminders import stop_reminder
 from services.sessions.states import SessionState, SessionStep
 from services.vault.boxes import box
@@ -90,6 +91,7 @@ def begin_emergency(
     own.seal(row, "reason", after)
     session.flush()
     stop_reminder(session, row)
+    end_watch(session, actor, row)
     record(session, actor, "session.declare_emergency", "session", row.id, episode_id=episode.id, again=is_known)
     if not is_known:
         emit(session, EventKind.EMERGENCY_DECLARED, subject=subject_of(row), episode_id=episode.id)

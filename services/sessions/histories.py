@@ -18,19 +18,20 @@ from services.core.programme import Programme
 from services.people.access import Action, visible_episode
 from services.people.models import Episode
 from services.people.programmes import programme_of
+from services.prescribing.routes import Route
 from services.sessions.departures import drives_from
 from services.sessions.discharge_rules import blood_pressure_due_at, discharge_from, next_check_at
 from services.sessions.emergencies import Advice, emergency_advice
-from services.sessions.ledgers import Taken, taken_in
+from services.sessions.ledgers import taken_in
 from services.sessions.lookups import visible_session
 from services.sessions.models import Check, Dose, TherapySession, VitalsReading
+from services.sessions.monitoring import LOOK, UNDER_WATCH
 from services.sessions.places import Place
 from services.sessions.readiness import Readiness
 from services.sessions.states import SessionKind, SessionState
 from services.vault.boxes import Box, box
 
 PAGE_LIMIT: Final = 101
-UNDER_WATCH: Final = frozenset({SessionState.DOSED, SessionState.MONITORING, SessionState.DISCHARGE_READY})
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,21 @@ class LookedAt:
 
 
 @dataclass(frozen=True, slots=True)
+class Given:
+    """A dose as it is looked back on. ``ended_at`` is when an infusion ended."""
+
+    mg: int
+    units: float
+    is_booster: bool
+    at: datetime
+    route: Route
+    ended_at: datetime | None
+
+    def __repr__(self) -> str:
+        return "<dose given>"
+
+
+@dataclass(frozen=True, slots=True)
 class SessionView:
     """A session as one role sees it. What the role may not see is ``None``; so is what does not apply.
 
@@ -64,7 +80,7 @@ class SessionView:
     advice: Advice | None = None
     readiness: Personal[Readiness] | None = None
     reason: Personal[Mapping[str, Any]] | None = None
-    doses: Personal[Sequence[Taken]] | None = None
+    doses: Personal[Sequence[Given]] | None = None
     checks: Sequence[LookedAt] | None = None
 
 
@@ -114,9 +130,15 @@ def view_of(session: Session, actor: Actor, row: TherapySession, episode: Episod
     )
 
 
-def _doses(session: Session, own: Box, row: TherapySession) -> list[Taken]:
+def _doses(session: Session, own: Box, row: TherapySession) -> list[Given]:
     query = select(Dose).where(Dose.session_id == row.id).order_by(Dose.taken_at, Dose.id)
-    return [taken_in(own, dose) for dose in session.scalars(query)]
+    return [_given(own, dose) for dose in session.scalars(query)]
+
+
+def _given(own: Box, dose: Dose) -> Given:
+    taken, content = taken_in(own, dose), own.open(dose, "content").reveal()
+    route = Route(content.get("route", Route.SUBLINGUAL))
+    return Given(taken.mg, taken.units, taken.is_booster, taken.at, route, dose.ended_at)
 
 
 def _checks(session: Session, own: Box, row: TherapySession) -> list[LookedAt]:
@@ -127,7 +149,7 @@ def _checks(session: Session, own: Box, row: TherapySession) -> list[LookedAt]:
 def _watch(row: TherapySession, checks: Sequence[LookedAt], programme: Programme) -> Watch | None:
     if row.state not in UNDER_WATCH or row.dosed_at is None or row.last_dose_at is None:
         return None
-    last_look = max([row.dosed_at, *(each.check.checked_at for each in checks)])
+    last_look = max([row.dosed_at, *(each.check.checked_at for each in checks if each.check.kind == LOOK)])
     return Watch(
         next_check_at=next_check_at(last_look, programme),
         blood_pressure_due_at=blood_pressure_due_at(row.dosed_at, programme),

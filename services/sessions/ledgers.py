@@ -82,7 +82,8 @@ def taken_in(own: Box, dose: Dose) -> Taken:
         session_id=dose.session_id,
         prescription_id=dose.prescription_id,
         mg=content["mg"],
-        units=float(Fraction(content["mg"], content["strength_mg"])),
+        # What the clinic gives is never at home.
+        units=float(Fraction(content["mg"], content["strength_mg"])) if content.get("is_shipped", True) else 0.0,
         is_booster=content["is_booster"],
         at=dose.taken_at,
     )

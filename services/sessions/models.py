@@ -69,7 +69,11 @@ class VitalsReading(Base):
 
 
 class Dose(Base):
-    """Something taken in a session: one half, the whole, or the booster. ``content``: mg, strength_mg, is_booster."""
+    """Something taken in a session: one half, the whole, or the booster.
+
+    ``content``: mg, strength_mg, is_booster, route, is_shipped. ``ended_at`` is when an infusion ended; what is taken
+    at once has none.
+    """
 
     __tablename__ = "doses"
 
@@ -80,12 +84,17 @@ class Dose(Base):
     prescription_id: Mapped[UUID] = mapped_column(ForeignKey("prescriptions.id"))
     content: Mapped[bytes | None] = sealed_column(owner="patient_id", nullable=False)
     taken_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
     recorded_by: Mapped[UUID]
     recorded_at: Mapped[datetime]
 
 
 class Check(Base):
-    """A look at the patient while the medicine works (``monitoring``), or a call the day after (``check_in``)."""
+    """A look at the patient while the medicine works (``monitoring``), or a call the day after (``check_in``).
+
+    Also that the medical team was there at the start (``physician_check_in``), and why something was missed
+    (``explanation``).
+    """
 
     __tablename__ = "checks"
 

@@ -27,9 +27,12 @@ from services.people.programmes import programme_of
 from services.prescribing.cases import case_of
 from services.prescribing.views import DosingOrder, dosing_order
 from services.screening import risk
-from services.sessions.booking_rules import preparation_findings, site_findings
+from services.sessions.booking_rules import preparation_findings, route_findings, site_findings
 from services.sessions.lookups import locked_session, refuse, refuse_stops, take
 from services.sessions.models import TherapySession
+from services.sessions.orders import route_of
+from services.sessions.physician_checks import call_physician
+from services.sessions.physician_rules import is_physician_needed
 from services.sessions.places import Place
 from services.sessions.readiness_rules import (
     ELIGIBILITY_NOT_CURRENT,
@@ -144,7 +147,7 @@ def record_readiness(
     row, episode = locked_session(session, actor, Action.RUN_SESSION, session_id, version)
     take(row, SessionStep.READY, actor)
     document = readiness.as_dict()
-    order = dosing_order(session, actor, episode)
+    order = dosing_order(session, actor, episode, route_of(session, row))
     found = starting_findings(session, actor, row, episode, readiness, order, clock.now())
     window = window_findings(row.starts_at, clock.now(), programme_of(session, episode))
     findings = [*window, *found]
@@ -154,6 +157,8 @@ def record_readiness(
     session.flush()
     record(session, actor, "session.ready", "session", row.id, episode_id=episode.id)
     stop_reminder(session, row)
+    if order is not None and is_physician_needed(order.dose_mg + order.booster_mg, programme_of(session, episode)):
+        call_physician(session, episode, row)
     return row
 
 
@@ -180,7 +185,7 @@ def starting_findings(
     facts = ReadinessFacts(
         at=at,
         site=place.site,
-        receipt_confirmed=receipt_confirmed(session, episode.id),
+        receipt_confirmed=(order is not None and not order.is_shipped) or receipt_confirmed(session, episode.id),
         treatment_consent=has_consent(session, row.patient_id, ConsentKind.TREATMENT),
         chaperone=None if readiness.chaperone is None else readiness.chaperone.facts(),
         last_food_at=readiness.last_food_at,
@@ -197,6 +202,7 @@ def starting_findings(
     findings += preparation_findings(preparation_done(session, episode.id), programme)
     if order is None:
         return [*findings, PRESCRIPTION_MISSING.finding()]
+    findings += route_findings(place.site, order.is_shipped, programme)
     return findings + starting_cadence(session, case, row, order.limits)
 
 

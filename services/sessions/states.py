@@ -53,7 +53,9 @@ class SessionStep(StrEnum):
     READY = "ready"
     TAKE_VITALS = "take_vitals"
     PASS_VITALS = "pass_vitals"
+    ATTEND_START = "attend_start"
     DOSE = "dose"
+    END_INFUSION = "end_infusion"
     MONITOR = "monitor"
     PASS_DISCHARGE = "pass_discharge"
     DISCHARGE = "discharge"
@@ -67,6 +69,7 @@ class SessionStep(StrEnum):
 
 
 _THERAPIST, _PATIENT, _PRESCRIBER = by(Role.THERAPIST), by(Role.PATIENT), by(Role.PRESCRIBER)
+_MEDICAL = by(Role.PRESCRIBER, Role.MEDICAL_STAFF)
 _S, _T = SessionState, SessionStep
 
 # An emergency can be declared from the moment the patient is there until the session is integrated, and again.
@@ -97,7 +100,17 @@ DOSING_TRANSITIONS: Final = Transitions(
         (_S.READY, _T.TAKE_VITALS): (_S.READY, _THERAPIST),
         (_S.VITALS_PASSED, _T.TAKE_VITALS): (_S.READY, _THERAPIST),
         (_S.READY, _T.PASS_VITALS): (_S.VITALS_PASSED, _THERAPIST),
+        # Where the dose demands it, somebody of the medical team is there when it begins, and before it is raised.
+        **{
+            (state, _T.ATTEND_START): (state, _MEDICAL)
+            for state in (_S.READY, _S.VITALS_PASSED, _S.DOSED, _S.MONITORING)
+        },
         (_S.VITALS_PASSED, _T.DOSE): (_S.DOSED, _THERAPIST),
+        # An infusion ends, whatever else happened meanwhile.
+        **{
+            (state, _T.END_INFUSION): (state, _THERAPIST)
+            for state in (_S.DOSED, _S.MONITORING, _S.EMERGENCY, _S.ABORTED)
+        },
         # The other half, or the booster.
         (_S.DOSED, _T.DOSE): (_S.DOSED, _THERAPIST),
         (_S.MONITORING, _T.DOSE): (_S.MONITORING, _THERAPIST),

@@ -32,6 +32,7 @@ from services.sessions.bookings import end_planned
 from services.sessions.emergencies import Advice, begin_emergency, emergency_advice
 from services.sessions.lookups import locked_session, refuse, subject_of, take, visible_session
 from services.sessions.models import TherapySession, VitalsReading
+from services.sessions.monitoring import saw_patient
 from services.sessions.orders import limits_of_session
 from services.sessions.states import SessionState, SessionStep
 from services.sessions.vitals_rules import (
@@ -115,6 +116,8 @@ def record_vitals(
     vitals = _keep(session, actor, row, phase, reading, outcome, gate, programme)
     _follow(session, actor, row, episode, reading, outcome)
     session.flush()
+    if phase is not Phase.BEFORE:
+        saw_patient(session, actor, episode, row)
     left = gate.readings_left if outcome is Outcome.REST_AND_REPEAT else None
     state, advice = SessionState(row.state), _advice(outcome, programme)
     return Measured(vitals, Personal(reading), outcome, gate.findings, state, gate.repeat_at, left, advice)

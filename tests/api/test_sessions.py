@@ -204,7 +204,11 @@ def test_a_dosing_day_from_the_door_to_the_way_home(
     moment.shift(105 * MINUTE)
     assert therapist.post(f"{path}/vitals", {"phase": "after", **READING}).json["outcome"] == "noted"
     assert therapist.post(f"{path}/discharge").json["code"] == "illegal_transition"
-    assert therapist.post(f"{path}/discharge-gate", WELL).json["state"] == "discharge_ready"
+    missed = therapist.post(f"{path}/discharge-gate", WELL)
+    assert rules(missed) == ["vitals.checks_missed", "vitals.peak_reading_missed"]
+    said = {**WELL, "missed_because": "The cuff was flat; watched all the time."}
+    gone = therapist.post(f"{path}/discharge-gate", said).json
+    assert (gone["state"], gone["checks"][-1]["content"]["because"]) == ("discharge_ready", said["missed_because"])
     home = therapist.post(f"{path}/discharge").json
     assert (home["state"], home["may_drive_at"]) == ("integration_due", "2026-11-24T00:00:00-08:00")
     own = api.as_patient(case.episode).get(path).json

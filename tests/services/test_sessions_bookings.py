@@ -102,7 +102,8 @@ def test_where_it_is_held_is_sealed(session: Session, case: Case) -> None:
     row = book(session, case, site=Site.HOME, remote=True, address=Personal(" 9 Cabin Road "))
     assert b"Cabin" not in bytes(row.place or b"")
     place = box(session, row.patient_id).open(row, "place").reveal()
-    assert place == {"site": "home", "remote": True, "address": "9 Cabin Road", "location_id": None}
+    kept = {"site": "home", "remote": True, "address": "9 Cabin Road", "location_id": None, "route": None}
+    assert place == kept
 
 
 def test_the_patient_hears_of_it_and_is_reminded_a_day_before(session: Session, case: Case) -> None:

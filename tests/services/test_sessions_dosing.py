@@ -98,7 +98,7 @@ def test_a_dose_is_sealed(session: Session, case: Case, row: TherapySession) -> 
     assert doses is not None
     (dose,) = doses.reveal()
     assert (dose.mg, dose.units, dose.is_booster, dose.at) == (50, 0.5, False, clock.now())
-    assert repr(dose) == f"<taken in {row.id}>"
+    assert (dose.route, dose.ended_at, repr(dose)) == ("sublingual", None, "<dose given>")
 
 
 def test_it_is_taken_in_two_halves(
@@ -263,7 +263,7 @@ def test_prescribing_learns_what_was_taken(session: Session, case: Case, moment:
 
 def test_who_took_something_is_looked_after_within_a_day(session: Session, case: Case, row: TherapySession) -> None:
     give(session, case, row, 50)
-    assert timers(session, row.id) == {"check_in.due": timedelta(hours=16)}
+    assert timers(session, row.id) == {"check_in.due": timedelta(hours=16), "look.missed": 20 * MINUTE}
 
 
 def test_a_look_at_the_patient_is_kept(

@@ -14,9 +14,20 @@ from services.core import clock
 from services.core.actors import Role
 from services.core.errors import IllegalTransition, NotAllowed
 from services.core.personal import Personal
-from services.sessions import afterwards, answers, bookings, departures, dosing, emergencies, readiness, vitals
+from services.sessions import (
+    afterwards,
+    answers,
+    bookings,
+    departures,
+    dosing,
+    emergencies,
+    looks,
+    physician_checks,
+    readiness,
+    vitals,
+)
 from services.sessions.bookings import Move
-from services.sessions.dosing import Look
+from services.sessions.looks import Look
 from services.sessions.models import TherapySession
 from services.sessions.states import (
     DOSING_TRANSITIONS,
@@ -34,7 +45,8 @@ S, T = SessionState, SessionStep
 Act = Callable[[Session, Case, TherapySession], object]
 WHY = Personal("A reason.")
 
-# How each step is asked for from outside. PASS_VITALS and INTEGRATE follow from others, which their own tests show.
+# How each step is asked for from outside. PASS_VITALS and INTEGRATE follow from others, which their own tests show;
+# END_INFUSION needs an infusion (tests/services/test_sessions_infusions.py).
 ACTS: Mapping[SessionStep, Act] = {
     T.MOVE: lambda db, case, row: bookings.move_session(
         db, therapist(case), row.id, Move(starts_at=clock.now() + timedelta(days=9))
@@ -45,8 +57,9 @@ ACTS: Mapping[SessionStep, Act] = {
     T.TAKE_VITALS: lambda db, case, row: vitals.record_vitals(
         db, therapist(case), row.id, Phase.BEFORE, a_reading(systolic=150)
     ),
+    T.ATTEND_START: lambda db, case, row: physician_checks.check_in_at_start(db, case.prescriber, row.id),
     T.DOSE: lambda db, case, row: dosing.record_dose(db, therapist(case), row.id, 25, is_booster=False),
-    T.MONITOR: lambda db, case, row: dosing.record_check(db, therapist(case), row.id, Look(concern=True)),
+    T.MONITOR: lambda db, case, row: looks.record_check(db, therapist(case), row.id, Look(concern=True)),
     T.PASS_DISCHARGE: lambda db, case, row: departures.pass_discharge(db, therapist(case), row.id, well()),
     T.DISCHARGE: lambda db, case, row: departures.discharge(db, therapist(case), row.id),
     T.CHECK_IN: lambda db, case, row: afterwards.record_check_in(db, therapist(case), row.id, False),
@@ -66,8 +79,8 @@ def moment(session: Session) -> Iterator[time_machine.Traveller]:
         yield traveller
 
 
-def test_only_two_steps_follow_from_others() -> None:
-    assert set(T) - set(ACTS) == {T.PASS_VITALS, T.INTEGRATE}
+def test_only_two_steps_follow_from_others_and_one_needs_an_infusion() -> None:
+    assert set(T) - set(ACTS) == {T.PASS_VITALS, T.INTEGRATE, T.END_INFUSION}
 
 
 @pytest.mark.parametrize("state", SessionState)

@@ -183,7 +183,9 @@ def _monitor(stage: Stage, path: str) -> None:
         {"concern": False, "ratings": ratings, "note": note},
         doing="looks at Dana",
     )
-    stage.wait(timedelta(minutes=25), "forty minutes after the dose")
+    stage.wait(timedelta(minutes=15), "half an hour after the dose")
+    _look(stage, path)
+    stage.wait(timedelta(minutes=10), "forty minutes after the dose")
     stage.act(cast.therapist, "POST", f"{path}/vitals", _reading("during", 134, 82), doing="measures 134/82")
     report = {
         "effect": "nausea",
@@ -203,10 +205,16 @@ def _monitor(stage: Stage, path: str) -> None:
     stage.kept["adverse_event"] = event["id"]
 
 
+def _look(stage: Stage, path: str) -> None:
+    stage.act(stage.cast.therapist, "POST", f"{path}/checks", {"concern": False}, doing="looks at Dana again")
+
+
 def _send_home(stage: Stage, path: str) -> None:
     cast, dana = stage.cast, stage.dana
     well = {"oriented": True, "walks_unaided": True, "vomiting": False, "escort_present": True}
-    stage.wait(timedelta(minutes=20), "an hour after the dose")
+    stage.wait(timedelta(minutes=15), "55 minutes after the dose")
+    _look(stage, path)
+    stage.wait(timedelta(minutes=5), "an hour after the dose")
     stage.refuse(
         cast.therapist,
         "POST",
@@ -215,7 +223,10 @@ def _send_home(stage: Stage, path: str) -> None:
         doing="lets Dana go after an hour",
         rules=["vitals.discharge_too_soon"],
     )
-    stage.wait(timedelta(minutes=62), "two hours after the dose")
+    for minutes in (70, 85, 100, 115):
+        stage.wait(timedelta(minutes=10 if minutes == 70 else 15), f"{minutes} minutes after the dose")
+        _look(stage, path)
+    stage.wait(timedelta(minutes=7), "two hours after the dose")
     stage.act(cast.therapist, "POST", f"{path}/vitals", _reading("after", 128, 80), doing="measures 128/80")
     stage.act(
         cast.therapist, "POST", f"{path}/discharge-gate", well, doing="oriented, walks, no vomiting, escort present"

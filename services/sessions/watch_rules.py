@@ -1,0 +1,131 @@
+"""How a patient is watched while the medicine works: looks, the pressure at its peak, vitals through an infusion.
+
+What was missed cannot be made up for. It holds the discharge until somebody says why (DOMAIN 1 and 4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Final
+
+from services.core.findings import Finding, Severity
+from services.core.programme import Programme
+from services.core.rules import declare
+
+CHECKS_MISSED: Final = declare(
+    "vitals.checks_missed",
+    Severity.STOP,
+    "DOMAIN 4",
+    "The patient was not looked at every {value} minutes; say why.",
+    setting="vitals.monitor.check_every_minutes",
+)
+PEAK_READING_MISSED: Final = declare(
+    "vitals.peak_reading_missed",
+    Severity.STOP,
+    "DOMAIN 4",
+    "No pressure was measured about {value} minutes after the first dose; say why.",
+    setting="vitals.monitor.after_dose_minutes",
+)
+SERIES_MISSED: Final = declare(
+    "vitals.series_missed",
+    Severity.STOP,
+    "DOMAIN 1, DOMAIN 4",
+    "Vitals were not taken every {value} minutes through the infusion; say why.",
+    setting="vitals.infusion.check_every_minutes",
+)
+INFUSION_RUNNING: Final = declare(
+    "vitals.infusion_running",
+    Severity.STOP,
+    "DOMAIN 1, DOMAIN 4",
+    "The infusion has not ended.",
+    fixed="a state of the infusion",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Infusion:
+    """One infusion, from its start to its end; ``None`` while it runs."""
+
+    started_at: datetime
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchFacts:
+    """What was done since the first dose, at ``at``: looks at the patient, and readings of the vitals, by their times.
+
+    A reading is a look as well.
+    """
+
+    at: datetime
+    first_dose_at: datetime
+    looks: Collection[datetime]
+    readings: Collection[datetime]
+    infusions: Collection[Infusion] = ()
+
+
+def watch_findings(facts: WatchFacts, programme: Programme) -> list[Finding]:
+    """What of the watching was missed so far, each as a stop until it is explained."""
+    findings = [INFUSION_RUNNING.finding() for each in facts.infusions if each.ended_at is None]
+    grace = timedelta(minutes=programme.number("vitals.monitor.grace_minutes"))
+    every = timedelta(minutes=programme.number("vitals.monitor.check_every_minutes"))
+    seen = [*facts.looks, *facts.readings]
+    if _longest(seen, facts.first_dose_at, facts.at) > every + grace:
+        findings.append(CHECKS_MISSED.finding(programme))
+    if _is_peak_missed(facts, programme):
+        findings.append(PEAK_READING_MISSED.finding(programme))
+    if any(_is_series_missed(each, facts, grace, programme) for each in facts.infusions):
+        findings.append(SERIES_MISSED.finding(programme))
+    return findings
+
+
+def can_be_explained(findings: Iterable[Finding]) -> bool:
+    """Whether a word on why can settle all of it: what was missed is past, a running infusion is not."""
+    return all(finding.rule != INFUSION_RUNNING.id for finding in findings)
+
+
+def next_due_at(facts: WatchFacts, programme: Programme) -> datetime:
+    """By when somebody must have looked or measured next; later than that it shows itself."""
+    grace = timedelta(minutes=programme.number("vitals.monitor.grace_minutes"))
+    last_look = max([facts.first_dose_at, *facts.looks, *facts.readings])
+    due = [last_look + timedelta(minutes=programme.number("vitals.monitor.check_every_minutes")) + grace]
+    window = _peak_window(facts.first_dose_at, programme)
+    if facts.at <= window[1] and not any(window[0] <= at <= window[1] for at in facts.readings):
+        due.append(window[1])
+    every = _series_interval(programme)
+    for infusion in facts.infusions:
+        if infusion.ended_at is None and every is not None:
+            last_reading = max([infusion.started_at, *facts.readings])
+            due.append(last_reading + every + grace)
+    return min(due)
+
+
+def _longest(times: Iterable[datetime], start: datetime, end: datetime) -> timedelta:
+    """The longest time without one of ``times`` between ``start`` and ``end``."""
+    inside = sorted(at for at in times if start <= at <= end)
+    return max((later - earlier for earlier, later in pairwise([start, *inside, end])), default=timedelta(0))
+
+
+def _peak_window(first_dose_at: datetime, programme: Programme) -> tuple[datetime, datetime]:
+    peak = first_dose_at + timedelta(minutes=programme.number("vitals.monitor.after_dose_minutes"))
+    about = timedelta(minutes=programme.number("vitals.monitor.after_dose_about_minutes"))
+    return peak - about, peak + about
+
+
+def _is_peak_missed(facts: WatchFacts, programme: Programme) -> bool:
+    earliest, latest = _peak_window(facts.first_dose_at, programme)
+    return facts.at > latest and not any(earliest <= at <= latest for at in facts.readings)
+
+
+def _series_interval(programme: Programme) -> timedelta | None:
+    minutes = programme.number("vitals.infusion.check_every_minutes")
+    return timedelta(minutes=minutes) if minutes else None
+
+
+def _is_series_missed(infusion: Infusion, facts: WatchFacts, grace: timedelta, programme: Programme) -> bool:
+    every = _series_interval(programme)
+    end = infusion.ended_at or facts.at
+    return every is not None and _longest(facts.readings, infusion.started_at, end) > every + grace

@@ -43,6 +43,8 @@ class Work(StrEnum):
     END_PRESCRIPTION = "end_prescription"
     CHECK_SILENCE = "check_silence"
     REMIND_OF_SESSION = "remind_of_session"
+    PLAN_ASSESSMENTS = "plan_assessments"
+    REMIND_OF_ASSESSMENT = "remind_of_assessment"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,7 @@ ROUTES: Final[Mapping[E, Mapping[Party, tuple[Effect, ...]]]] = {
         _THERAPIST: (Task(T.CHECK_ON_PATIENT, Owner.THERAPIST, "sla.immediate_minutes", _STAT), Page(Owner.THERAPIST))},
     E.ELIGIBILITY_APPROVED: {
         _THERAPIST: (Inform(Owner.THERAPIST),),
-        _PATIENT: (Sms(N.DECISION_MADE),),
+        _PATIENT: (Sms(N.DECISION_MADE), Call(Work.PLAN_ASSESSMENTS)),
         _MEDICAL: (Task(T.DRAFT_PRESCRIPTION, Owner.PRESCRIBER, "sla.next_day_hours"),)},
     E.ELIGIBILITY_DECLINED: {
         _THERAPIST: (Inform(Owner.THERAPIST),),
@@ -260,6 +262,18 @@ ROUTES: Final[Mapping[E, Mapping[Party, tuple[Effect, ...]]]] = {
     E.OUTCOME_REPORTED: {_MEDICAL: (Inform(Owner.PRESCRIBER),)},
     E.OUTCOME_DETERIORATED: {
         _MEDICAL: (Task(T.REVIEW_OUTCOME, Owner.PRESCRIBER, "sla.next_day_hours", _URGENT),)},
+    E.TREATMENT_RECORDED: {_PATIENT: (Call(Work.PLAN_ASSESSMENTS),)},
+    E.ASSESSMENT_DUE: {_PATIENT: (Call(Work.PLAN_ASSESSMENTS),)},  # a timer that runs as long as the episode
+    E.ASSESSMENT_REQUESTED: {_PATIENT: (Sms(N.ASSESSMENT_LINK),)},
+    E.ASSESSMENT_REMINDER_DUE: {_PATIENT: (Call(Work.REMIND_OF_ASSESSMENT),)},  # a timer; it may be answered by then
+    E.ASSESSMENT_UNANSWERED: {
+        _THERAPIST: (Task(T.CONTACT_PATIENT, Owner.THERAPIST, "sla.two_days_hours"),)},
+    E.ASSESSMENT_COMPLETED: {_THERAPIST: (Inform(Owner.THERAPIST),)},
+    E.RESPONSE_MISSING: {
+        _MEDICAL: (Task(T.REVIEW_RESPONSE, Owner.PRESCRIBER, "sla.two_days_hours"),)},
+    E.RESPONSE_DECISION_NEEDED: {
+        _MEDICAL: (Task(T.DECIDE_RESPONSE, Owner.PRESCRIBER, "sla.next_day_hours", _URGENT),)},
+    E.RESPONSE_DECIDED: {_THERAPIST: (Inform(Owner.THERAPIST),)},
     E.REFILL_REQUESTED: {
         _MEDICAL: (Task(T.DECIDE_REFILL, Owner.PRESCRIBER, "sla.next_day_hours"),)},
     E.REFILL_FORWARDED: {

@@ -41,7 +41,7 @@ from services.sessions.adverse_events import Report
 from services.sessions.models import TherapySession
 from services.sessions.states import SessionKind, SessionState
 from services.shipping.models import Shipment
-from tests import factories_refills
+from tests import factories_outcomes, factories_refills
 from tests.factories import World, make_account, make_patient_actor
 from tests.factories_matching import PROGRAMME, make_licensed, make_unmatched, propose
 from tests.factories_messaging import keep_text
@@ -114,6 +114,8 @@ def make_everything(session: Session) -> Iterator[Everything]:
             "session_id": [_preparation(session, case).id, dosing.id, held.id],
             "event_id": [_adverse_event(session, case)],
             "outcome_id": [report_all_scales(session, episode).report.id],
+            "assessment_id": [factories_outcomes.ask(session, shipped.episode).id],
+            "decision_id": [factories_outcomes.not_responding(session, waiting.episode).id],
             "note_id": [_note(session, case)],
             "request_id": [ask(session, supplied).request.id],
             "task_id": _tasks(session, world, episode),

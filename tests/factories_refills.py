@@ -27,13 +27,14 @@ from services.messaging.models import Event, Task
 from services.messaging.outbox import Subject
 from services.messaging.tasks import open_task
 from services.outcomes import reports
-from services.outcomes.reports import ReadReport, Report, Scale
+from services.outcomes.reports import ReadReport, Report
 from services.people.attempts import Refused
 from services.people.models import Account, Episode
 from services.people.states import EpisodeState
 from services.prescribing.models import FillAuthorization, Prescription
 from services.refills import decisions, requests
 from services.refills.requests import ReadRequest
+from services.screening.instruments import load_instruments
 from services.sessions import ledgers
 from services.sessions.models import Dose, TherapySession, VitalsReading
 from services.sessions.states import SessionKind, SessionState
@@ -65,7 +66,7 @@ def _spread(total: int, items: int) -> dict[str, int]:
 
 def report(session: Session, episode: Episode, **given: Any) -> ReadReport:
     """A report by the therapist of record: answers by scale (``phq9=…``), ``summary`` and the rest of ``Report``."""
-    answers = {Scale(name): given.pop(name) for name in tuple(given) if name in set(Scale)}
+    answers = {name: given.pop(name) for name in tuple(given) if name in load_instruments()}
     summary = given.pop("summary", None)
     content = Report(answers=answers, summary=None if summary is None else Personal(summary), **given)
     return reports.report_outcome(session, therapist_of(session, episode), episode.id, content)

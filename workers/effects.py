@@ -25,6 +25,7 @@ from services.messaging.due_times import WORKING_DAYS, due_after
 from services.messaging.keywords import Command
 from services.messaging.outbox import Subject
 from services.messaging.tasks import open_task, settled_since
+from services.outcomes import schedules
 from services.people.models import Episode
 from services.people.organisations import operations_desk, zone_of
 from services.people.programmes import programme_of
@@ -77,6 +78,8 @@ WORK: Final[Mapping[Work, Callable[[Session, UUID, Programme], None]]] = {
     Work.CHECK_SILENCE: tracking.check_silence,
     Work.END_PRESCRIPTION: fills.end_prescription,
     Work.REMIND_OF_SESSION: reminders.remind_of_session,
+    Work.PLAN_ASSESSMENTS: schedules.plan_assessments,
+    Work.REMIND_OF_ASSESSMENT: schedules.remind_of_assessment,
 }
 
 

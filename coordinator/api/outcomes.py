@@ -1,4 +1,4 @@
-"""Outcomes: scores and summaries that the therapist reports. The pharmacy never sees them."""
+"""Outcomes: scores and summaries, reported by the therapist or answered by the patient. The pharmacy sees none."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from uuid import UUID
 from marshmallow import Schema, fields
 
 from coordinator.api import cursors
+from coordinator.api.answers import answers_schema
 from coordinator.api.endpoints import Call, endpoint, resource
-from coordinator.api.fields import Choice, Flag, Id, Moment, PersonalText, Whole, page_schema
+from coordinator.api.fields import Choice, Id, Moment, PersonalText, page_schema
 from coordinator.api.screenings import CrisisResourceOut
 from services.outcomes import reports
-from services.outcomes.reports import ReadReport, Report, Scale
+from services.outcomes.reports import ReadReport, Report
 from services.people.access import Action
-from services.screening.instruments import Instrument, Kind, RiskLevel, get
+from services.screening.definitions import RiskLevel
+from services.screening.instrument_files import load_instruments
 from services.screening.scoring import OutcomeClass
 
 blueprint = resource("outcomes", "Outcomes: scores and summaries, held against the time before the first dose.")
@@ -22,18 +24,12 @@ blueprint = resource("outcomes", "Outcomes: scores and summaries, held against t
 LONGEST_SUMMARY = 10_000
 
 
-def _form(instrument: Instrument) -> type[Schema]:
-    """The answers to an instrument: its items with their ranges, null or absent for not answered."""
-    items: dict[str, fields.Field[Any]] = {}
-    for item in instrument.items:
-        if item.kind is Kind.YES_NO:
-            items[item.id] = Flag(allow_none=True)
-        else:
-            items[item.id] = Whole(item.low, item.high, allow_none=True)
-    return Schema.from_dict(dict(items), name=f"Reported{instrument.id.title().replace('_', '')}In")
-
-
-_FORMS: Final[dict[str, fields.Field[Any]]] = {scale.value: fields.Nested(_form(get(scale))) for scale in Scale}
+# Every instrument but the screener of the intake, which asks about a lifetime; what the programme uses is a rule.
+REPORTED: Final = tuple(name for name in load_instruments() if name != "cssrs")
+_FORMS: Final[dict[str, fields.Field[Any]]] = {
+    name: fields.Nested(answers_schema(load_instruments()[name], f"Reported{name.title().replace('_', '')}In"))
+    for name in REPORTED
+}
 ReportedAnswersIn = Schema.from_dict(dict(_FORMS), name="ReportedAnswersIn")
 
 
@@ -46,13 +42,27 @@ class OutcomeIn(Schema):
     answered_at = Moment(load_default=None, allow_none=True)
 
 
+class ChangeOut(Schema):
+    """How a total moved since the baseline: ``drop`` in points and ``percent`` of it, above 0 for better.
+
+    What the scale has no rule for is null.
+    """
+
+    drop = fields.Integer(required=True)
+    percent = fields.Float(required=True)
+    response = fields.Boolean(required=True)
+    remission = fields.Boolean(required=True, allow_none=True)
+    reliable = fields.Boolean(required=True, allow_none=True)
+    clinically_significant = fields.Boolean(required=True, allow_none=True)
+
+
 class ScaleOut(Schema):
     """What one scale gave. ``outcome`` compares ``total`` with ``baseline``, the last one before the first dose.
 
     Without a ``total`` ``unscorable_because`` says why; the C-SSRS has none by design.
     """
 
-    scale = Choice(Scale, required=True)
+    scale = fields.String(required=True)
     instrument_version = fields.String(required=True)
     total = fields.Integer(required=True, allow_none=True)
     band = fields.String(required=True, allow_none=True)
@@ -64,12 +74,14 @@ class ScaleOut(Schema):
     baseline = fields.Integer(required=True, allow_none=True)
     baseline_answered_at = fields.String(required=True, allow_none=True)
     outcome = Choice(OutcomeClass, required=True, allow_none=True)
+    change = fields.Nested(ChangeOut, required=True, allow_none=True)
 
 
 class OutcomeOut(Schema):
-    """A report. Whenever ``crisis_resources`` is not empty, show it at once and before everything else.
+    """A report by the therapist, or what an assessment gave that the patient completed.
 
-    ``cssrs_due_today``: a C-SSRS must be answered before the day ends.
+    Whenever ``crisis_resources`` is not empty, show it at once and before everything else. ``cssrs_due_today``: a
+    C-SSRS must be answered before the day ends.
     """
 
     id = fields.UUID(required=True)
@@ -82,7 +94,8 @@ class OutcomeOut(Schema):
     summary = PersonalText(LONGEST_SUMMARY, required=True, allow_none=True)
     programme_version = fields.String(required=True)
     answered_at = fields.AwareDateTime(required=True)
-    reported_by = fields.UUID(required=True)
+    reported_by = fields.UUID(required=True, allow_none=True)
+    assessment_id = fields.UUID(required=True, allow_none=True)
     reported_at = fields.AwareDateTime(required=True)
 
 
@@ -98,8 +111,7 @@ class OutcomeOut(Schema):
 )
 def report_outcome(call: Call, body: dict[str, Any], episode_id: UUID) -> dict[str, Any]:
     """Report scores, a summary, or both. A suicide risk in the answers alerts the care team at once."""
-    answers = {Scale(name): given for name, given in body.pop("answers").items()}
-    return _shown(reports.report_outcome(call.session, call.actor, episode_id, Report(answers=answers, **body)))
+    return shown(reports.report_outcome(call.session, call.actor, episode_id, Report(**body)))
 
 
 @endpoint(
@@ -115,19 +127,29 @@ def list_outcomes(call: Call, query: dict[str, Any], episode_id: UUID) -> dict[s
     after = cursors.decode(query.get("cursor"))
     found = reports.list_reports(call.session, call.actor, episode_id, after=after, limit=query["limit"] + 1)
     page = cursors.page(found, query["limit"], lambda read: (read.report.reported_at, read.report.id))
-    return {**page, "items": [_shown(read) for read in page["items"]]}
+    return {**page, "items": [shown(read) for read in page["items"]]}
 
 
 @endpoint(blueprint, "GET", "/outcomes/<uuid:outcome_id>", action=Action.READ_OUTCOME, answer=OutcomeOut)
 def read_outcome(call: Call, outcome_id: UUID) -> dict[str, Any]:
     """One report."""
-    return _shown(reports.read_report(call.session, call.actor, outcome_id))
+    return shown(reports.read_report(call.session, call.actor, outcome_id))
 
 
-_OF_ROW: Final = ("id", "episode_id", "session_id", "programme_version", "answered_at", "reported_by", "reported_at")
+_OF_ROW: Final = (
+    "id",
+    "episode_id",
+    "session_id",
+    "programme_version",
+    "answered_at",
+    "reported_by",
+    "assessment_id",
+    "reported_at",
+)
 
 
-def _shown(read: ReadReport) -> dict[str, Any]:
+def shown(read: ReadReport) -> dict[str, Any]:
+    """A report as ``OutcomeOut`` answers it."""
     results = read.results.reveal()
     row = {name: getattr(read.report, name) for name in _OF_ROW} | {"summary": read.summary}
     if results is None:
@@ -151,4 +173,5 @@ def _scale(scale: str, score: dict[str, Any], results: dict[str, Any]) -> dict[s
         "baseline": start.get("total"),
         "baseline_answered_at": start.get("answered_at"),
         "outcome": results["classes"].get(scale),
+        "change": results.get("changes", {}).get(scale),
     }

@@ -12,7 +12,7 @@ A text that may not go leaves a notice all the same, whose state and reason say 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -51,6 +51,7 @@ __all__ = [
     "send_due",
     "suppress_waiting",
     "text_patient",
+    "withdraw_texts",
 ]
 
 # Where a person signs in when a text has no link of its own.
@@ -86,6 +87,7 @@ REPLACES: Final[Mapping[NoticeKind, frozenset[NoticeKind]]] = {
     _K.PACKAGE_PROBLEM: _ON_THE_WAY | {_K.PACKAGE_AWAITING_PICKUP, _K.PACKAGE_DELIVERED},
     _K.SESSION_MOVED: _VISIT,
     _K.SESSION_CANCELLED: _VISIT,
+    _K.ASSESSMENT_REMINDER: frozenset({_K.ASSESSMENT_LINK, _K.ASSESSMENT_REMINDER}),
 }
 
 
@@ -147,16 +149,24 @@ def _moment(data: Mapping[str, Any], name: str) -> datetime:
 
 
 def _replace_older(session: Session, kind: NoticeKind, subject: Subject, patient_id: UUID) -> None:
+    if kind in REPLACES:
+        withdraw_texts(session, patient_id, subject, REPLACES[kind], reason=f"replaced_by_{kind}")
+
+
+def withdraw_texts(
+    session: Session, patient_id: UUID, subject: Subject, kinds: Collection[NoticeKind], *, reason: str = "not_due"
+) -> None:
+    """Stop the texts of ``kinds`` about ``subject`` that have not gone yet: they would not be true any more."""
     older = select(Notice).where(
         Notice.recipient_id == patient_id,
         Notice.subject_id == subject.id,
-        Notice.kind.in_(sorted(REPLACES.get(kind, ()))),
+        Notice.kind.in_(sorted(kinds)),
         Notice.state.in_(sorted(WAITING)),
     )
     # One that a worker is just about to send is skipped: it goes.
-    for notice in session.scalars(older.with_for_update(skip_locked=True)) if kind in REPLACES else ():
+    for notice in session.scalars(older.with_for_update(skip_locked=True)):
         notice.state = NOTICE_TRANSITIONS.advance(NoticeState(notice.state), NoticeStep.REPLACE, SYSTEM.role)
-        notice.reason = f"replaced_by_{kind}"
+        notice.reason = reason
         record(session, SYSTEM, "notice.replace", "notice", notice.id, episode_id=notice.episode_id, kind=notice.kind)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import select
@@ -46,10 +46,50 @@ def baseline(session: Session, episode_id: UUID) -> Mapping[str, BaselineScore]:
     return latest
 
 
+def latest_totals(session: Session, episode_id: UUID) -> Mapping[str, BaselineScore]:
+    """The newest reported total of each instrument (by its id), by when it was answered.
+
+    The caller has settled who may know.
+    """
+    latest: dict[str, BaselineScore] = {}
+    for instrument, score in _reported(session, episode_id):
+        known = latest.get(instrument)
+        if known is None or known.answered_at <= score.answered_at:
+            latest[instrument] = score
+    return latest
+
+
 def first_dose_at(session: Session, episode_id: UUID) -> datetime | None:
     """When the first dose of an episode was taken; None before it."""
     held = held_dosing_sessions(session, episode_id)
     return held[0].held_at if held else None
+
+
+def latest_results(session: Session, episode_id: UUID) -> Mapping[str, datetime]:
+    """When each instrument (by its id) last gave a result, at the screening or since.
+
+    The screener of the intake stands for the one that asks since the last visit, too. The caller has settled who may
+    know.
+    """
+    latest: dict[str, datetime] = {}
+
+    def note(instrument: str, answered_at: datetime) -> None:
+        latest[instrument] = max(answered_at, latest.get(instrument, answered_at))
+
+    completed = select(Screening).where(Screening.episode_id == episode_id, Screening.completed_at.is_not(None))
+    for row in session.scalars(completed).all():
+        answers = box(session, row.patient_id).open(row, "answers").reveal()
+        for part in INSTRUMENTS:
+            if part.value in answers:
+                note(_AT_FOLLOW_UP.get(part.value, part.value), datetime.fromisoformat(answers[part]["answered_at"]))
+    reported = select(OutcomeReport.scales, OutcomeReport.answered_at).where(OutcomeReport.episode_id == episode_id)
+    for scales, answered_at in session.execute(reported):
+        for scale in scales:
+            note(scale, answered_at)
+    return latest
+
+
+_AT_FOLLOW_UP: Final = {"cssrs": "cssrs_since_last_visit"}
 
 
 def _screened(session: Session, episode_id: UUID) -> Iterator[tuple[str, BaselineScore]]:

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from enum import StrEnum
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select, tuple_
@@ -19,28 +18,24 @@ from sqlalchemy.orm import Session
 from services.audit.records import record
 from services.core import clock
 from services.core.actors import Actor
-from services.core.errors import InvalidInput, NotFound, RuleRefused
+from services.core.errors import NotFound, RuleRefused
 from services.core.ids import new_id
 from services.core.personal import Personal
+from services.core.programme import Programme
 from services.core.vocabulary import EventKind
 from services.messaging.outbox import Subject, emit
-from services.outcomes.baselines import baseline, first_dose_at
+from services.outcomes.measures import Measures, check_offered, measure, results_of
 from services.outcomes.models import OutcomeReport
+from services.outcomes.responses import follow_response
+from services.outcomes.schedules import plan_assessments
 from services.people.access import Action, visible_episode
 from services.people.models import Episode
 from services.people.programmes import programme_of
 from services.people.zones import read_zone
-from services.screening import instruments, risk
-from services.screening.instruments import RiskLevel
-from services.screening.rules import (
-    CrisisResource,
-    Triage,
-    crisis_resources,
-    cssrs_instrument,
-    cssrs_level,
-    triage,
-)
-from services.screening.scoring import Answers, OutcomeClass, Score, outcome_class, score
+from services.screening import risk
+from services.screening.definitions import Answers
+from services.screening.rules import CrisisResource, crisis_resources
+from services.screening.scoring import OutcomeClass
 from services.sessions.models import TherapySession
 from services.vault.boxes import box
 
@@ -48,25 +43,14 @@ PAGE_LIMIT = 101  # a full page of 100, and one that tells that there is more
 INVISIBLE = "There is no such record, or it is not yours to see."
 
 
-class Scale(StrEnum):
-    """The instruments of a report, by the ids of ``services/screening/instruments.toml``."""
-
-    PHQ9 = "phq9"
-    GAD7 = "gad7"
-    CSSRS = "cssrs_since_last_visit"
-
-
-_CLASSED: Final = (Scale.PHQ9, Scale.GAD7)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Report:
-    """What a therapist reports: the answers by scale, a summary, or both. Health data: ``repr`` shows nothing.
+    """What a therapist reports: the answers by instrument, a summary, or both. Health data: ``repr`` shows nothing.
 
     ``answered_at`` is when the patient gave the answers (aware, default now), ``session_id`` the session it belongs to.
     """
 
-    answers: Mapping[Scale, Answers] = field(default_factory=dict)
+    answers: Mapping[str, Answers] = field(default_factory=dict)
     summary: Personal[str] | None = None
     session_id: UUID | None = None
     answered_at: datetime | None = None
@@ -76,9 +60,9 @@ class Report:
 class ReadReport:
     """A report with its sealed content opened.
 
-    ``results`` has ``scores`` (by scale: ``Score.as_dict()`` and ``answers``), ``cssrs_level``, ``baseline`` and
-    ``classes`` (by scale) and ``triage``; None for a report without answers. ``crisis_resources`` are to be shown at
-    once and before everything else.
+    ``results`` has ``scores`` (by instrument: ``Score.as_dict()`` and ``answers``), ``cssrs_level``, ``baseline``,
+    ``classes`` and ``changes`` (by instrument) and ``triage``; None for a report without answers. ``crisis_resources``
+    are to be shown at once and before everything else.
     """
 
     report: OutcomeReport
@@ -90,41 +74,67 @@ class ReadReport:
 def report_outcome(session: Session, actor: Actor, episode_id: UUID, given: Report) -> ReadReport:
     """Take a report down, tell the prescriber, and act at once on a suicide risk or a deterioration.
 
-    Forms that are not complete are kept: a scale without a result counts neither as taken nor as a baseline. Raises as
-    ``authorize`` does, ``InvalidInput`` naming the answer, ``RuleRefused`` naming the field.
+    Only instruments that the programme uses are taken. Forms that are not complete are kept: one without a result
+    counts neither as taken nor as a baseline. Raises as ``authorize`` does, ``InvalidInput`` naming the answer,
+    ``RuleRefused`` naming the field.
     """
     episode = visible_episode(session, actor, Action.REPORT_OUTCOME, episode_id)
     answered_at = _checked_time(given)
     _check_session(session, episode, given.session_id)
-    answers = {scale: answers for scale, answers in given.answers.items() if answers}
+    answers = {name: answers for name, answers in given.answers.items() if answers}
     summary = None if given.summary is None else given.summary.reveal().strip()
     if not answers and not summary:
         raise RuleRefused("Report answers, a summary, or both.", field="summary", rule="outcomes.report_not_empty")
     programme = programme_of(session, episode)
-    scores = {scale: score(instruments.get(scale), answers[scale]) for scale in Scale if scale in answers}
-    level = _level(answers.get(Scale.CSSRS))
-    found = triage(phq9_item9=_item9(answers), level=level, programme=programme)
-    results = _results(session, episode, answers, scores, level, found, answered_at) if answers else None
-    row = OutcomeReport(
-        id=new_id(),
-        patient_id=episode.patient_id,
-        episode_id=episode.id,
-        session_id=given.session_id,
-        scales=[scale.value for scale in scores if _is_complete(scale, scores[scale], answers[scale])],
-        programme_version=programme.version,
-        answered_at=answered_at,
-        reported_by=actor.id,
-        reported_at=clock.now(),
-    )
+    check_offered(answers, programme)
+    measures = measure(answers, programme)
+    results = results_of(session, episode, measures, answered_at, programme) if answers else None
+    row = _row(episode, measures, answered_at, programme)
+    row.session_id, row.reported_by = given.session_id, actor.id
     own = box(session, episode.patient_id)
     own.seal(row, "results", results)
     own.seal(row, "summary", summary or None)
+    _keep(session, actor, episode, row, results)
+    risk.act_on(session, actor, episode, measures.triage, source=risk.RiskSource.OUTCOME, subject_id=row.id)
+    return opened(session, row)
+
+
+def keep_assessment(
+    session: Session, actor: Actor, episode: Episode, assessment_id: UUID, measures: Measures, answered_at: datetime
+) -> OutcomeReport:
+    """Keep what a completed assessment gave, as if it had been reported. Its use case has acted on the risk in it."""
+    programme = programme_of(session, episode)
+    results = results_of(session, episode, measures, answered_at, programme)
+    row = _row(episode, measures, answered_at, programme)
+    row.assessment_id = assessment_id
+    box(session, episode.patient_id).seal(row, "results", results)
+    _keep(session, actor, episode, row, results)
+    return row
+
+
+def _row(episode: Episode, measures: Measures, answered_at: datetime, programme: Programme) -> OutcomeReport:
+    return OutcomeReport(
+        id=new_id(),
+        patient_id=episode.patient_id,
+        episode_id=episode.id,
+        scales=list(measures.complete),
+        programme_version=programme.version,
+        answered_at=answered_at,
+        reported_at=clock.now(),
+    )
+
+
+def _keep(
+    session: Session, actor: Actor, episode: Episode, row: OutcomeReport, results: Mapping[str, Any] | None
+) -> None:
+    """Store a report, tell who must know, and see what follows from it for the treatment and the next assessment."""
     session.add(row)
     session.flush()
     record(session, actor, "outcome.report", "outcome", row.id, episode_id=episode.id, scales=row.scales)
     _tell(session, row, results)
-    risk.act_on(session, actor, episode, found, source=risk.RiskSource.OUTCOME, subject_id=row.id)
-    return opened(session, row)
+    if results is not None:
+        follow_response(session, episode)
+        plan_assessments(session, episode.id)
 
 
 def _checked_time(given: Report) -> datetime:
@@ -143,67 +153,6 @@ def _check_session(session: Session, episode: Episode, session_id: UUID | None) 
     if session_id is not None and (held is None or held.episode_id != episode.id):
         rule = "outcomes.session_of_episode"
         raise RuleRefused("A report names a session of the same episode.", field="session_id", rule=rule)
-
-
-def _level(answers: Answers | None) -> RiskLevel | None:
-    """The C-SSRS level; of a form left halfway what it says as soon as that asks for somebody, else None."""
-    if answers is None:
-        return None
-    try:
-        return cssrs_level(answers, since_last_visit=True)
-    except InvalidInput:
-        items = cssrs_instrument(since_last_visit=True).items
-        levels = [item.level_if_yes for item in items if item.level_if_yes and answers.get(item.id) is True]
-        highest = max(levels, key=lambda level: level.rank, default=RiskLevel.NONE)
-        return highest if highest.rank >= RiskLevel.MODERATE.rank else None
-
-
-def _item9(answers: Mapping[Scale, Answers]) -> int | None:
-    item = instruments.get(Scale.PHQ9).suicide_risk_item
-    answer = answers.get(Scale.PHQ9, {}).get(item) if item else None
-    return None if answer is None else int(answer)
-
-
-def _is_complete(scale: Scale, found: Score, answers: Answers) -> bool:
-    """Whether a scale gave its result: a total, or for the C-SSRS an answer to everything that had to be asked."""
-    if scale is not Scale.CSSRS:
-        return found.total is not None
-    try:
-        cssrs_level(answers, since_last_visit=True)
-    except InvalidInput:
-        return False
-    return True
-
-
-def _results(
-    session: Session,
-    episode: Episode,
-    answers: Mapping[Scale, Answers],
-    scores: Mapping[Scale, Score],
-    level: RiskLevel | None,
-    found: Triage,
-    answered_at: datetime,
-) -> dict[str, Any]:
-    programme = programme_of(session, episode)
-    first_dose = first_dose_at(session, episode.id)
-    before = baseline(session, episode.id) if first_dose is not None and answered_at > first_dose else {}
-    compared = {scale: before[scale] for scale in _CLASSED if scale in scores and scale in before}
-    classes = {
-        scale: outcome_class(
-            instruments.get(scale), baseline=start.total, current=scores[scale].total, programme=programme
-        )
-        for scale, start in compared.items()
-    }
-    return {
-        "scores": {scale.value: {**each.as_dict(), "answers": answers[scale]} for scale, each in scores.items()},
-        "cssrs_level": None if level is None else level.value,
-        "baseline": {
-            scale.value: {"total": start.total, "answered_at": start.answered_at.isoformat()}
-            for scale, start in compared.items()
-        },
-        "classes": {scale.value: None if each is None else each.value for scale, each in classes.items()},
-        "triage": found.as_dict(),
-    }
 
 
 def _tell(session: Session, row: OutcomeReport, results: Mapping[str, Any] | None) -> None:

@@ -84,6 +84,10 @@ class Action(StrEnum):
     READ_ADVERSE_EVENT = "adverse_event.read"
     REPORT_OUTCOME = "outcome.report"
     READ_OUTCOME = "outcome.read"
+    REQUEST_ASSESSMENT = "assessment.request"
+    ANSWER_ASSESSMENT = "assessment.answer"
+    READ_ASSESSMENT = "assessment.read"
+    DECIDE_RESPONSE = "response.decide"
     WRITE_PSYCHOTHERAPY_NOTE = "psychotherapy_note.write"
     READ_PSYCHOTHERAPY_NOTE = "psychotherapy_note.read"
     REQUEST_REFILL = "refill_request.create"
@@ -182,6 +186,10 @@ POLICY: Final[Mapping[Action, Mapping[Role, Relationship]]] = {
     Action.READ_ADVERSE_EVENT: _THERAPIST | _MEDICAL,
     Action.REPORT_OUTCOME: _THERAPIST,
     Action.READ_OUTCOME: _THERAPIST | _MEDICAL,
+    Action.REQUEST_ASSESSMENT: _THERAPIST | _MEDICAL,
+    Action.ANSWER_ASSESSMENT: _PATIENT,
+    Action.READ_ASSESSMENT: _THERAPIST | _MEDICAL | _PATIENT,
+    Action.DECIDE_RESPONSE: _PRESCRIBER,
     Action.WRITE_PSYCHOTHERAPY_NOTE: _THERAPIST,
     Action.READ_PSYCHOTHERAPY_NOTE: _THERAPIST,
     Action.REQUEST_REFILL: _THERAPIST,

@@ -42,6 +42,7 @@ class LinkKind(StrEnum):
     """What a link is for; a newer one of the same kind ends the older ones."""
 
     FORMS = "forms"
+    ASSESSMENT = "assessment"
     RECEIPT = "receipt"
     SIGN_IN = "sign_in"
     SIGN_IN_CODE = "sign_in_code"

@@ -22,6 +22,8 @@ from services.core.actors import Actor
 from services.core.findings import Finding
 from services.core.ids import new_id
 from services.core.programme import Programme
+from services.core.vocabulary import EventKind
+from services.messaging.outbox import Subject, emit
 from services.people.access import Action
 from services.people.episodes import advance_episode
 from services.people.models import Episode
@@ -89,6 +91,8 @@ def record_dose(
     ]
     refuse_stops(findings, "This may not be taken.")
     _keep_dose(session, actor, row, order, new)
+    if row.dosed_at is None:
+        emit(session, EventKind.TREATMENT_RECORDED, subject=Subject("episode", episode.id), episode_id=episode.id)
     row.dosed_at = row.dosed_at or at
     row.last_dose_at, row.prescription_id = at, order.prescription_id
     session.flush()

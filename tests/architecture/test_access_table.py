@@ -96,6 +96,7 @@ def test_the_pharmacy_never_sees_scores_notes_or_sessions() -> None:
         Action.READ_SCREENING,
         Action.READ_ELIGIBILITY,
         Action.READ_OUTCOME,
+        Action.READ_ASSESSMENT,
         Action.READ_PSYCHOTHERAPY_NOTE,
         Action.READ_SESSION,
         Action.READ_VITALS,
@@ -117,6 +118,7 @@ def test_only_prescribers_decide_sign_and_clear() -> None:
         Action.SIGN_PRESCRIPTION,
         Action.CANCEL_PRESCRIPTION,
         Action.DECIDE_REFILL,
+        Action.DECIDE_RESPONSE,
         Action.CLEAR_RISK,
         Action.CLOSE_ADVERSE_EVENT,
     )

@@ -17,8 +17,8 @@ from services.vault.rotation import sealed_columns
 
 # Words of the service's own: what kind, in which state, by which step, under which version. Never what a person wrote.
 WORDS = {
-    "actor_role", "action", "carrier", "channel", "decision", "delivery_confirmation", "kind", "manner", "outcome",
-    "party", "phase", "priority", "programme_version", "provider", "purpose", "receipt_state", "role",
+    "actor_role", "action", "carrier", "channel", "decision", "delivery_confirmation", "kind", "manner", "occasion",
+    "outcome", "party", "phase", "priority", "programme_version", "provider", "purpose", "receipt_state", "role",
     "rule_set_version", "source", "stage_after", "stage_before", "state", "step", "subject_kind", "supplied", "supply",
     "text_version", "tracker_state", "way", "withdrawal_source",
 }  # fmt: skip
@@ -55,6 +55,7 @@ PLAIN: Mapping[str, str] = {
     "organisations.states_of_operation": "public",
     "organisations.street": "public",
     "organisations.zone": "public",
+    "assessments.instruments": "names of instruments",
     "outcome_reports.scales": "names of instruments",
     "practitioners.npi": "public: the NPI registry publishes it",
     "programme_adoptions.name": "the name of a programme",
@@ -173,7 +174,9 @@ def test_what_must_be_sealed_is() -> None:
         "risk_flags.triage", "eligibility_reviews.findings", "eligibility_decisions.reasons", "prescriptions.content",
         "prescriptions.signed_content", "fills.quantity", "pdmp_checks.result", "shipments.tracking_code",
         "shipments.ship_to", "receipts.answer", "sessions.place", "vitals.reading", "doses.content",
-        "adverse_events.content", "wastes.content", "stock_counts.units", "outcome_reports.results",
+        "adverse_events.content", "wastes.content", "stock_counts.units", "assessments.answers",
+        "response_decisions.findings", "response_decisions.decision", "response_decisions.reason",
+        "outcome_reports.results",
         "outcome_reports.summary", "psychotherapy_notes.text", "psychotherapy_note_versions.text",
         "match_options.findings", "match_options.reason",
         "refill_requests.facts", "refill_acts.reason", "notices.address", "notices.body", "tasks.reason",

@@ -19,6 +19,7 @@ from services.vault import boxes, keyring
 from tests.faults.counts import pytest_terminal_summary
 from tests.scheduling import rank_of, scheduling
 from tests.servers import Servers
+from tests.snapshots import EMPTY
 
 __all__ = ["pytest_terminal_summary"]  # here, because the process that controls a run loads no other conftest
 
@@ -132,7 +133,7 @@ def session(environment: Mapping[str, str], database: Engine) -> Iterator[Sessio
         outer = connection.begin()
         Sessions.configure(bind=connection, join_transaction_mode="create_savepoint")
         try:
-            with Sessions() as opened:
+            with Sessions(info={EMPTY: True}) as opened:
                 yield opened
         finally:
             Sessions.kw.clear()

@@ -40,6 +40,7 @@ from services.people.models import Account, Episode, Organisation, OrganisationK
 from services.people.postal import Address
 from services.people.states import EpisodeState, EpisodeStep
 from services.vault.boxes import box
+from tests.snapshots import once
 
 PASSWORD = "a long enough made-up passphrase"
 NAMES = {
@@ -247,6 +248,11 @@ def make_world(session: Session, *, state: str = "CA", programme: str | None = N
 
     ``programme`` is the one that the practice works by; None is the configured one.
     """
+    name = f"world in {state} under {programme}"
+    return World(**once(session, name, lambda: vars(_make_world(session, state, programme))))
+
+
+def _make_world(session: Session, state: str, programme: str | None) -> World:
     practice = make_practice(session, state=state, programme=programme)
     team = session.get_one(Organisation, practice.partner_medical_team_id)
     pharmacy = session.get_one(Organisation, practice.partner_pharmacy_id)

@@ -43,6 +43,7 @@ from services.shipping.models import Shipment
 from services.vault.boxes import box
 from tests.factories import PASSWORD, World, code_of, make_patient_actor, make_world
 from tests.factories_screening import make_eligible
+from tests.snapshots import once
 
 DEFAULT = programme()
 USUAL_REASONS = {"prescribing.duplicate_active": "Two strengths make up the dose."}
@@ -71,12 +72,22 @@ class Case:
 
 def make_case(session: Session, *, world: World | None = None, pdmp: bool = True, **details: Any) -> Case:
     """An approved patient of ``world``, with a PDMP check made just now."""
-    world = world or make_world(session)
+    if world is None and not details:
+        made = dict(once(session, f"case {pdmp}", lambda: _as_rows(_make_case(session, make_world(session), pdmp))))
+        return Case(episode=made.pop("episode"), world=World(**made))
+    return _make_case(session, world or make_world(session), pdmp, **details)
+
+
+def _make_case(session: Session, world: World, pdmp: bool, **details: Any) -> Case:
     case = Case(world, make_eligible(session, world=world, **details))
     if pdmp:
         check_pdmp(session, case)
     session.flush()
     return case
+
+
+def _as_rows(case: Case) -> dict[str, Any]:
+    return {**vars(case.world), "episode": case.episode}
 
 
 def check_pdmp(session: Session, case: Case, **details: Any) -> pdmp_checks.Check:

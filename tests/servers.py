@@ -78,6 +78,7 @@ class Servers:
             "REDIS_URL": redis_url,
             "COORDINATOR_KEYRING": str(keys),
             "COORDINATOR_AUDIT_HEADS": str(keys.with_suffix(".heads.jsonl")),
+            "COORDINATOR_LIGHT_PASSWORDS": "1",
             "PUBLIC_BASE_URL": "http://127.0.0.1:1",
             "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
             "TWILIO_AUTH_TOKEN": "test-auth-token",

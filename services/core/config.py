@@ -1,7 +1,8 @@
 """Configuration: one frozen record read from the environment, complete or refused.
 
 Every missing name is reported in one error, so that an operator fixes the environment once. No secret has a default.
-Production refuses what belongs on a laptop: embedded servers, the sandbox, plain-HTTP addresses, a moved clock.
+Production refuses what belongs on a laptop: embedded servers, the sandbox, plain-HTTP addresses, a moved clock,
+passwords hashed with little effort.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class Config:
     """All that the processes need to know about where they run. Secrets redact themselves.
 
     ``proxies`` is how many proxies of ours stand in front of the web and tell it a client's address.
+    ``light_passwords`` hashes passwords with next to no effort, for tests that sign in all the time.
     """
 
     environment: str
@@ -49,6 +51,7 @@ class Config:
     programme_file: Path
     public_base_url: str
     proxies: int
+    light_passwords: bool
     audit_heads_file: Path
     twilio_account_sid: str
     twilio_auth_token: Secret[str]
@@ -84,6 +87,7 @@ def read_config(environ: Mapping[str, str]) -> Config:
         programme_file=Path(environ.get("COORDINATOR_PROGRAMME") or DEFAULT_FILE),
         public_base_url=environ["PUBLIC_BASE_URL"].rstrip("/"),
         proxies=_small_number(environ, "COORDINATOR_PROXIES"),
+        light_passwords=environ.get("COORDINATOR_LIGHT_PASSWORDS") == "1",
         audit_heads_file=Path(environ.get("COORDINATOR_AUDIT_HEADS") or keyring.parent / "audit-heads.jsonl"),
         twilio_account_sid=environ["TWILIO_ACCOUNT_SID"],
         twilio_auth_token=Secret(environ["TWILIO_AUTH_TOKEN"]),
@@ -113,6 +117,8 @@ def _refuse_laptop_parts(environ: Mapping[str, str]) -> None:
     )
     if environ.get("COORDINATOR_CLOCK_FILE"):
         problems.append("COORDINATOR_CLOCK_FILE must not be set: production time cannot be moved")
+    if environ.get("COORDINATOR_LIGHT_PASSWORDS"):
+        problems.append("COORDINATOR_LIGHT_PASSWORDS must not be set: a stolen password table would be soon read")
     if environ.get("COORDINATOR_EMBEDDED"):
         problems.append(
             "the embedded PostgreSQL and Valkey are for laptops: point DATABASE_URL and REDIS_URL elsewhere"

@@ -8,13 +8,17 @@ from pathlib import Path
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from services.core.config import config
 from services.core.errors import InvalidInput
 from services.core.personal import Personal
 from services.people.settings import settings
 
 COMMON = Path(__file__).with_name("common_passwords.txt")
 
-_hasher = PasswordHasher()
+
+@lru_cache(maxsize=1)
+def _hasher() -> PasswordHasher:
+    return PasswordHasher(time_cost=1, memory_cost=8, parallelism=1) if config().light_passwords else PasswordHasher()
 
 
 @lru_cache(maxsize=1)
@@ -41,13 +45,13 @@ def check_new_password(password: str, email: Personal[str], *, field: str = "pas
 
 def hash_password(password: str) -> str:
     """The argon2id hash of a password, with its salt and parameters."""
-    return _hasher.hash(password)
+    return _hasher().hash(password)
 
 
 @lru_cache(maxsize=1)
 def hash_of_nobody() -> str:
     """A hash that no password fits: unknown accounts cost as much effort as known ones."""
-    return _hasher.hash("no account has this")
+    return _hasher().hash("no account has this")
 
 
 def password_fits(stored: str, password: str) -> bool:
@@ -55,11 +59,11 @@ def password_fits(stored: str, password: str) -> bool:
     if len(password) > settings().whole("sign_in.password_most_characters"):
         return False
     try:
-        return _hasher.verify(stored, password)
+        return _hasher().verify(stored, password)
     except (VerificationError, InvalidHashError):
         return False
 
 
 def needs_new_hash(stored: str) -> bool:
     """Whether a hash was made with weaker parameters than today's."""
-    return _hasher.check_needs_rehash(stored)
+    return _hasher().check_needs_rehash(stored)

@@ -78,7 +78,8 @@ def prepare(directory: Path) -> Stack:
     directory.mkdir(parents=True, exist_ok=True)
     write_programme(directory / "programme.toml")
     (directory / "clock").write_text(f"{DAYTIME.timestamp() - time.time()}\n", encoding="ascii")
-    environ = {**BARE, "COORDINATOR_PROGRAMME": str(directory / "programme.toml")}
+    light = {"COORDINATOR_LIGHT_PASSWORDS": "1"}
+    environ = {**BARE, **light, "COORDINATOR_PROGRAMME": str(directory / "programme.toml")}
     return Stack(directory, environ, port=0, durable=True)
 
 

@@ -75,7 +75,7 @@ class Evidence:
 
 def clean_environment() -> dict[str, str]:
     """What a shell gives: other tests of this process may have set addresses and keys of their own."""
-    return {name: os.environ[name] for name in KEPT if name in os.environ}
+    return {**{name: os.environ[name] for name in KEPT if name in os.environ}, "COORDINATOR_LIGHT_PASSWORDS": "1"}
 
 
 def command(*arguments: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:

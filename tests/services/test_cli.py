@@ -325,6 +325,7 @@ def test_created_keys_are_complete_private_and_fit_for_production(service: Servi
         **service.settings,
         "COORDINATOR_ENV": "production",
         "COORDINATOR_KEYRING": str(directory),
+        "COORDINATOR_LIGHT_PASSWORDS": "",
         "PUBLIC_BASE_URL": "https://clinic.example",
         "TWILIO_API_BASE": "",
         "EASYPOST_API_BASE": "",

@@ -196,7 +196,8 @@ def test_production_does_not_treat_under_starting_values(
     outside = {"COORDINATOR_ENV": "production", "PUBLIC_BASE_URL": "https://care.example.org"}
     for name, value in outside.items():
         monkeypatch.setenv(name, value)
-    for name in ("TWILIO_API_BASE", "EASYPOST_API_BASE", "COORDINATOR_CLOCK_FILE", "COORDINATOR_EMBEDDED"):
+    laptop = ("TWILIO_API_BASE", "EASYPOST_API_BASE", "COORDINATOR_CLOCK_FILE", "COORDINATOR_EMBEDDED")
+    for name in (*laptop, "COORDINATOR_LIGHT_PASSWORDS"):
         monkeypatch.delenv(name, raising=False)
     keys = tmp_path / "keys"
     shutil.copytree(environment["COORDINATOR_KEYRING"], keys, ignore=shutil.ignore_patterns("GENERATED"))

@@ -102,6 +102,7 @@ def test_the_number_of_proxies_is_a_small_number(given: str) -> None:
         ({"EASYPOST_API_BASE": "https://[::1]/v2"}, "EASYPOST_API_BASE must be https and not this machine"),
         ({"EASYPOST_API_BASE": "https:///v2"}, "EASYPOST_API_BASE must be https and not this machine"),
         ({"COORDINATOR_CLOCK_FILE": "/tmp/clock"}, "COORDINATOR_CLOCK_FILE must not be set"),
+        ({"COORDINATOR_LIGHT_PASSWORDS": "1"}, "COORDINATOR_LIGHT_PASSWORDS must not be set"),
         ({"COORDINATOR_EMBEDDED": "1"}, "the embedded PostgreSQL and Valkey are for laptops"),
     ],
 )

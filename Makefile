@@ -14,7 +14,7 @@ STAMP := $(VENV)/installed-$(shell cat $(PINS) | cksum | cut -d ' ' -f 1)
 is_set = $(filter-out 0 no false,$(1))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test bench lint format docs pins clean
+.PHONY: help setup demo run test soak mutants bench lint format docs pins clean
 
 help: ## Show this list
 	@echo "make <target>, with these targets:"
@@ -39,6 +39,12 @@ run: $(STAMP) ## Start the service on this machine and stay up; data stays in va
 
 test: $(STAMP) ## Run the tests (TESTS=tests/unit, WORKERS=2, PYTEST='-k name')
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST) $(TESTS)
+
+soak: $(STAMP) ## Walk through episodes by chance and check what must hold (MINUTES=10 or STEPS=; SEED=: one walk again)
+	@$(BIN)/python -m tests.machine $(if $(MINUTES),--minutes $(MINUTES)) $(if $(STEPS),--steps $(STEPS)) $(if $(SEED),--seed $(SEED))
+
+mutants: $(STAMP) ## Change every rule in every small way; fails where no test notices (ONLY=services/refills, SHOW=1, AGAIN=1)
+	@$(BIN)/python -m tests.mutation $(ONLY) $(if $(call is_set,$(SHOW)),--show) $(if $(call is_set,$(AGAIN)),--again)
 
 bench: $(STAMP) ## Measure speed and memory (OUT=var/bench.json, QUICK=1: two minutes)
 	@mkdir -p $(dir $(OUT))

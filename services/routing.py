@@ -153,6 +153,13 @@ ROUTES: Final[Mapping[E, Mapping[Party, tuple[Effect, ...]]]] = {
     E.ORDER_CANCELLED: {
         _MEDICAL: (Inform(Owner.MEDICAL_TEAM),),
         _THERAPIST: (Task(T.RECHECK_SESSION_DATE, Owner.THERAPIST, "sla.same_day_hours", _URGENT),)},
+    E.SIGNER_NOMINATED: {  # another DEA registrant of the team approves
+        _MEDICAL: (Task(T.APPROVE_SIGNER, Owner.ADDRESSEE, "sla.two_days_hours"),)},
+    E.SIGNER_WITHDRAWN: {
+        _MEDICAL: (Inform(Owner.ADDRESSEE),)},  # the practitioner
+    E.SIGNING_ACCESS_ENDED: {
+        _MEDICAL: (Inform(Owner.ADDRESSEE),),
+        _OPERATIONS: (Task(T.RENEW_SIGNING_ACCESS, Owner.OPERATIONS, "sla.same_day_hours", _URGENT),)},
     E.PRESCRIPTION_EXPIRED: {  # a timer set at signing
         _PHARMACY: (Call(Work.END_PRESCRIPTION),)},
     E.FILL_RECORDED: {

@@ -26,6 +26,7 @@ from sqlalchemy.orm import Session
 from services.audit.models import AuditRecord
 from services.core import clock
 from services.core.actors import SYSTEM, Actor, Role
+from services.core.ids import new_id
 from services.core.personal import Personal, Secret
 from services.people import (
     accounts,
@@ -36,9 +37,9 @@ from services.people import (
     practitioners,
     tokens,
 )
-from services.people.models import Account, Episode, Organisation, OrganisationKind, Patient
+from services.people.models import Account, Episode, Organisation, OrganisationKind, Patient, SigningGrant
 from services.people.postal import Address
-from services.people.states import EpisodeState, EpisodeStep
+from services.people.states import EpisodeState, EpisodeStep, GrantState
 from services.vault.boxes import box
 from tests.snapshots import once
 
@@ -113,12 +114,14 @@ def make_account(
     organisation: Organisation | UUID | None = None,
     state: str = "CA",
     papers: bool = True,
+    grant: bool = True,
     password: str = PASSWORD,
     **details: Any,
 ) -> Account:
     """An account of ``role`` with a second factor; ``organisation`` defaults to a new one of the right kind.
 
-    With ``papers`` a therapist has KAP training and a prescriber an NPI, a licence and a DEA registration in ``state``.
+    With ``papers`` a therapist has KAP training and a prescriber an NPI, a licence and a DEA registration in ``state``,
+    and access to signing.
     """
     if organisation is None:
         organisation = _make_workplace(session, role, state)
@@ -146,6 +149,8 @@ def make_account(
     if papers and role is Role.PRESCRIBER:
         practitioners.record_npi(session, SYSTEM, account.id, "1234567893")
         make_papers(session, account, state)
+        if grant:
+            make_grant(session, account)
     settle(session)
     return account
 
@@ -165,6 +170,24 @@ def make_papers(session: Session, account: Account, state: str) -> None:
     practitioners.record_dea_registration(
         session, SYSTEM, account.id, state=state, number=Personal(make_dea_number(account)), expires_on=expires_on
     )
+
+
+def make_grant(session: Session, account: Account) -> SigningGrant:
+    """Access to signing, as if a desk and a registrant long gone had given it."""
+    now = clock.now()
+    desk, registrant = new_id(), new_id()
+    row = SigningGrant(
+        id=new_id(),
+        account_id=account.id,
+        state=GrantState.GRANTED,
+        nominated_by=desk,
+        nominated_at=now,
+        approved_by=registrant,
+        approved_at=now,
+    )
+    session.add(row)
+    session.flush()
+    return row
 
 
 def make_dea_number(account: Account, letters: str = "FP") -> str:

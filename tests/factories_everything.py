@@ -32,7 +32,8 @@ from services.messaging.outbox import Subject
 from services.messaging.tasks import open_task
 from services.outcomes import psychotherapy_notes
 from services.people import tokens
-from services.people.models import Account, DeaRegistration, Episode, Licence
+from services.people.models import Account, DeaRegistration, Episode, Licence, SigningGrant
+from services.prescribing import signing_access
 from services.prescribing.models import Fill
 from services.screening.models import Screening
 from services.sessions import adverse_events
@@ -42,7 +43,7 @@ from services.sessions.models import TherapySession
 from services.sessions.states import SessionKind, SessionState
 from services.shipping.models import Shipment
 from tests import factories_outcomes, factories_refills
-from tests.factories import World, make_account, make_patient_actor
+from tests.factories import World, make_account, make_actor, make_patient_actor
 from tests.factories_matching import PROGRAMME, make_licensed, make_unmatched, propose
 from tests.factories_messaging import keep_text
 from tests.factories_prescribing import (
@@ -132,14 +133,25 @@ def make_everything(session: Session) -> Iterator[Everything]:
 def _expendable(session: Session, world: World) -> dict[str, list[UUID]]:
     """Somebody whose account may be shut and whose papers may be taken away, without ending anybody else's work."""
     spare = make_account(session, Role.PRESCRIBER, organisation=world.medical_team, phone=None)
+    nominee, candidate = (
+        make_account(session, Role.PRESCRIBER, organisation=world.medical_team, phone=None, grant=False)
+        for _ in range(2)
+    )
+    grants = [signing_access.nominate(session, make_actor(world.operator), nominee.id), grant_of(session, spare)]
     licence = select(Licence.id).where(Licence.account_id == spare.id)
     registration = select(DeaRegistration.id).where(DeaRegistration.account_id == spare.id)
     return {
-        "account_id": [spare.id],
+        "account_id": [spare.id, candidate.id],
+        "grant_id": [grant.id for grant in grants],
         "licence_id": list(session.scalars(licence)),
         "registration_id": list(session.scalars(registration)),
         "token_id": [tokens.issue_token(session, SYSTEM, world.therapist).id],
     }
+
+
+def grant_of(session: Session, account: Account) -> SigningGrant:
+    """The access to signing that an account has."""
+    return session.scalars(select(SigningGrant).where(SigningGrant.account_id == account.id)).one()
 
 
 def _screenings(session: Session, episode: Episode) -> list[UUID]:

@@ -20,6 +20,7 @@ from services.core.programme import Programme
 from services.core.redis_connections import connect
 from services.messaging.escalations import escalate_due
 from services.messaging.timers import fire_due
+from services.prescribing.signing_access import end_lapsed
 from workers.errands import ERRANDS
 from workers.jobs import RUN_ERRANDS
 from workers.queues import depths, push, queue_of
@@ -62,6 +63,11 @@ def ask_for_errands(programme: Programme) -> None:
                 push(queue_of(party, redis), RUN_ERRANDS, party.value)
 
 
+def end_signing_access(programme: Programme) -> None:
+    """Take access to signing from those whose papers ran out, and tell of what ended."""
+    _until_none(lambda: _in_transaction(end_lapsed), "signing_access_ended")
+
+
 def sign_audit_heads(programme: Programme) -> None:
     """Sign where the audit chains end, in the database and in a file outside it."""
     with transaction() as session:
@@ -80,6 +86,7 @@ def steps() -> Sequence[Step]:
         Step("fire_timers", fire_timers, BEAT_SECONDS),
         Step("escalate_tasks", escalate_tasks, BEAT_SECONDS),
         Step("ask_for_errands", ask_for_errands, 1.0),
+        Step("end_signing_access", end_signing_access, 10.0),
         Step("sign_audit_heads", sign_audit_heads, 60.0),
         Step("forget_answers", forget_answers, 600.0),
     )

@@ -102,6 +102,10 @@ class Action(StrEnum):
     READ_MESSAGE = "message.read"
     READ_AUDIT = "audit.read"
     MANAGE_ACCOUNTS = "account.manage"
+    NOMINATE_SIGNER = "signing_grant.nominate"
+    APPROVE_SIGNER = "signing_grant.approve"
+    END_SIGNING_GRANT = "signing_grant.end"
+    READ_SIGNING_GRANT = "signing_grant.read"
     READ_OWN_ACCOUNT = "account.read_own"
     MANAGE_OWN_TOKENS = "token.manage_own"
     SIGN_OUT = "token.sign_out"
@@ -204,6 +208,11 @@ POLICY: Final[Mapping[Action, Mapping[Role, Relationship]]] = {
     Action.READ_MESSAGE: _THERAPIST | _MEDICAL | {Role.OPERATIONS: Relationship.ANY},
     Action.READ_AUDIT: {Role.OPERATIONS: Relationship.ANY},
     Action.MANAGE_ACCOUNTS: {Role.OPERATIONS: Relationship.ANY},
+    # Two people give access to signing, and either takes it away (21 CFR 1311.125).
+    Action.NOMINATE_SIGNER: {Role.OPERATIONS: Relationship.ANY},
+    Action.APPROVE_SIGNER: {Role.PRESCRIBER: Relationship.ANY},
+    Action.END_SIGNING_GRANT: {Role.OPERATIONS: Relationship.ANY, Role.PRESCRIBER: Relationship.ANY},
+    Action.READ_SIGNING_GRANT: {Role.OPERATIONS: Relationship.ANY, Role.PRESCRIBER: Relationship.ANY},
     Action.READ_OWN_ACCOUNT: _ANY_STAFF,
     Action.MANAGE_OWN_TOKENS: _ANY_STAFF,
     Action.SIGN_OUT: _ANY_STAFF | {Role.PATIENT: Relationship.ANY},

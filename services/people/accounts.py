@@ -23,6 +23,7 @@ from services.people.models import Account, Organisation, OrganisationKind
 from services.people.passwords import check_new_password, hash_password
 from services.people.phones import e164
 from services.people.second_factors import enrolment_address, new_totp_secret
+from services.people.signing_grants import EndCode, end_grant_of
 from services.people.tokens import revoke_tokens_of
 from services.vault.blind_indexes import blind_index
 from services.vault.boxes import box
@@ -240,6 +241,7 @@ def disable_account(session: Session, actor: Actor, account_id: UUID) -> Account
     if account.disabled_at is None:
         account.disabled_at = clock.now()
         revoke_tokens_of(session, account.id)
+        end_grant_of(session, actor, account.id, EndCode.ACCOUNT_CLOSED)
         record(session, actor, "account.disable", "account", account.id)
     return account
 
@@ -267,7 +269,10 @@ def change_on_call(session: Session, actor: Actor, account_id: UUID, on_call: bo
 
 
 def reset_account(session: Session, actor: Actor, account_id: UUID, password: Secret[str]) -> CreatedAccount:
-    """Give an account a new password and a new second factor: its holder lost one of them. Its tokens end."""
+    """Give an account a new password and a new second factor: its holder lost one of them.
+
+    Its tokens end, and the same day its access to signing, which two people have to give anew (21 CFR 1311.125).
+    """
     authorize(actor, Action.MANAGE_ACCOUNTS)
     account = account_of(session, account_id)
     own = box(session, account.id)
@@ -278,5 +283,6 @@ def reset_account(session: Session, actor: Actor, account_id: UUID, password: Se
     own.seal(account, "totp_secret", secret.reveal())
     account.totp_last_step, account.failed_attempts, account.locked_until = 0, 0, None
     revoke_tokens_of(session, account.id)
+    end_grant_of(session, actor, account.id, EndCode.FACTOR_LOST)
     record(session, actor, "account.reset", "account", account.id)
     return CreatedAccount(account, enrolment_address(secret, email))

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, LargeBinary, String, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, LargeBinary, String, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -148,6 +148,32 @@ class DeaRegistration(Base):
     number: Mapped[bytes | None] = sealed_column(owner="account_id", nullable=False)
     expires_on: Mapped[date]
     revoked_on: Mapped[date | None]
+
+
+OPEN_GRANT = text("state IN ('nominated', 'granted')")
+
+
+class SigningGrant(Base):
+    """Who may sign prescriptions: one person nominated, a DEA registrant approved (21 CFR 1311.125).
+
+    ``code`` says why it ended, ``told_at`` when the operations desk was told of that. A practitioner has one open grant
+    at most.
+    """
+
+    __tablename__ = "signing_grants"
+    __table_args__ = (Index("uq_signing_grants_open", "account_id", unique=True, postgresql_where=OPEN_GRANT),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    account_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.id"), index=True)
+    state: Mapped[str] = mapped_column(String(20))
+    nominated_by: Mapped[UUID]
+    nominated_at: Mapped[datetime]
+    approved_by: Mapped[UUID | None]
+    approved_at: Mapped[datetime | None]
+    ended_by: Mapped[UUID | None]
+    ended_at: Mapped[datetime | None]
+    code: Mapped[str | None] = mapped_column(String(20))
+    told_at: Mapped[datetime | None]
 
 
 class Token(Base):

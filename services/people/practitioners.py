@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -27,12 +26,10 @@ from services.people.accounts import account_of, person_of
 from services.people.identifiers import npi_is_valid, state_code
 from services.people.models import Account, DeaRegistration, Licence, Practitioner
 from services.people.paper_rules import DeaFacts, LicenceFacts, dea_number_check, valid_on
+from services.people.signing_grants import end_without_papers, papers_of, today
 from services.vault.boxes import box
 
 LICENCE_NUMBER = re.compile(r"[A-Z0-9][A-Z0-9 ./-]{0,39}")
-# Where a US calendar day begins last. A paper revoked "today" is dated here, so that its last valid day is over in
-# every state at the moment of revoking.
-LAST_ZONE = ZoneInfo("Pacific/Pago_Pago")
 LONGEST = timedelta(days=20 * 366)
 
 
@@ -122,10 +119,10 @@ def record_dea_registration(
     findings = dea_number_check(text, surname)
     if of_severity(findings, Severity.STOP):
         raise RuleRefused("This DEA number cannot exist.", findings, field="number")
-    today = _today()
+    day = today()
     for earlier in _registrations(session, account_id, state):
-        if valid_on(DeaFacts(state=state, expires_on=earlier.expires_on, revoked_on=earlier.revoked_on), today):
-            earlier.revoked_on = today
+        if valid_on(DeaFacts(state=state, expires_on=earlier.expires_on, revoked_on=earlier.revoked_on), day):
+            earlier.revoked_on = day
     registration = DeaRegistration(id=new_id(), account_id=account_id, state=state, expires_on=expires_on)
     box(session, account_id).seal(registration, "number", text)
     session.add(registration)
@@ -136,12 +133,8 @@ def record_dea_registration(
 
 
 def _check_expiry(expires_on: date) -> None:
-    if not _today() <= expires_on <= _today() + LONGEST:
+    if not today() <= expires_on <= today() + LONGEST:
         raise InvalidInput("The last valid day must not be past, nor more than 20 years away.", field="expires_on")
-
-
-def _today() -> date:
-    return clock.now().astimezone(LAST_ZONE).date()
 
 
 def revoke_licence(session: Session, actor: Actor, licence_id: UUID) -> Licence:
@@ -151,8 +144,9 @@ def revoke_licence(session: Session, actor: Actor, licence_id: UUID) -> Licence:
     if licence is None:
         raise NotFound("There is no such licence.")
     if licence.revoked_on is None:
-        licence.revoked_on = _today()
+        licence.revoked_on = today()
         record(session, actor, "licence.revoke", "licence", licence.id, account=licence.account_id)
+        end_without_papers(session, actor, licence.account_id)
     return licence
 
 
@@ -163,7 +157,7 @@ def revoke_dea_registration(session: Session, actor: Actor, registration_id: UUI
     if registration is None:
         raise NotFound("There is no such DEA registration.")
     if registration.revoked_on is None:
-        registration.revoked_on = _today()
+        registration.revoked_on = today()
         record(
             session,
             actor,
@@ -172,22 +166,18 @@ def revoke_dea_registration(session: Session, actor: Actor, registration_id: UUI
             registration.id,
             account=registration.account_id,
         )
+        end_without_papers(session, actor, registration.account_id)
     return registration
 
 
 def licence_facts(session: Session, account_id: UUID) -> list[LicenceFacts]:
     """All licences of an account, as the rules read them."""
-    licences = session.scalars(select(Licence).where(Licence.account_id == account_id).order_by(Licence.id))
-    return [LicenceFacts(state=one.state, expires_on=one.expires_on, revoked_on=one.revoked_on) for one in licences]
+    return list(papers_of(session, account_id).licences)
 
 
 def dea_facts(session: Session, account_id: UUID) -> list[DeaFacts]:
     """All DEA registrations of an account, as the rules read them; without the numbers."""
-    query = select(DeaRegistration).where(DeaRegistration.account_id == account_id).order_by(DeaRegistration.id)
-    return [
-        DeaFacts(state=one.state, expires_on=one.expires_on, revoked_on=one.revoked_on)
-        for one in session.scalars(query)
-    ]
+    return list(papers_of(session, account_id).registrations)
 
 
 def _registrations(session: Session, account_id: UUID, state: str) -> Sequence[DeaRegistration]:

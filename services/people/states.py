@@ -1,4 +1,4 @@
-"""How an episode of care moves, from the referral to its end."""
+"""How an episode of care moves, from the referral to its end; and how somebody comes to sign prescriptions."""
 
 from __future__ import annotations
 
@@ -66,5 +66,32 @@ EPISODE_TRANSITIONS: Final = Transitions(
         (_S.DECLINED, _T.CLOSE): (_S.CLOSED, _MEDICAL),
         (_S.IN_TREATMENT, _T.CLOSE): (_S.CLOSED, _PRESCRIBER),
         (_S.IN_MAINTENANCE, _T.CLOSE): (_S.CLOSED, _PRESCRIBER),
+    },
+)
+
+
+class GrantState(StrEnum):
+    """Where somebody's access to signing stands."""
+
+    NOMINATED = "nominated"
+    GRANTED = "granted"
+    ENDED = "ended"
+
+
+class GrantStep(StrEnum):
+    """What moves it."""
+
+    APPROVE = "approve"
+    END = "end"
+
+
+_ENDING = by(Role.OPERATIONS, Role.PRESCRIBER, Role.SYSTEM)
+
+GRANT_TRANSITIONS: Final = Transitions(
+    "signing grant",
+    {
+        (GrantState.NOMINATED, GrantStep.APPROVE): (GrantState.GRANTED, _PRESCRIBER),
+        (GrantState.NOMINATED, GrantStep.END): (GrantState.ENDED, _ENDING),
+        (GrantState.GRANTED, GrantStep.END): (GrantState.ENDED, _ENDING),
     },
 )

@@ -25,6 +25,7 @@ from services.eligibility.decisions import eligibility_current
 from services.people.paper_rules import licence_findings
 from services.people.practitioners import dea_facts, licence_facts
 from services.people.programmes import programme_of
+from services.people.signing_grants import may_sign
 from services.prescribing.cases import Case, Questions
 from services.prescribing.contents import Content
 from services.prescribing.doses import History, history_of
@@ -151,6 +152,7 @@ def findings_for_signing(
         pdmp_states=check.states if check else frozenset(),
         in_person_evaluated_on=content.in_person_evaluated_on,
         telemedicine_exception=content.telemedicine_exception,
+        may_sign=may_sign(session, prescription.prescriber_id),
     )
     licences = licence_facts(session, prescription.prescriber_id)
     registrations = dea_facts(session, prescription.prescriber_id)

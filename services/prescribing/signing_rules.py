@@ -124,6 +124,13 @@ SIGNATURE_NOT_VALID: Final = declare(
     "This prescription was altered after it was signed. It is cancelled; nothing may be filled or shipped.",
     fixed=_THE_LAW,
 )
+NO_SIGNING_ACCESS: Final = declare(
+    "prescribing.no_signing_access",
+    Severity.STOP,
+    "21 CFR 1311.125",
+    "Two people have to give the prescriber access to signing first: one nominates, a DEA registrant approves.",
+    fixed=_THE_LAW,
+)
 FOLLOW_UP_MISSING: Final = declare(
     "prescribing.follow_up_missing",
     Severity.STOP,
@@ -141,7 +148,7 @@ class SigningFacts:
     ``session_mg`` is dose and booster, ``second_over_mg`` names the setting above which a second prescriber agrees.
     ``pdmp_checked_on`` is the day of the latest check, ``pdmp_states`` where it asked. ``telemedicine_exception`` is
     one of the names under ``prescribing.telemedicine_exceptions``. ``risk_blocked`` is an open high suicide risk that
-    no named prescriber has cleared.
+    no named prescriber has cleared, ``may_sign`` the access that two people gave the prescriber.
     """
 
     signed_on: date
@@ -155,6 +162,7 @@ class SigningFacts:
     in_person_evaluated_on: date | None = None
     telemedicine_exception: str | None = None
     risk_blocked: bool = False
+    may_sign: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,6 +184,7 @@ class FollowUpFacts:
 def signing_findings(facts: SigningFacts, programme: Programme) -> list[Finding]:
     """What keeps a prescription from being signed on that day; empty when nothing does."""
     return [
+        *([] if facts.may_sign else [NO_SIGNING_ACCESS.finding()]),
         *issue_date_findings(facts),
         *pdmp_findings(facts.pdmp_checked_on, facts.pdmp_states, facts.patient_state, facts.signed_on, programme),
         *telemedicine_findings(facts, programme),

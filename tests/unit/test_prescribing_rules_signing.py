@@ -25,6 +25,7 @@ def facts(**changes: Any) -> SigningFacts:
         "session_mg": 300,
         "pdmp_checked_on": TODAY,
         "pdmp_states": frozenset({"CA", "NV"}),
+        "may_sign": True,
     }
     return SigningFacts(**{**known, **changes})
 
@@ -90,6 +91,10 @@ def test_an_end_that_is_no_day_is_a_broken_programme() -> None:
 def test_above_600_mg_a_second_prescriber_agrees(mg: int, agreed: bool, stops: bool) -> None:
     found = rules(session_mg=mg, second_prescriber_agreed=agreed)
     assert found == (["prescribing.second_prescriber_missing"] if stops else [])
+
+
+def test_nobody_signs_before_two_people_gave_access() -> None:
+    assert rules(may_sign=False) == ["prescribing.no_signing_access"]
 
 
 def test_an_open_high_suicide_risk_blocks_signing() -> None:

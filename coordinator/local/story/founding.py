@@ -9,18 +9,23 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 from uuid import UUID
 
+import pyotp
 from sqlalchemy.orm import Session
 
+from services.core import clock
 from services.core.actors import SYSTEM, Role
 from services.core.database import transaction
 from services.core.personal import Personal, Secret
 from services.people import accounts, organisations, practitioners
+from services.people.attempts import Refused
 from services.people.models import OrganisationKind
+from services.people.tokens import actor_for
+from services.prescribing import signing_access
 
 
 def found(plan: Mapping[str, Any]) -> dict[str, Any]:
@@ -31,6 +36,7 @@ def found(plan: Mapping[str, Any]) -> dict[str, Any]:
     with transaction() as session:
         ids = _create_organisations(session, plan["organisations"], plan["existing"])
         people = [_create_account(session, person, ids[person["workplace"]]) for person in plan["people"]]
+        _give_signing_access(session, plan["people"], people)
     return {"organisations": {kind: str(id_) for kind, id_ in ids.items()}, "people": people}
 
 
@@ -61,6 +67,32 @@ def _create_account(session: Session, person: Mapping[str, Any], organisation_id
     created = accounts.create_account(session, SYSTEM, details, Secret(person["password"]))
     _record_papers(session, created.account.id, person["papers"])
     return {"id": str(created.account.id), "enrolment": created.enrolment.reveal()}
+
+
+def _give_signing_access(
+    session: Session, plans: Sequence[Mapping[str, Any]], people: Sequence[Mapping[str, str]]
+) -> None:
+    """The desk nominates each prescriber, and another one, a DEA registrant, approves with two factors."""
+    whole = [(plan, UUID(made["id"]), made["enrolment"]) for plan, made in zip(plans, people, strict=True)]
+    registrants = [each for each in whole if "dea_number" in each[0]["papers"]]
+    desk = next((id_ for plan, id_, _ in whole if plan["role"] == Role.OPERATIONS), None)
+    for _, nominee, _ in registrants:
+        approver = next((each for each in registrants if each[1] != nominee), None)
+        if desk is None or approver is None:
+            continue
+        row = signing_access.nominate(session, actor_for(accounts.account_of(session, desk)), nominee)
+        plan, id_, enrolment = approver
+        actor = actor_for(accounts.account_of(session, id_))
+        code, password = Secret(_code_of(enrolment)), Secret(plan["password"])
+        approved = signing_access.approve(session, actor, row.id, code, password=password)
+        if isinstance(approved, Refused):
+            approved.require()
+        # Founding is over in a moment and a code works once: what the authenticator shows is left for signing in.
+        accounts.account_of(session, id_).totp_last_step = 0
+
+
+def _code_of(enrolment: str) -> str:
+    return pyotp.TOTP(pyotp.parse_uri(enrolment).secret).at(clock.now())
 
 
 def _record_papers(session: Session, account_id: UUID, papers: Mapping[str, Any]) -> None:

@@ -114,6 +114,13 @@ ROUTES: Final[Mapping[E, Mapping[Party, tuple[Effect, ...]]]] = {
     E.RISK_PAGED: {
         _MEDICAL: (Task(T.TRIAGE_RISK, Owner.PRESCRIBER, "sla.immediate_minutes", _STAT), Page(Owner.MEDICAL_TEAM)),
         _THERAPIST: (Task(T.CHECK_ON_PATIENT, Owner.THERAPIST, "sla.immediate_minutes", _STAT), Page(Owner.THERAPIST))},
+    E.TEXT_CRISIS: {  # a patient wrote it, and was shown where to get help; the same as E.SMS_CRISIS
+        _THERAPIST: (Task(T.CHECK_ON_PATIENT, Owner.THERAPIST, "sla.immediate_minutes", _STAT), Page(Owner.THERAPIST)),
+        _MEDICAL: (Task(T.CHECK_ON_PATIENT, Owner.PRESCRIBER, "sla.immediate_minutes", _STAT),
+                   Page(Owner.MEDICAL_TEAM))},
+    E.TEXT_CONCERNING: {  # a clinician wrote it in the record
+        _THERAPIST: (Task(T.ASK_CSSRS, Owner.THERAPIST, "sla.same_day_hours", _URGENT),),
+        _MEDICAL: (Task(T.ASK_CSSRS, Owner.PRESCRIBER, "sla.same_day_hours", _URGENT),)},
     E.ELIGIBILITY_APPROVED: {
         _THERAPIST: (Inform(Owner.THERAPIST),),
         _PATIENT: (Sms(N.DECISION_MADE), Call(Work.PLAN_ASSESSMENTS)),

@@ -9,11 +9,14 @@ from marshmallow import Schema, fields
 
 from coordinator.api import cursors
 from coordinator.api.endpoints import Call, endpoint, resource
-from coordinator.api.fields import Id, PersonalText, page_schema
+from coordinator.api.fields import Choice, Id, PersonalText, page_schema
+from coordinator.api.screenings import CrisisResourceOut
+from services.core.personal import Personal
 from services.outcomes import psychotherapy_notes
 from services.outcomes.models import PsychotherapyNote
 from services.outcomes.psychotherapy_notes import ReadNote
 from services.people.access import Action
+from services.screening.written_texts import Advice, advice_on, resources_of
 
 blueprint = resource("notes", "Psychotherapy notes, for their author alone (45 CFR 164.501).")
 
@@ -44,6 +47,17 @@ class NoteOut(Schema):
     version = fields.Integer(required=True)
 
 
+class WrittenNoteOut(NoteOut):
+    """What was written. With ``advice`` "do_cssrs" the note may speak of suicide or self-harm: do a C-SSRS today.
+
+    Then show ``crisis_resources``, which are always there. The advice stands in this answer and nowhere else: nobody
+    but the author is told.
+    """
+
+    advice = Choice(Advice, required=True)
+    crisis_resources = fields.List(fields.Nested(CrisisResourceOut), required=True)
+
+
 class OpenedNoteOut(NoteOut):
     """A note with its text."""
 
@@ -64,15 +78,21 @@ class NoteVersionOut(Schema):
     "/episodes/<uuid:episode_id>/notes",
     action=Action.WRITE_PSYCHOTHERAPY_NOTE,
     body=NoteIn,
-    answer=NoteOut,
+    answer=WrittenNoteOut,
     status=201,
     located="/notes/{id}",
 )
-def write_note(call: Call, body: dict[str, Any], episode_id: UUID) -> PsychotherapyNote:
+def write_note(call: Call, body: dict[str, Any], episode_id: UUID) -> dict[str, Any]:
     """Write a psychotherapy note about a patient of yours."""
-    return psychotherapy_notes.write_note(
+    note = psychotherapy_notes.write_note(
         call.session, call.actor, episode_id, body["text"], session_id=body["session_id"]
     )
+    return _written(call, note, body["text"])
+
+
+def _written(call: Call, note: PsychotherapyNote, text: Personal[str]) -> dict[str, Any]:
+    row = {name: getattr(note, name) for name in NoteOut().fields}
+    return {**row, "advice": advice_on(text), "crisis_resources": resources_of(call.session, note.episode_id)}
 
 
 @endpoint(
@@ -103,11 +123,12 @@ def read_note(call: Call, note_id: UUID) -> dict[str, Any]:
     "/notes/<uuid:note_id>",
     action=Action.WRITE_PSYCHOTHERAPY_NOTE,
     body=NoteChangeIn,
-    answer=NoteOut,
+    answer=WrittenNoteOut,
 )
-def amend_note(call: Call, body: dict[str, Any], note_id: UUID) -> PsychotherapyNote:
+def amend_note(call: Call, body: dict[str, Any], note_id: UUID) -> dict[str, Any]:
     """Amend a note of your own about a patient who still is yours. What it said before is kept."""
-    return psychotherapy_notes.amend_note(call.session, call.actor, note_id, body["text"], version=call.version)
+    note = psychotherapy_notes.amend_note(call.session, call.actor, note_id, body["text"], version=call.version)
+    return _written(call, note, body["text"])
 
 
 @endpoint(

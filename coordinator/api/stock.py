@@ -9,7 +9,9 @@ from marshmallow import Schema, fields
 
 from coordinator.api.endpoints import Call, endpoint, resource
 from coordinator.api.fields import Measure, PersonalText
+from coordinator.api.screenings import CrisisResourceOut
 from services.people.access import Action
+from services.screening.written_texts import shown_to
 from services.sessions import ledgers
 from services.sessions.ledgers import Ledger
 
@@ -42,6 +44,12 @@ class LedgerOut(Schema):
     counted_at = fields.AwareDateTime(required=True, allow_none=True)
 
 
+class WasteOut(LedgerOut):
+    """The ledger after it. Whenever ``crisis_resources`` is not empty, show it at once and before everything else."""
+
+    crisis_resources = fields.List(fields.Nested(CrisisResourceOut), required=True)
+
+
 @endpoint(blueprint, "GET", "/episodes/<uuid:episode_id>/stock", action=Action.READ_STOCK, answer=LedgerOut)
 def read_ledger(call: Call, episode_id: UUID) -> Ledger:
     """The ledger: dispensed = taken + wasted + what is left."""
@@ -54,12 +62,16 @@ def read_ledger(call: Call, episode_id: UUID) -> Ledger:
     "/episodes/<uuid:episode_id>/stock/wastes",
     action=Action.RECORD_STOCK,
     body=WasteIn,
-    answer=LedgerOut,
+    answer=WasteOut,
     status=201,
 )
-def record_waste(call: Call, body: dict[str, Any], episode_id: UUID) -> Ledger:
+def record_waste(call: Call, body: dict[str, Any], episode_id: UUID) -> dict[str, Any]:
     """Put units on record that were spoilt, lost or disposed of."""
-    return ledgers.record_waste(call.session, call.actor, episode_id, body["units"], body["reason"])
+    after = ledgers.record_waste(call.session, call.actor, episode_id, body["units"], body["reason"])
+    return {
+        **{name: getattr(after, name) for name in LedgerOut().fields},
+        "crisis_resources": shown_to(call.session, call.actor, episode_id, body["reason"]),
+    }
 
 
 @endpoint(

@@ -40,6 +40,7 @@ from services.people.settings import settings
 from services.people.states import EpisodeState
 from services.routing import parties_of
 from services.screening.screenings import open_screening
+from services.screening.written_texts import heed
 from services.vault.boxes import box
 
 PAGE_LIMIT = 101  # a full page of 100, and one that tells that there is more
@@ -194,6 +195,7 @@ def _store(session: Session, actor: Actor, episode: Episode, details: ReferralDe
     session.add(referral)
     session.flush()
     record(session, actor, "referral.create", "referral", referral.id, episode_id=episode.id)
+    heed(session, actor, episode, details.reason, subject=Subject("referral", referral.id))
     return referral
 
 

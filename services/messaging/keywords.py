@@ -147,7 +147,7 @@ def read(text: str) -> Reading:
     spellings = [_once(spelling) for spelling in _spellings(text)]
     if any(spelling in words.exact[Command.STOP] for spelling in spellings):
         return Reading(Command.STOP)
-    if any(words.crisis.search(spelling) or spelling in words.crisis_alone for spelling in _relaxed(spellings)):
+    if may_be_crisis(text):
         return Reading(Command.CRISIS)
     for command in (Command.START, Command.HELP):
         if any(spelling in words.exact[command] for spelling in spellings):
@@ -156,6 +156,22 @@ def read(text: str) -> Reading:
         if any(_without(spelling, words.polite) in phrases for spelling in spellings):
             return Reading(command)
     return _receipt(spellings[0], words) or Reading(Command.UNCLEAR, resembles=_resembles(spellings[0], words))
+
+
+def may_be_crisis(text: str) -> bool:
+    """Whether a patient's text, of any length, may be a crisis: the words of text messages, found anywhere."""
+    words = _words()
+    return any(words.crisis.search(spelling) or spelling in words.crisis_alone for spelling in folded(text))
+
+
+def folded(text: str) -> tuple[str, ...]:
+    """The spellings of a text to look for phrases in; the first has punctuation as spaces and nothing shortened."""
+    return tuple(_relaxed([_once(spelling) for spelling in _spellings(text)]))
+
+
+def pattern_of(phrases: Iterable[str], gap_words: int = 0) -> re.Pattern[str]:
+    """What finds any of the phrases in a folded text, with up to so many other words between two of theirs."""
+    return _pattern(phrases, gap_words)
 
 
 def _receipt(text: str, words: _Words) -> Reading | None:

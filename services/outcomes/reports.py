@@ -36,6 +36,7 @@ from services.screening import risk
 from services.screening.definitions import Answers
 from services.screening.rules import CrisisResource, crisis_resources
 from services.screening.scoring import OutcomeClass
+from services.screening.written_texts import heed
 from services.sessions.models import TherapySession
 from services.vault.boxes import box
 
@@ -95,6 +96,7 @@ def report_outcome(session: Session, actor: Actor, episode_id: UUID, given: Repo
     own.seal(row, "results", results)
     own.seal(row, "summary", summary or None)
     _keep(session, actor, episode, row, results)
+    heed(session, actor, episode, summary, subject=Subject("outcome", row.id))
     risk.act_on(session, actor, episode, measures.triage, source=risk.RiskSource.OUTCOME, subject_id=row.id)
     return opened(session, row)
 

@@ -18,10 +18,12 @@ from services.core.errors import NotFound, RuleRefused
 from services.core.ids import new_id
 from services.core.personal import Personal
 from services.eligibility.decisions import approval_of
+from services.messaging.outbox import Subject
 from services.people.access import Action, visible_episode
 from services.people.zones import read_zone
 from services.prescribing.cases import Case
 from services.prescribing.models import PrescriberContact
+from services.screening.written_texts import heed
 from services.vault.boxes import box
 
 PAGE_LIMIT = 101  # a full page of 100, and one that tells that there is more
@@ -73,6 +75,7 @@ def record_contact(
     session.add(row)
     session.flush()
     record(session, actor, "prescriber_contact.record", "prescriber_contact", row.id, episode_id=episode.id)
+    heed(session, actor, episode, note, subject=Subject("prescriber_contact", row.id))
     return _opened(session, row)
 
 

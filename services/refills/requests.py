@@ -22,10 +22,12 @@ from services.core.vocabulary import EventKind, TaskKind
 from services.messaging.outbox import Subject, emit
 from services.messaging.tasks import settle_tasks
 from services.people.access import Action, visible_episode
+from services.people.models import Episode
 from services.prescribing.cases import Case, visible_case
 from services.refills.gate import Gate, evaluate_gate, findings_from
 from services.refills.models import RefillAct, RefillRequest
 from services.refills.states import OPEN_STATES, REFILL_TRANSITIONS, RefillState, RefillStep
+from services.screening.written_texts import heed
 from services.sessions.ledgers import record_count
 from services.vault.boxes import box
 
@@ -99,6 +101,7 @@ def request_refill(
         programme=row.programme_version,
     )
     emit(session, EventKind.REFILL_REQUESTED, subject=subject_of(row), episode_id=row.episode_id)
+    heed(session, actor, case.episode, text, subject=subject_of(row))
     return opened(session, row)
 
 
@@ -199,6 +202,7 @@ def note_act(
     session.add(act)
     session.flush()
     record(session, actor, f"refill_request.{step}", "refill_request", row.id, episode_id=row.episode_id, to=to)
+    heed(session, actor, session.get_one(Episode, row.episode_id), reason, subject=subject_of(row))
 
 
 def needed_text(text: Personal[str], field: str) -> str:

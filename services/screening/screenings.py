@@ -6,7 +6,7 @@ When the medical team asks for more, the next round opens with the answers of th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -41,6 +41,7 @@ from services.screening.models import Screening
 from services.screening.rules import CrisisResource, Triage, crisis_resources
 from services.screening.sheet_rules import TREATMENT_CONSENT
 from services.screening.states import SCREENING_TRANSITIONS, ScreeningState, ScreeningStep
+from services.screening.written_texts import heed
 from services.vault.boxes import box
 
 INVISIBLE = "There is no such record, or it is not yours to see."
@@ -123,7 +124,9 @@ def save_answers(
     # Only what was answered now: answers given before were acted on then, and may have been cleared since.
     news = sheet.triage(programme, given)
     risk.act_on(session, actor, episode, news, source=risk.RiskSource.SCREENING, subject_id=screening.id)
-    return _for_patient(session, screening, sheet, programme)
+    shown = heed(session, actor, episode, *given.get(Part.MEDICINES, ()), subject=_subject(screening))
+    answer = _for_patient(session, screening, sheet, programme)
+    return replace(answer, crisis_resources=shown) if shown else answer
 
 
 def complete_screening(session: Session, actor: Actor, screening_id: UUID, *, version: int | None = None) -> Screening:

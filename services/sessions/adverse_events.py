@@ -24,6 +24,7 @@ from services.messaging.tasks import settle_tasks
 from services.people.access import Action, visible_episode
 from services.people.models import Episode
 from services.people.programmes import programme_of
+from services.screening.written_texts import heed
 from services.sessions.adverse_event_rules import (
     EVENT_OF_OTHER_EPISODE,
     EVENT_OUT_OF_TIME,
@@ -95,6 +96,7 @@ def record_adverse_event(session: Session, actor: Actor, episode_id: UUID, repor
     session.add(event)
     session.flush()
     record(session, actor, "adverse_event.record", "adverse_event", event.id, episode_id=episode.id)
+    heed(session, actor, episode, report.description, subject=Subject("adverse_event", event.id))
     programme = programme_of(session, episode)
     kind = event_of(report.grade, report.effect, programme)
     if kind is not None:

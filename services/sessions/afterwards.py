@@ -22,6 +22,7 @@ from services.messaging.timers import cancel_timers, set_timer
 from services.people.access import Action
 from services.people.models import Episode
 from services.people.programmes import programme_of
+from services.screening.written_texts import heed
 from services.sessions.booking_rules import INTEGRATES_UNFINISHED, TALK_NOT_BEGUN
 from services.sessions.lookups import locked_session, refuse, subject_of, take
 from services.sessions.models import Check, TherapySession
@@ -121,4 +122,5 @@ def record_check_in(
     cancel_timers(session, subject_of(row), {CHECK_IN})
     settle_tasks(session, actor, subject_of(row), {TaskKind.CHECK_IN})
     record(session, actor, "session.check_in", "session", row.id, episode_id=episode.id)
+    heed(session, actor, episode, text, subject=subject_of(row))
     return row

@@ -24,6 +24,7 @@ from services.people.models import Episode
 from services.people.programmes import programme_of
 from services.people.zones import read_zone
 from services.prescribing.cases import case_of
+from services.screening.written_texts import heed
 from services.sessions.afterwards import begin_afterwards
 from services.sessions.discharge_rules import DischargeFacts, discharge_gate
 from services.sessions.lookups import locked_session, refuse_stops, subject_of, take
@@ -127,6 +128,7 @@ def abort(
     box(session, row.patient_id).seal(row, "reason", {"red_flags": [], "texts": [reason.reveal().strip()]})
     session.flush()
     record(session, actor, "session.abort", "session", row.id, episode_id=episode.id)
+    heed(session, actor, episode, reason, subject=subject_of(row))
     kind = EventKind.SESSION_ABORTED
     emit(session, kind, subject=subject_of(row), episode_id=episode.id, to=[Party.MEDICAL_TEAM])
     _send_home(session, actor, row, episode, kind)

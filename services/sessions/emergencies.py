@@ -21,6 +21,7 @@ from services.messaging.timers import cancel_timers
 from services.people.access import Action
 from services.people.models import Episode
 from services.people.programmes import programme_of
+from services.screening.written_texts import heed
 from services.sessions.afterwards import begin_afterwards
 from services.sessions.lookups import locked_session, subject_of, take
 from services.sessions.models import TherapySession
@@ -93,6 +94,7 @@ def begin_emergency(
     stop_reminder(session, row)
     end_watch(session, actor, row)
     record(session, actor, "session.declare_emergency", "session", row.id, episode_id=episode.id, again=is_known)
+    heed(session, actor, episode, description, subject=subject_of(row))
     if not is_known:
         emit(session, EventKind.EMERGENCY_DECLARED, subject=subject_of(row), episode_id=episode.id)
 

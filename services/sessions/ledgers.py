@@ -21,10 +21,12 @@ from services.core.actors import Actor
 from services.core.errors import RuleRefused
 from services.core.ids import new_id
 from services.core.personal import Personal
+from services.messaging.outbox import Subject
 from services.people.access import Action, visible_episode
 from services.people.models import Episode
 from services.prescribing.doses import Amounts, note_dose
 from services.prescribing.fills import dispensed_units
+from services.screening.written_texts import heed
 from services.sessions.models import Dose, StockCount, TherapySession, Waste
 from services.vault.boxes import Box, box
 
@@ -161,6 +163,7 @@ def record_waste(session: Session, actor: Actor, episode_id: UUID, units: float,
     session.flush()
     note_used(session, episode.id)
     record(session, actor, "stock.waste", "waste", row.id, episode_id=episode.id)
+    heed(session, actor, episode, reason, subject=Subject("waste", row.id))
     return ledger(session, episode.id)
 
 

@@ -16,9 +16,10 @@ from services.core.ids import new_id
 from services.core.personal import Personal
 from services.people.access import Action
 from services.people.programmes import programme_of
+from services.screening.written_texts import heed
 from services.sessions.dose_rules import CHECK_OUT_OF_TIME
 from services.sessions.emergencies import begin_emergency, check_red_flags
-from services.sessions.lookups import locked_session, refuse, take
+from services.sessions.lookups import locked_session, refuse, subject_of, take
 from services.sessions.models import Check, TherapySession
 from services.sessions.monitoring import saw_patient
 from services.sessions.states import SessionState, SessionStep
@@ -74,6 +75,7 @@ def record_check(
     session.add(check)
     session.flush()
     record(session, actor, "session.check", "session", row.id, episode_id=episode.id)
+    heed(session, actor, episode, look.note, subject=subject_of(row))
     if look.red_flags:
         begin_emergency(session, actor, row, episode, look.red_flags, None)
     elif state_before == SessionState.DISCHARGE_READY and not look.concern:

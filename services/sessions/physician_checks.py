@@ -21,6 +21,7 @@ from services.messaging.timers import cancel_timers, set_timer
 from services.people.access import Action
 from services.people.models import Episode
 from services.people.programmes import programme_of
+from services.screening.written_texts import heed
 from services.sessions.lookups import locked_session, subject_of, take
 from services.sessions.models import Check, TherapySession
 from services.sessions.states import SessionStep
@@ -74,6 +75,7 @@ def check_in_at_start(
     cancel_timers(session, subject_of(row), {AHEAD})
     settle_tasks(session, actor, subject_of(row), {TaskKind.ATTEND_START})
     record(session, actor, "session.attend_start", "session", row.id, episode_id=episode.id)
+    heed(session, actor, episode, text, subject=subject_of(row))
     return row
 
 

@@ -54,6 +54,18 @@ def test_the_answer_to_writing_holds_no_text_and_neither_does_what_is_kept_of_it
     assert len(stored.answer) < len(answer.data) + 64
 
 
+def test_a_grave_note_advises_its_author_in_an_answer_of_the_same_length(author: Caller, episode: Episode) -> None:
+    calm = author.post(f"/episodes/{episode.id}/notes", {"text": "She wants to dance."})
+    grave = author.post(f"/episodes/{episode.id}/notes", {"text": "She wants to die."})
+    assert (calm.json["advice"], grave.json["advice"]) == ("no_cssrs", "do_cssrs")
+    assert [each["number"] for each in grave.json["crisis_resources"]] == ["988", "741741", "911"]
+    assert grave.json["crisis_resources"] == calm.json["crisis_resources"]
+    assert len(calm.data) == len(grave.data)
+    amended = author.patch(f"/notes/{calm.json['id']}", {"text": "She wants to die."}, headers={"If-Match": '"1"'})
+    assert amended.json["advice"] == "do_cssrs"
+    assert "advice" not in author.get(f"/notes/{grave.json['id']}").json
+
+
 def test_amending_keeps_what_was_said(author: Caller, episode: Episode) -> None:
     note_id = write(author, episode)
     amended = author.patch(f"/notes/{note_id}", {"text": "It was the sister."}, headers={"If-Match": '"1"'})

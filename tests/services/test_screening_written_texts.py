@@ -1,0 +1,174 @@
+"""What people write is read as it comes in: help is shown, the care team is asked, no queue holds the text."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+import time_machine
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from services.audit.models import AuditRecord
+from services.core import clock
+from services.core.actors import Actor
+from services.core.personal import Personal
+from services.core.vocabulary import EventKind, Party, TaskKind
+from services.messaging.models import Event
+from services.messaging.outbox import Subject
+from services.messaging.tasks import open_task
+from services.outcomes import psychotherapy_notes, reports
+from services.people.models import Episode
+from services.prescribing import contacts
+from services.refills import decisions
+from services.screening import screenings
+from services.screening.answer_sheets import Part
+from services.screening.written_texts import heed, shown_to
+from services.sessions import adverse_events, afterwards, ledgers
+from services.sessions.adverse_event_rules import Grade
+from services.sessions.states import SessionState
+from tests.factories import World, make_episode, make_patient_actor, make_world
+from tests.factories_refills import ask
+from tests.factories_refills import make_supplied as make_refillable
+from tests.factories_screening import make_referral, open_round
+from tests.factories_sessions import drive, look, make_supplied
+
+GRAVE = Personal("Canary: she wishes she was dead.")
+CRISIS = Personal("Canary: I want to die.")
+CALM = Personal("A calm week.")
+RESOURCES = ["988", "741741", "911"]
+
+
+@pytest.fixture
+def world(session: Session) -> World:
+    return make_world(session)
+
+
+@pytest.fixture
+def episode(session: Session, world: World) -> Episode:
+    return make_episode(session, world=world)
+
+
+def told(session: Session) -> list[str]:
+    kinds = (EventKind.TEXT_CRISIS, EventKind.TEXT_CONCERNING)
+    query = select(Event.kind, Event.party).where(Event.kind.in_(kinds))
+    return sorted(f"{kind} {party}" for kind, party in session.execute(query))
+
+
+ASKED = ["text.concerning medical_team", "text.concerning therapist"]
+ALARMED = ["text.crisis medical_team", "text.crisis therapist"]
+
+
+def test_a_patients_text_shows_help_and_alarms_the_care_team(session: Session, episode: Episode) -> None:
+    patient, subject = make_patient_actor(episode), Subject("thing", episode.id)
+
+    assert heed(session, patient, episode, CALM, None, subject=subject) == ()
+    assert told(session) == []
+    shown = heed(session, patient, episode, CALM, CRISIS, subject=subject)
+    assert [each.number for each in shown] == RESOURCES
+    assert told(session) == ALARMED
+    assert shown_to(session, patient, episode.id, CRISIS) == shown
+    assert shown_to(session, patient, episode.id, CALM) == ()
+
+
+def test_a_clinicians_text_asks_for_a_look_and_shows_nothing(session: Session, world: World, episode: Episode) -> None:
+    for who in ("therapist", "prescriber", "medical_staff"):
+        subject = Subject("thing", getattr(world, who).id)
+        assert heed(session, world.actor(who), episode, GRAVE, subject=subject) == ()
+        assert shown_to(session, world.actor(who), episode.id, CRISIS) == ()
+    assert told(session) == sorted(ASKED * 3)
+
+
+def test_a_record_that_is_looked_at_already_asks_nobody_again(session: Session, world: World, episode: Episode) -> None:
+    subject, therapist = Subject("thing", episode.id), world.actor("therapist")
+    open_task(
+        session, TaskKind.ASK_CSSRS, party=Party.THERAPIST, owner_id=therapist.id, subject=subject, due_at=clock.now()
+    )
+    session.flush()
+
+    heed(session, therapist, episode, GRAVE, subject=subject)
+    assert told(session) == []
+    heed(session, make_patient_actor(episode), episode, CRISIS, subject=subject)
+    assert told(session) == ALARMED
+
+
+def test_what_a_patient_writes_among_the_medicines_is_read(session: Session, world: World) -> None:
+    episode = make_referral(session, world=world).episode
+    screening, patient = open_round(session, episode), make_patient_actor(episode)
+    given = {Part.MEDICINES: ["Sertraline", "nothing helps, I want to die"]}
+
+    saved = screenings.save_answers(session, patient, screening.id, given)
+
+    assert [each.number for each in saved.crisis_resources] == RESOURCES
+    assert told(session) == ALARMED
+    assert screenings.read_screening(session, patient, screening.id).crisis_resources == ()
+
+
+def test_the_reason_of_a_referral_is_read(session: Session, world: World) -> None:
+    make_referral(session, world=world, reason=GRAVE.reveal())
+    assert told(session) == ASKED
+
+
+def test_the_summary_of_a_report_is_read(session: Session, world: World, episode: Episode) -> None:
+    reports.report_outcome(session, world.actor("therapist"), episode.id, reports.Report(summary=CALM))
+    assert told(session) == []
+    reports.report_outcome(session, world.actor("therapist"), episode.id, reports.Report(summary=GRAVE))
+    assert told(session) == ASKED
+
+
+def test_the_note_of_a_contact_is_read(session: Session, world: World, episode: Episode) -> None:
+    contacts.record_contact(session, world.actor("prescriber"), episode.id, contacts.Manner.VIDEO, note=GRAVE)
+    assert told(session) == ASKED
+
+
+def test_an_adverse_event_is_read(session: Session, world: World, episode: Episode) -> None:
+    event = adverse_events.Report(grade=Grade.MILD, description=GRAVE, occurred_at=clock.now())
+    adverse_events.record_adverse_event(session, world.actor("therapist"), episode.id, event)
+    assert told(session) == ASKED
+
+
+def test_texts_around_a_session_are_read(session: Session) -> None:
+    with time_machine.travel(datetime(2026, 11, 20, 16, tzinfo=UTC), tick=False) as traveller:
+        case = make_supplied(session)
+        row = drive(session, case, SessionState.DOSED, traveller)
+        look(session, case, row, note=GRAVE)
+        assert told(session) == ASKED
+        ledgers.record_waste(session, case.patient, case.episode.id, 1, CRISIS)
+        assert told(session) == sorted(ASKED + ALARMED)
+
+
+def test_a_check_in_is_read(session: Session) -> None:
+    with time_machine.travel(datetime(2026, 11, 20, 16, tzinfo=UTC), tick=False) as traveller:
+        case = make_supplied(session)
+        row = drive(session, case, SessionState.INTEGRATION_DUE, traveller)
+        therapist = Actor(case.world.therapist.id, case.world.actor("therapist").role, case.world.practice.id)
+        afterwards.record_check_in(session, therapist, row.id, True, GRAVE)
+    assert told(session) == ASKED
+
+
+def test_a_refill_request_and_what_is_said_to_it_are_read(session: Session) -> None:
+    with make_refillable(session) as supplied:
+        asked = ask(session, supplied, comment=GRAVE)
+        assert told(session) == ASKED
+        decisions.decline(session, supplied.prescriber, asked.request.id, GRAVE)
+    assert told(session) == sorted(ASKED * 2)
+
+
+def test_no_queue_and_no_trail_holds_the_text(session: Session, world: World, episode: Episode) -> None:
+    reports.report_outcome(session, world.actor("therapist"), episode.id, reports.Report(summary=GRAVE))
+    heed(session, make_patient_actor(episode), episode, CRISIS, subject=Subject("thing", episode.id))
+
+    assert all(b"Canary" not in envelope for envelope in session.scalars(select(Event.envelope)))
+    assert all("Canary" not in str(detail) for detail in session.scalars(select(AuditRecord.detail)))
+
+
+def test_a_psychotherapy_note_asks_and_tells_nobody(session: Session, world: World, episode: Episode) -> None:
+    therapist = world.actor("therapist")
+    before = session.scalar(select(func.count()).select_from(Event))
+    note = psychotherapy_notes.write_note(session, therapist, episode.id, GRAVE)
+    psychotherapy_notes.amend_note(session, therapist, note.id, CRISIS)
+
+    assert session.scalar(select(func.count()).select_from(Event)) == before
+    session.flush()
+    actions = set(session.scalars(select(AuditRecord.action)))
+    assert "text.heed" not in actions

@@ -42,7 +42,6 @@ def test_every_rule_is_asserted_by_name_in_a_test(rules: Mapping[str, Rule]) -> 
     assert [rule_id for rule_id, tests in naming_tests(list(rules)).items() if not tests] == []
 
 
-@pytest.mark.xfail(reason="some packages are still being converted", strict=False)
 def test_a_finding_is_made_by_a_declared_rule_alone() -> None:
     made = [
         f"{path.relative_to(ROOT)}:{node.lineno}"

@@ -54,9 +54,7 @@ def unmet(session: Session, supplied: Supplied, remaining: float | None = 1) -> 
     with pytest.raises(RuleRefused) as refusal, session.begin_nested():
         ask(session, supplied, remaining)
     assert all(finding.source for finding in refusal.value.findings)
-    return [
-        finding.rule.removeprefix("refills.") for finding in refusal.value.findings if finding.severity is Severity.STOP
-    ]
+    return [finding.rule for finding in refusal.value.findings if finding.severity is Severity.STOP]
 
 
 def events(session: Session, kind: EventKind) -> list[str]:
@@ -95,7 +93,7 @@ def test_the_count_goes_on_record(session: Session, supplied: Supplied) -> None:
 
 
 def test_a_count_made_before_serves_as_well(session: Session, supplied: Supplied) -> None:
-    assert unmet(session, supplied, None) == ["count_missing"]
+    assert unmet(session, supplied, None) == ["refills.count_missing"]
     ledgers.record_count(session, supplied.therapist, supplied.episode.id, 1)
     assert ask(session, supplied, None).request.state == RefillState.REQUESTED
 
@@ -169,13 +167,13 @@ def sign_another(session: Session, supplied: Supplied) -> None:
 @pytest.mark.parametrize(
     ("spoil", "rule"),
     [
-        (lapse_eligibility, "eligibility_lapsed"),
-        (leave_adverse_event_open, "adverse_event_open"),
-        (raise_risk, "suicide_risk_open"),
-        (revoke_licence, "licence_not_valid"),
-        (revoke_registration, "dea_not_valid"),
-        (check_pdmp_elsewhere, "pdmp_not_current"),
-        (sign_another, "fill_outstanding"),
+        (lapse_eligibility, "refills.eligibility_lapsed"),
+        (leave_adverse_event_open, "refills.adverse_event_open"),
+        (raise_risk, "refills.suicide_risk_open"),
+        (revoke_licence, "refills.licence_not_valid"),
+        (revoke_registration, "refills.dea_not_valid"),
+        (check_pdmp_elsewhere, "refills.pdmp_not_current"),
+        (sign_another, "refills.fill_outstanding"),
     ],
 )
 def test_each_condition_is_looked_up_in_the_record(session: Session, supplied: Supplied, spoil: Any, rule: str) -> None:
@@ -185,17 +183,18 @@ def test_each_condition_is_looked_up_in_the_record(session: Session, supplied: S
 
 
 def test_a_wrong_count_is_named(session: Session, supplied: Supplied) -> None:
-    assert unmet(session, supplied, 2) == ["count_off"]
+    assert unmet(session, supplied, 2) == ["refills.count_off"]
 
 
 def test_what_was_wasted_counts(session: Session, supplied: Supplied) -> None:
     ledgers.record_waste(session, supplied.therapist, supplied.episode.id, 1, Personal("Fell into the sink."))
-    assert unmet(session, supplied, 1) == ["count_off"]
+    assert unmet(session, supplied, 1) == ["refills.count_off"]
     assert ask(session, supplied, 0).request.state == RefillState.REQUESTED
 
 
 @pytest.mark.parametrize(
-    ("options", "rule"), [({"vitals": False}, "vitals_missing"), ({"integrated": False}, "integration_missing")]
+    ("options", "rule"),
+    [({"vitals": False}, "refills.vitals_missing"), ({"integrated": False}, "refills.integration_missing")],
 )
 def test_what_sessions_lack_is_named(session: Session, options: dict[str, bool], rule: str) -> None:
     with make_supplied(session, **options) as supplied:
@@ -205,18 +204,22 @@ def test_what_sessions_lack_is_named(session: Session, options: dict[str, bool],
 def test_every_unmet_condition_is_named_at_once(session: Session, supplied: Supplied) -> None:
     leave_adverse_event_open(session, supplied)
     revoke_licence(session, supplied)
-    assert unmet(session, supplied, 3) == ["adverse_event_open", "licence_not_valid", "count_off"]
+    assert unmet(session, supplied, 3) == [
+        "refills.adverse_event_open",
+        "refills.licence_not_valid",
+        "refills.count_off",
+    ]
 
 
 def test_scales_contact_and_pdmp_grow_old(session: Session, supplied: Supplied) -> None:
     with time_machine.travel(ASKED_AT + timedelta(days=7)):
         assert ask_and_undo(session, supplied)
     with time_machine.travel(ASKED_AT + timedelta(days=8)):
-        assert unmet(session, supplied) == ["scales_too_old", "pdmp_not_current"]
+        assert unmet(session, supplied) == ["refills.scales_too_old", "refills.pdmp_not_current"]
     with time_machine.travel(ASKED_AT + timedelta(days=29)):
         report_all_scales(session, supplied.episode)
         check_pdmp(session, supplied.case)
-        assert unmet(session, supplied) == ["prescriber_contact_too_old"]
+        assert unmet(session, supplied) == ["refills.prescriber_contact_too_old"]
 
 
 def ask_and_undo(session: Session, supplied: Supplied) -> bool:
@@ -246,7 +249,7 @@ def test_the_latest_dose_asks_for_a_new_count(session: Session, supplied: Suppli
     ledgers.record_count(session, supplied.therapist, supplied.episode.id, 1)
     with time_machine.travel(ASKED_AT + timedelta(days=5)):
         held_with(session, supplied.episode, supplied.prescription, 100, clock.now())
-        assert "count_missing" in unmet(session, supplied, None)
+        assert "refills.count_missing" in unmet(session, supplied, None)
 
 
 def test_before_anything_was_handed_out_there_is_nothing_to_refill(session: Session, supplied: Supplied) -> None:
@@ -280,7 +283,7 @@ def test_a_supply_that_lasts_longer_names_the_day_when_two_doses_are_left(sessio
     decisions.approve(session, supplied.prescriber, made.id, changed=False)
     make_fill(session, supplied.case, supplied.prescription, is_refill=True)
     # Five units are two doses and a half; the last session was on the 10th, so one dose fewer is left on the 17th.
-    assert unmet(session, supplied, 5) == ["too_early"]
+    assert unmet(session, supplied, 5) == ["refills.too_early"]
     with pytest.raises(RuleRefused) as refusal:
         ask(session, supplied, 5)
     assert refusal.value.findings[-1].value == date(2026, 11, 17).isoformat()
@@ -317,7 +320,7 @@ def test_without_a_therapist_the_gate_says_so(session: Session, supplied: Suppli
 
 def test_without_a_prescriber_no_papers_count(session: Session, supplied: Supplied) -> None:
     supplied.episode.prescriber_id = None
-    assert unmet(session, supplied) == ["licence_not_valid", "dea_not_valid"]
+    assert unmet(session, supplied) == ["refills.licence_not_valid", "refills.dea_not_valid"]
 
 
 def test_requests_are_read_and_listed_by_those_who_may(session: Session, supplied: Supplied) -> None:

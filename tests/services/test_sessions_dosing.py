@@ -67,7 +67,7 @@ def refused(session: Session, case: Case, row: TherapySession, *given: Any, **op
         give(session, case, row, *given, **options)
     assert all(finding.inputs == {} for finding in refusal.value.findings)
     session.expire_all()
-    return [finding.rule.removeprefix("sessions.") for finding in refusal.value.findings]
+    return [finding.rule for finding in refusal.value.findings]
 
 
 def after_first(session: Session, case: Case, moment: time_machine.Traveller, mg: int = 100) -> TherapySession:
@@ -109,12 +109,12 @@ def test_it_is_taken_in_two_halves(
     moment.shift(MINUTE)
     give(session, case, row, 50)
     assert (row.dosed_at, row.last_dose_at) == (first, first + MINUTE)
-    assert refused(session, case, row, 50) == ["dose_over_cap"]
+    assert refused(session, case, row, 50) == ["sessions.dose_over_cap"]
 
 
 def test_the_first_session_takes_what_was_prescribed_for_it(session: Session, case: Case, row: TherapySession) -> None:
-    assert refused(session, case, row, 150) == ["dose_over_cap"]
-    assert refused(session, case, row, 250) == ["dose_over_prescription", "dose_over_cap"]
+    assert refused(session, case, row, 150) == ["sessions.dose_over_cap"]
+    assert refused(session, case, row, 250) == ["sessions.dose_over_prescription", "sessions.dose_over_cap"]
     assert give(session, case, row, 100).state == "dosed"
 
 
@@ -125,21 +125,25 @@ def test_a_first_session_on_a_later_prescription_has_the_programmes_limit(
     second = make_signed(session, case, first_session_dose_mg=None, sessions_supply=1, quantity_units=2)
     supply(session, case, second, 2)
     row = drive(session, case, SessionState.VITALS_PASSED, moment)
-    assert refused(session, case, row, 101) == ["dose_over_cap"]
+    assert refused(session, case, row, 101) == ["sessions.dose_over_cap"]
     assert give(session, case, row, 100).prescription_id == second.id
 
 
 def test_later_sessions_take_the_whole_dose(session: Session, case: Case, moment: time_machine.Traveller) -> None:
     row = after_first(session, case, moment)
     assert give(session, case, row, 200).state == "dosed"
-    assert refused(session, case, row, 1) == ["dose_over_prescription", "dose_over_cap", "dose_step_over_limit"]
+    assert refused(session, case, row, 1) == [
+        "sessions.dose_over_prescription",
+        "sessions.dose_over_cap",
+        "sessions.dose_step_over_limit",
+    ]
 
 
 def test_from_session_to_session_the_dose_rises_in_steps(
     session: Session, case: Case, moment: time_machine.Traveller
 ) -> None:
     row = after_first(session, case, moment, mg=50)
-    assert refused(session, case, row, 200) == ["dose_step_over_limit"]
+    assert refused(session, case, row, 200) == ["sessions.dose_step_over_limit"]
     assert give(session, case, row, 150).state == "dosed"
 
 
@@ -147,13 +151,13 @@ def test_a_booster_comes_later_and_once(session: Session, moment: time_machine.T
     # Two sessions of 100 mg and 100 mg more; in the first one 100 mg in all.
     case = make_supplied(session, dose_mg=100, booster_mg=100, first_session_dose_mg=50, quantity_units=4)
     row = after_first(session, case, moment, mg=50)
-    assert refused(session, case, row, 50, booster=True) == ["booster_before_dose"]
+    assert refused(session, case, row, 50, booster=True) == ["sessions.booster_before_dose"]
     give(session, case, row, 100)
     moment.shift(19 * MINUTE)
-    assert refused(session, case, row, 50, booster=True) == ["booster_too_soon"]
+    assert refused(session, case, row, 50, booster=True) == ["sessions.booster_too_soon"]
     moment.shift(MINUTE)
     give(session, case, row, 50, booster=True)
-    assert refused(session, case, row, 50, booster=True) == ["booster_taken_already"]
+    assert refused(session, case, row, 50, booster=True) == ["sessions.booster_taken_already"]
 
 
 def test_without_one_prescribed_there_is_no_booster(
@@ -161,7 +165,7 @@ def test_without_one_prescribed_there_is_no_booster(
 ) -> None:
     give(session, case, row, 50)
     moment.shift(30 * MINUTE)
-    assert refused(session, case, row, 50, booster=True) == ["booster_not_prescribed"]
+    assert refused(session, case, row, 50, booster=True) == ["sessions.booster_not_prescribed"]
 
 
 def test_without_passed_vitals_nothing_is_taken(session: Session, case: Case, moment: time_machine.Traveller) -> None:
@@ -174,7 +178,7 @@ def test_vitals_that_passed_too_long_ago_do_not_count(
     session: Session, case: Case, row: TherapySession, moment: time_machine.Traveller
 ) -> None:
     moment.shift(30 * MINUTE + timedelta(seconds=1))
-    assert refused(session, case, row, 50) == ["vitals_not_current"]
+    assert refused(session, case, row, 50) == ["sessions.vitals_not_current"]
     measure(session, case, row)
     assert give(session, case, row, 50).state == "dosed"
 
@@ -182,14 +186,14 @@ def test_vitals_that_passed_too_long_ago_do_not_count(
 def test_what_holds_the_start_up_holds_the_dose_up(session: Session, case: Case, row: TherapySession) -> None:
     consents.withdraw_consent(session, case.patient, case.episode, ConsentKind.TREATMENT, source=ConsentSource.LINK)
     raise_risk(session, case, high=True)
-    assert refused(session, case, row, 50) == ["consent_missing", "suicide_risk_open"]
+    assert refused(session, case, row, 50) == ["sessions.consent_missing", "sessions.suicide_risk_open"]
 
 
 def test_a_prescription_cancelled_meanwhile_ends_it(session: Session, case: Case, row: TherapySession) -> None:
     give(session, case, row, 50)
     prescription = session.scalars(select(Prescription)).one()
     prescriptions.cancel(session, case.prescriber, prescription.id, Personal("Reaction."))
-    assert refused(session, case, row, 50) == ["prescription_missing"]
+    assert refused(session, case, row, 50) == ["sessions.prescription_missing"]
 
 
 def test_another_prescription_meanwhile_is_for_another_day(
@@ -199,15 +203,15 @@ def test_another_prescription_meanwhile_is_for_another_day(
     moment.shift(MINUTE)
     second = make_signed(session, case, first_session_dose_mg=None, sessions_supply=1, quantity_units=2)
     supply(session, case, second, 2)
-    assert refused(session, case, row, 50) == ["prescription_changed"]
+    assert refused(session, case, row, 50) == ["sessions.prescription_changed"]
 
 
 def test_nothing_is_taken_that_is_not_at_home(session: Session, moment: time_machine.Traveller) -> None:
     case = make_supplied(session, sessions_supply=1, quantity_units=1, first_session_dose_mg=100)
     row = after_first(session, case, moment, mg=50)
-    assert refused(session, case, row, 100) == ["stock_short"]
+    assert refused(session, case, row, 100) == ["sessions.stock_short"]
     give(session, case, row, 50)
-    assert "receipt_missing" in refused(session, case, row, 50)
+    assert "sessions.receipt_missing" in refused(session, case, row, 50)
 
 
 @pytest.mark.parametrize("mg", [0, -50])
@@ -224,7 +228,7 @@ def test_a_dose_lies_in_its_time(
         give(session, case, row, 50, at=clock.now() + MINUTE)
     assert (refusal.value.rule, refusal.value.field) == ("sessions.in_the_future", "taken_at")
     session.expire_all()
-    assert refused(session, case, row, 50, at=clock.now() - MINUTE) == ["vitals_not_current"]
+    assert refused(session, case, row, 50, at=clock.now() - MINUTE) == ["sessions.vitals_not_current"]
     moment.shift(10 * MINUTE)
     give(session, case, row, 50, at=clock.now() - 5 * MINUTE)
     assert row.dosed_at == clock.now() - 5 * MINUTE

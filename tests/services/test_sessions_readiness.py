@@ -61,7 +61,7 @@ def missing(session: Session, case: Case, row: TherapySession, **changes: Any) -
     session.refresh(row)
     assert (row.state, row.readiness) == ("scheduled", None)
     assert all(finding.inputs == {} for finding in refusal.value.findings)
-    return [finding.rule.removeprefix("sessions.") for finding in refusal.value.findings]
+    return [finding.rule for finding in refusal.value.findings]
 
 
 def test_with_everything_there_the_session_is_ready(session: Session, case: Case, row: TherapySession) -> None:
@@ -79,15 +79,15 @@ def test_with_everything_there_the_session_is_ready(session: Session, case: Case
 
 def test_each_thing_that_is_missing_is_named(session: Session, case: Case, row: TherapySession) -> None:
     lacks: list[tuple[dict[str, Any], str]] = [
-        ({"chaperone": None}, "chaperone_missing"),
-        ({"chaperone": chaperone(name=Personal("  "))}, "chaperone_unnamed"),
-        ({"chaperone": chaperone(phone=None)}, "chaperone_phone_missing"),
-        ({"chaperone": chaperone(present=False)}, "chaperone_absent"),
-        ({"chaperone": chaperone(sober_attested=False)}, "chaperone_not_sober"),
-        ({"chaperone": chaperone(age_years=17)}, "chaperone_too_young"),
-        ({"chaperone": chaperone(arrived_at=clock.now() - timedelta(minutes=14))}, "chaperone_late"),
-        ({"last_food_at": None}, "fasting_food"),
-        ({"last_water_at": None}, "fasting_water"),
+        ({"chaperone": None}, "sessions.chaperone_missing"),
+        ({"chaperone": chaperone(name=Personal("  "))}, "sessions.chaperone_unnamed"),
+        ({"chaperone": chaperone(phone=None)}, "sessions.chaperone_phone_missing"),
+        ({"chaperone": chaperone(present=False)}, "sessions.chaperone_absent"),
+        ({"chaperone": chaperone(sober_attested=False)}, "sessions.chaperone_not_sober"),
+        ({"chaperone": chaperone(age_years=17)}, "sessions.chaperone_too_young"),
+        ({"chaperone": chaperone(arrived_at=clock.now() - timedelta(minutes=14))}, "sessions.chaperone_late"),
+        ({"last_food_at": None}, "sessions.fasting_food"),
+        ({"last_water_at": None}, "sessions.fasting_water"),
     ]
     for changes, rule in lacks:
         assert missing(session, case, row, **changes) == [rule]
@@ -96,23 +96,23 @@ def test_each_thing_that_is_missing_is_named(session: Session, case: Case, row: 
 def test_all_that_is_missing_is_named_at_once(session: Session, case: Case, row: TherapySession) -> None:
     late = clock.now() - timedelta(minutes=10)
     rules = missing(session, case, row, chaperone=None, last_food_at=late, last_water_at=late)
-    assert rules == ["chaperone_missing", "fasting_food", "fasting_water"]
+    assert rules == ["sessions.chaperone_missing", "sessions.fasting_food", "sessions.fasting_water"]
 
 
 def test_before_the_receipt_is_confirmed_nothing_begins(session: Session, moment: time_machine.Traveller) -> None:
     case = make_supplied(session, confirmed=False)
-    assert missing(session, case, book(session, case)) == ["receipt_missing"]
+    assert missing(session, case, book(session, case)) == ["sessions.receipt_missing"]
 
 
 def test_consent_must_stand(session: Session, case: Case, row: TherapySession) -> None:
     kind, source = ConsentKind.TREATMENT, ConsentSource.LINK
     consents.withdraw_consent(session, case.patient, case.episode, kind, source=source)
-    assert missing(session, case, row) == ["consent_missing"]
+    assert missing(session, case, row) == ["sessions.consent_missing"]
 
 
 def test_an_open_suicide_risk_stops(session: Session, case: Case, row: TherapySession) -> None:
     raise_risk(session, case, high=True)
-    assert missing(session, case, row) == ["suicide_risk_open"]
+    assert missing(session, case, row) == ["sessions.suicide_risk_open"]
 
 
 def test_a_lesser_risk_stops_shipping_only(session: Session, case: Case, row: TherapySession) -> None:
@@ -122,35 +122,42 @@ def test_a_lesser_risk_stops_shipping_only(session: Session, case: Case, row: Th
 
 def test_the_therapist_must_be_trained(session: Session, case: Case, row: TherapySession) -> None:
     session.get_one(Practitioner, case.world.therapist.id).kap_trained_on = None
-    assert missing(session, case, row) == ["training_missing"]
+    assert missing(session, case, row) == ["sessions.training_missing"]
 
 
 def test_the_prescription_must_still_be_in_force(session: Session, case: Case, row: TherapySession) -> None:
     prescription = session.scalars(select(Prescription)).one()
     prescriptions.cancel(session, case.prescriber, prescription.id, Personal("Not any more."))
-    assert missing(session, case, row) == ["prescription_missing"]
+    assert missing(session, case, row) == ["sessions.prescription_missing"]
 
 
 def test_a_session_begins_only_where_the_programme_doses_and_after_its_preparation(
     session: Session, case: Case, row: TherapySession
 ) -> None:
     run_under(session, case.episode, {"sessions.dosing_sites": ["clinic"], "sessions.preparation_before_first_dose": 1})
-    assert missing(session, case, row) == ["site_not_offered", "preparation_missing"]
+    assert missing(session, case, row) == ["sessions.site_not_offered", "sessions.preparation_missing"]
 
 
 def test_in_a_clinic_its_staff_stays_with_the_patient(session: Session, case: Case) -> None:
     run_under(session, case.episode, {"sessions.dosing_sites": ["clinic"]})
     row = book(session, case, site=Site.CLINIC)
-    assert missing(session, case, row, chaperone=None) == ["staff_missing"]
+    assert missing(session, case, row, chaperone=None) == ["sessions.staff_missing"]
     assert make_ready(session, case, row, chaperone=None, staff_stays=True).state == "ready"
     assert readiness.readiness_of(session, row, case.episode).staff_stays
 
 
 def test_a_remote_session_needs_more(session: Session, case: Case) -> None:
     row = book(session, case, site=Site.HOME, remote=True)
-    every = ["remote_video_missing", "remote_cuff_missing", "remote_address_missing", "remote_phone_missing"]
+    every = [
+        "sessions.remote_video_missing",
+        "sessions.remote_cuff_missing",
+        "sessions.remote_address_missing",
+        "sessions.remote_phone_missing",
+    ]
     assert missing(session, case, row) == every
-    assert missing(session, case, row, remote=remote_facts(blood_pressure_cuff=False)) == ["remote_cuff_missing"]
+    assert missing(session, case, row, remote=remote_facts(blood_pressure_cuff=False)) == [
+        "sessions.remote_cuff_missing"
+    ]
     assert make_ready(session, case, row, remote=remote_facts()).state == "ready"
 
 
@@ -160,7 +167,7 @@ def test_a_session_begins_about_when_it_was_booked(
 ) -> None:
     row = book(session, case, starts_at=clock.now() + timedelta(hours=24))
     moment.shift(timedelta(hours=24 + hours))
-    assert missing(session, case, row) == ["not_its_time"]
+    assert missing(session, case, row) == ["sessions.not_its_time"]
     moment.move_to(row.starts_at + timedelta(hours=12 if hours > 0 else -12))
     assert make_ready(session, case, row).state == "ready"
 

@@ -70,41 +70,45 @@ def test_a_usual_prescription_raises_nothing(draft: Draft) -> None:
 @pytest.mark.parametrize(
     ("rule", "passing", "failing"),
     [
-        ("drug_not_offered", a_draft(drug=" Ketamine "), a_draft(drug="esketamine")),
-        ("form_not_offered", a_draft(form="rapid_dissolve_tablet"), a_draft(form="nasal_spray")),
-        ("strength_not_offered", a_draft(strength_mg=50, quantity_units=16), a_draft(strength_mg=75)),
-        ("directions_missing", a_draft(directions="x"), a_draft(directions=" \n")),
-        ("refills_over_five", a_draft(refills=5), a_draft(refills=6)),
-        ("first_session_dose_missing", a_first_draft(), a_first_draft(first_session_dose_mg=None)),
+        ("prescribing.drug_not_offered", a_draft(drug=" Ketamine "), a_draft(drug="esketamine")),
+        ("prescribing.form_not_offered", a_draft(form="rapid_dissolve_tablet"), a_draft(form="nasal_spray")),
+        ("prescribing.strength_not_offered", a_draft(strength_mg=50, quantity_units=16), a_draft(strength_mg=75)),
+        ("prescribing.directions_missing", a_draft(directions="x"), a_draft(directions=" \n")),
+        ("prescribing.refills_over_five", a_draft(refills=5), a_draft(refills=6)),
+        ("prescribing.first_session_dose_missing", a_first_draft(), a_first_draft(first_session_dose_mg=None)),
         (
-            "first_session_over_half_dose",
+            "prescribing.first_session_over_half_dose",
             a_first_draft(first_session_dose_mg=100),
             a_first_draft(first_session_dose_mg=101),
         ),
         (
-            "first_session_over_half_dose",
+            "prescribing.first_session_over_half_dose",
             a_first_draft(dose_mg=150, first_session_dose_mg=75),
             a_first_draft(dose_mg=150, first_session_dose_mg=76),
         ),
         (
-            "first_session_over_limit",
+            "prescribing.first_session_over_limit",
             a_first_draft(dose_mg=400, first_session_dose_mg=100),
             a_first_draft(dose_mg=400, first_session_dose_mg=101),
         ),
-        ("step_over_limit", a_draft(last_dose_mg=100), a_draft(last_dose_mg=99)),
-        ("step_over_limit", a_draft(last_dose_mg=None), a_first_draft(dose_mg=201)),
-        ("step_over_limit", a_draft(dose_mg=50, last_dose_mg=400), a_first_draft(first_session_dose_mg=50)),
-        ("first_supply_over_limit", a_first_draft(sessions_supply=2), a_first_draft(sessions_supply=3)),
-        ("supply_over_limit", a_draft(sessions_supply=6), a_draft(sessions_supply=7)),
-        ("home_stock_over_limit", a_draft(home_stock_sessions=2), a_draft(home_stock_sessions=2.5)),
-        ("quantity_not_dose_times_sessions", a_draft(quantity_units=8), a_draft(quantity_units=9)),
-        ("quantity_not_dose_times_sessions", a_draft(quantity_units=8), a_draft(quantity_units=7)),
-        ("quantity_not_dose_times_sessions", a_draft(booster_mg=100, quantity_units=12), a_draft(booster_mg=100)),
+        ("prescribing.step_over_limit", a_draft(last_dose_mg=100), a_draft(last_dose_mg=99)),
+        ("prescribing.step_over_limit", a_draft(last_dose_mg=None), a_first_draft(dose_mg=201)),
+        ("prescribing.step_over_limit", a_draft(dose_mg=50, last_dose_mg=400), a_first_draft(first_session_dose_mg=50)),
+        ("prescribing.first_supply_over_limit", a_first_draft(sessions_supply=2), a_first_draft(sessions_supply=3)),
+        ("prescribing.supply_over_limit", a_draft(sessions_supply=6), a_draft(sessions_supply=7)),
+        ("prescribing.home_stock_over_limit", a_draft(home_stock_sessions=2), a_draft(home_stock_sessions=2.5)),
+        ("prescribing.quantity_not_dose_times_sessions", a_draft(quantity_units=8), a_draft(quantity_units=9)),
+        ("prescribing.quantity_not_dose_times_sessions", a_draft(quantity_units=8), a_draft(quantity_units=7)),
+        (
+            "prescribing.quantity_not_dose_times_sessions",
+            a_draft(booster_mg=100, quantity_units=12),
+            a_draft(booster_mg=100),
+        ),
     ],
 )
 def test_a_stop_begins_one_past_its_limit(rule: str, passing: Draft, failing: Draft) -> None:
-    assert found(passing, f"prescribing.{rule}") is None
-    finding = found(failing, f"prescribing.{rule}")
+    assert found(passing, rule) is None
+    finding = found(failing, rule)
     assert finding is not None
     assert finding.severity is Severity.STOP
 
@@ -112,22 +116,30 @@ def test_a_stop_begins_one_past_its_limit(rule: str, passing: Draft, failing: Dr
 @pytest.mark.parametrize(
     ("rule", "passing", "failing"),
     [
-        ("dose_high", a_draft(dose_mg=400), a_draft(dose_mg=401)),
-        ("dose_high", a_draft(dose_mg=300, booster_mg=100), a_draft(dose_mg=301, booster_mg=100)),
-        ("dose_high_for_weight", a_draft(weight_kg=40.0), a_draft(weight_kg=39.9)),
-        ("dose_high_for_weight", a_draft(weight_kg=60.0, booster_mg=100), a_draft(weight_kg=59.9, booster_mg=100)),
-        ("dose_not_in_halves", a_draft(dose_mg=250), a_draft(dose_mg=225)),
-        ("dose_not_in_halves", a_draft(strength_mg=50, dose_mg=225), a_draft(strength_mg=50, booster_mg=60)),
+        ("prescribing.dose_high", a_draft(dose_mg=400), a_draft(dose_mg=401)),
+        ("prescribing.dose_high", a_draft(dose_mg=300, booster_mg=100), a_draft(dose_mg=301, booster_mg=100)),
+        ("prescribing.dose_high_for_weight", a_draft(weight_kg=40.0), a_draft(weight_kg=39.9)),
         (
-            "supply_with_refills_over_limit",
+            "prescribing.dose_high_for_weight",
+            a_draft(weight_kg=60.0, booster_mg=100),
+            a_draft(weight_kg=59.9, booster_mg=100),
+        ),
+        ("prescribing.dose_not_in_halves", a_draft(dose_mg=250), a_draft(dose_mg=225)),
+        (
+            "prescribing.dose_not_in_halves",
+            a_draft(strength_mg=50, dose_mg=225),
+            a_draft(strength_mg=50, booster_mg=60),
+        ),
+        (
+            "prescribing.supply_with_refills_over_limit",
             a_draft(sessions_supply=2, refills=2),
             a_draft(sessions_supply=2, refills=3),
         ),
     ],
 )
 def test_a_review_begins_one_past_its_limit(rule: str, passing: Draft, failing: Draft) -> None:
-    assert found(passing, f"prescribing.{rule}") is None
-    finding = found(failing, f"prescribing.{rule}")
+    assert found(passing, rule) is None
+    finding = found(failing, rule)
     assert finding is not None
     assert finding.severity is Severity.REVIEW
 
@@ -255,41 +267,45 @@ def an_infusion(**changes: Any) -> Draft:
 
 
 def rules_of(draft: Draft, under: Programme = EVERY_ROUTE) -> set[str]:
-    return {finding.rule.removeprefix("prescribing.") for finding in draft_findings(draft, under)}
+    return {finding.rule for finding in draft_findings(draft, under)}
 
 
 def test_a_route_must_be_offered() -> None:
     assert rules_of(an_infusion()) == set()
-    assert rules_of(an_infusion(), programme()) == {"route_not_offered"}
+    assert rules_of(an_infusion(), programme()) == {"prescribing.route_not_offered"}
     (refused,) = draft_findings(an_infusion(), programme())
     assert refused.sentence.endswith("it offers sublingual.")
 
 
 def test_each_route_has_its_own_forms_and_strengths() -> None:
-    assert "form_not_offered" in rules_of(an_infusion(form="lozenge"))
-    assert "form_not_offered" in rules_of(a_draft(form="solution_for_infusion"))
-    assert "strength_not_offered" in rules_of(an_infusion(strength_mg=50))
-    assert "strength_not_offered" not in rules_of(a_draft(strength_mg=50))
+    assert "prescribing.form_not_offered" in rules_of(an_infusion(form="lozenge"))
+    assert "prescribing.form_not_offered" in rules_of(a_draft(form="solution_for_infusion"))
+    assert "prescribing.strength_not_offered" in rules_of(an_infusion(strength_mg=50))
+    assert "prescribing.strength_not_offered" not in rules_of(a_draft(strength_mg=50))
 
 
 @pytest.mark.parametrize(
     ("rule", "passing", "failing"),
     [
-        ("dose_high", an_infusion(dose_mg=120, last_dose_mg=120), an_infusion(dose_mg=121, last_dose_mg=121)),
-        ("dose_high_for_weight", an_infusion(weight_kg=26.7), an_infusion(weight_kg=26.6)),
-        ("step_over_limit", an_infusion(last_dose_mg=10), an_infusion(last_dose_mg=9)),
         (
-            "first_session_over_limit",
+            "prescribing.dose_high",
+            an_infusion(dose_mg=120, last_dose_mg=120),
+            an_infusion(dose_mg=121, last_dose_mg=121),
+        ),
+        ("prescribing.dose_high_for_weight", an_infusion(weight_kg=26.7), an_infusion(weight_kg=26.6)),
+        ("prescribing.step_over_limit", an_infusion(last_dose_mg=10), an_infusion(last_dose_mg=9)),
+        (
+            "prescribing.first_session_over_limit",
             an_infusion(is_first=True, dose_mg=60, first_session_dose_mg=30),
             an_infusion(is_first=True, dose_mg=62, first_session_dose_mg=31),
         ),
-        ("supply_over_limit", an_infusion(sessions_supply=6), an_infusion(sessions_supply=7)),
+        ("prescribing.supply_over_limit", an_infusion(sessions_supply=6), an_infusion(sessions_supply=7)),
         (
-            "first_supply_over_limit",
+            "prescribing.first_supply_over_limit",
             an_infusion(is_first=True, sessions_supply=2),
             an_infusion(is_first=True, sessions_supply=3),
         ),
-        ("clinic_order_with_refills", an_infusion(refills=0), an_infusion(refills=1)),
+        ("prescribing.clinic_order_with_refills", an_infusion(refills=0), an_infusion(refills=1)),
     ],
 )
 def test_what_goes_into_a_vein_has_limits_of_its_own(rule: str, passing: Draft, failing: Draft) -> None:
@@ -302,10 +318,10 @@ def test_halves_quantities_and_home_stock_are_questions_about_what_is_shipped() 
     assert rules_of(an_infusion(last_dose_mg=33, **odd)) == set()
     shipped = programme_with(routes=["intravenous"], route__intravenous__supplied="shipped")
     assert rules_of(an_infusion(last_dose_mg=33, **odd), shipped) == {
-        "quantity_not_dose_times_sessions",
-        "home_stock_over_limit",
+        "prescribing.quantity_not_dose_times_sessions",
+        "prescribing.home_stock_over_limit",
     }
-    assert "clinic_order_with_refills" not in rules_of(a_draft(refills=1))
+    assert "prescribing.clinic_order_with_refills" not in rules_of(a_draft(refills=1))
 
 
 def test_a_route_says_how_it_is_supplied() -> None:

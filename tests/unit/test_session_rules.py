@@ -97,21 +97,21 @@ def test_each_unmet_condition_for_starting_is_named(changes: dict[str, Any], exp
 @pytest.mark.parametrize(
     ("change", "rule"),
     [
-        ({"named": False}, "chaperone_unnamed"),
-        ({"phone_exchanged": False}, "chaperone_phone_missing"),
-        ({"present": False}, "chaperone_absent"),
-        ({"sober_attested": False}, "chaperone_not_sober"),
-        ({"age_years": 17}, "chaperone_too_young"),
-        ({"age_years": None}, "chaperone_too_young"),
+        ({"named": False}, "sessions.chaperone_unnamed"),
+        ({"phone_exchanged": False}, "sessions.chaperone_phone_missing"),
+        ({"present": False}, "sessions.chaperone_absent"),
+        ({"sober_attested": False}, "sessions.chaperone_not_sober"),
+        ({"age_years": 17}, "sessions.chaperone_too_young"),
+        ({"age_years": None}, "sessions.chaperone_too_young"),
         ({"age_years": 18}, None),
         ({"arrived_at": ago(minutes=15)}, None),
-        ({"arrived_at": ago(minutes=14, seconds=59)}, "chaperone_late"),
-        ({"arrived_at": None}, "chaperone_late"),
-        ({"present": False, "arrived_at": None}, "chaperone_absent"),
+        ({"arrived_at": ago(minutes=14, seconds=59)}, "sessions.chaperone_late"),
+        ({"arrived_at": None}, "sessions.chaperone_late"),
+        ({"present": False, "arrived_at": None}, "sessions.chaperone_absent"),
     ],
 )
 def test_a_chaperone_is_a_named_present_sober_adult_who_came_early(change: dict[str, Any], rule: str | None) -> None:
-    assert unready(chaperone=ChaperoneFacts(**{**CHAPERONE, **change})) == ([f"sessions.{rule}"] if rule else [])
+    assert unready(chaperone=ChaperoneFacts(**{**CHAPERONE, **change})) == ([rule] if rule else [])
 
 
 def test_where_no_chaperone_is_needed_the_staff_stays() -> None:
@@ -305,31 +305,41 @@ def dose(mg: int, minute: float = 0, is_booster: bool = False) -> DoseTaken:
     ("plan", "taken", "new", "expected"),
     [
         (PLAN, [], dose(200), []),
-        (PLAN, [], dose(201), ["dose_over_prescription"]),
+        (PLAN, [], dose(201), ["sessions.dose_over_prescription"]),
         (PLAN, [dose(100)], dose(100, 5), []),
-        (PLAN, [dose(100)], dose(101, 5), ["dose_over_prescription"]),
+        (PLAN, [dose(100)], dose(101, 5), ["sessions.dose_over_prescription"]),
         (PLAN, [dose(200)], dose(50, 20, True), []),
         (PLAN, [dose(100), dose(100, 15)], dose(50, 20, True), []),
-        (PLAN, [dose(200)], dose(51, 20, True), ["booster_over_prescription", "dose_over_cap"]),
-        (PLAN, [dose(200)], dose(50, 19.9, True), ["booster_too_soon"]),
-        (PLAN, [], dose(50, 20, True), ["booster_before_dose"]),
-        (PLAN, [dose(200), dose(25, 20, True)], dose(25, 40, True), ["booster_taken_already"]),
-        (PLAN, [dose(100), dose(50, 20, True)], dose(100, 30), ["dose_after_booster"]),
-        (DosePlan(dose_mg=200), [dose(200)], dose(50, 20, True), ["booster_not_prescribed", "dose_over_cap"]),
+        (PLAN, [dose(200)], dose(51, 20, True), ["sessions.booster_over_prescription", "sessions.dose_over_cap"]),
+        (PLAN, [dose(200)], dose(50, 19.9, True), ["sessions.booster_too_soon"]),
+        (PLAN, [], dose(50, 20, True), ["sessions.booster_before_dose"]),
+        (PLAN, [dose(200), dose(25, 20, True)], dose(25, 40, True), ["sessions.booster_taken_already"]),
+        (PLAN, [dose(100), dose(50, 20, True)], dose(100, 30), ["sessions.dose_after_booster"]),
+        (
+            DosePlan(dose_mg=200),
+            [dose(200)],
+            dose(50, 20, True),
+            ["sessions.booster_not_prescribed", "sessions.dose_over_cap"],
+        ),
         (DosePlan(dose_mg=200, first_session_mg=100), [], dose(100), []),
-        (DosePlan(dose_mg=200, first_session_mg=100), [], dose(101), ["dose_over_cap"]),
+        (DosePlan(dose_mg=200, first_session_mg=100), [], dose(101), ["sessions.dose_over_cap"]),
         (DosePlan(dose_mg=200, booster_mg=50, first_session_mg=100), [dose(50)], dose(50, 20, True), []),
-        (DosePlan(dose_mg=200, booster_mg=50, first_session_mg=100), [dose(51)], dose(50, 20, True), ["dose_over_cap"]),
-        (DosePlan(dose_mg=150, first_session_mg=76), [], dose(50), ["first_session_over_limit"]),
-        (DosePlan(dose_mg=300, first_session_mg=101), [], dose(50), ["first_session_over_limit"]),
+        (
+            DosePlan(dose_mg=200, booster_mg=50, first_session_mg=100),
+            [dose(51)],
+            dose(50, 20, True),
+            ["sessions.dose_over_cap"],
+        ),
+        (DosePlan(dose_mg=150, first_session_mg=76), [], dose(50), ["sessions.first_session_over_limit"]),
+        (DosePlan(dose_mg=300, first_session_mg=101), [], dose(50), ["sessions.first_session_over_limit"]),
         (DosePlan(dose_mg=300, last_session_mg=200), [], dose(300), []),
-        (DosePlan(dose_mg=300, last_session_mg=199), [], dose(300), ["dose_step_over_limit"]),
+        (DosePlan(dose_mg=300, last_session_mg=199), [], dose(300), ["sessions.dose_step_over_limit"]),
         (DosePlan(dose_mg=300, last_session_mg=199), [], dose(299), []),
     ],
 )
 def test_what_may_be_taken(plan: DosePlan, taken: list[DoseTaken], new: DoseTaken, expected: list[str]) -> None:
     found = dose_findings(plan, taken, new, programme())
-    assert [finding.rule.removeprefix("sessions.") for finding in found] == expected
+    assert [finding.rule for finding in found] == expected
     assert all(finding.severity is Severity.STOP for finding in found)
 
 

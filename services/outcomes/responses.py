@@ -220,5 +220,5 @@ def _opened(session: Session, row: ResponseDecision) -> ReadDecision:
     own = box(session, row.patient_id)
     stored: dict[str, Any] = own.open(row, "findings").reveal()[0]
     course: str | None = own.open(row, "decision").reveal()
-    finding = Finding(**{**stored, "severity": Severity(stored["severity"])})
+    finding = Finding.from_dict(stored)
     return ReadDecision(row, finding, Personal(None if course is None else Course(course)), own.open(row, "reason"))

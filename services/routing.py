@@ -319,6 +319,19 @@ ROUTES: Final[Mapping[E, Mapping[Party, tuple[Effect, ...]]]] = {
                    Page(Owner.MEDICAL_TEAM))},
     E.SMS_CRISIS_UNPLACED: {  # from nobody with an open episode
         _OPERATIONS: (Task(T.READ_MESSAGE, Owner.OPERATIONS, "sla.immediate_minutes", _STAT), Page(Owner.OPERATIONS))},
+    E.QUESTION_ASKED: {  # emitted to one of them, whoever the rules name
+        _THERAPIST: (Task(T.ANSWER_QUESTION, Owner.THERAPIST, "sla.question_hours"),),
+        _MEDICAL: (Task(T.ANSWER_QUESTION, Owner.MEDICAL_TEAM, "sla.question_hours"),),
+        _PHARMACY: (Task(T.ANSWER_QUESTION, Owner.PHARMACY, "sla.question_hours"),),
+        _OPERATIONS: (Task(T.ANSWER_QUESTION, Owner.OPERATIONS, "sla.question_hours"),)},
+    E.QUESTION_OF_SYMPTOMS: {
+        _MEDICAL: (Task(T.ANSWER_QUESTION, Owner.MEDICAL_TEAM, "sla.question_symptom_hours", _URGENT),)},
+    E.QUESTION_FORWARDED: {  # to one of them as well
+        _THERAPIST: (Task(T.ANSWER_QUESTION, Owner.ADDRESSEE, "sla.question_hours"),),
+        _MEDICAL: (Task(T.ANSWER_QUESTION, Owner.ADDRESSEE, "sla.question_hours"),),
+        _PHARMACY: (Task(T.ANSWER_QUESTION, Owner.ADDRESSEE, "sla.question_hours"),),
+        _OPERATIONS: (Task(T.ANSWER_QUESTION, Owner.ADDRESSEE, "sla.question_hours"),)},
+    E.QUESTION_ANSWERED: {_PATIENT: (Sms(None),)},
     E.CARRIER_EVENT_RECEIVED: {_PHARMACY: (Call(Work.READ_CARRIER_EVENT),)},
     E.SIGN_IN_CODE_ASKED: {_PATIENT: (Sms(N.SIGN_IN_CODE),)},
     E.NOTICE_UNDELIVERED: {

@@ -27,6 +27,7 @@ from services.eligibility.facts import Diagnosis
 from services.matching import matches, profiles
 from services.matching.profiles import ProfileDetails
 from services.messaging import notices
+from services.messaging.incoming import AskedText
 from services.messaging.models import Task
 from services.messaging.outbox import Subject
 from services.messaging.tasks import open_task
@@ -35,6 +36,9 @@ from services.people import tokens
 from services.people.models import Account, DeaRegistration, Episode, Licence, SigningGrant
 from services.prescribing import signing_access
 from services.prescribing.models import Fill
+from services.questions import asking
+from services.questions.routing_rules import AskedFacts, routed
+from services.questions.topics import topics_of
 from services.screening.models import Screening
 from services.sessions import adverse_events
 from services.sessions.adverse_event_rules import Effect, Grade
@@ -123,6 +127,7 @@ def make_everything(session: Session) -> Iterator[Everything]:
             "notice_id": [_notice(session, account) for account in (world.therapist, world.prescriber)],
             "match_id": searches,
             "therapist_id": [world.therapist.id],
+            "question_id": _questions(session, case),
             "message_id": [keep_text(session, "my dog ate it", MOBILE)],
             **people,
         }
@@ -210,6 +215,16 @@ def _matches(session: Session, world: World) -> tuple[UUID, list[UUID]]:
     first, second = (propose(session, world, each, world.therapist).match for each in (chosen, waiting))
     matches.choose(session, make_patient_actor(chosen), first.id, [world.therapist.id])
     return waiting.id, [first.id, second.id]
+
+
+def _questions(session: Session, case: Case) -> list[UUID]:
+    """A question for each party, with the world's people behind them."""
+    made = []
+    for words in ("I feel dizzy", "Where is my package", "Can we meet tomorrow", "Hello there"):
+        asked = AskedText(Personal(words), new_id(), frozenset())
+        route = routed(AskedFacts(topics=topics_of(words)))
+        made.append(asking.open_question(session, make_patient_actor(case.episode), case.episode, route, asked).id)
+    return made
 
 
 def _notice(session: Session, account: Account) -> UUID:

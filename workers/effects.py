@@ -30,6 +30,7 @@ from services.people.models import Episode
 from services.people.organisations import operations_desk, zone_of
 from services.people.programmes import programme_of
 from services.prescribing import fills
+from services.questions import asking
 from services.routing import Call, Errand, Inform, Owner, Page, Sms, Task, Work
 from services.sessions import answers, reminders
 from services.shipping import receipts, tracking
@@ -72,7 +73,7 @@ COMMANDS: Final[Mapping[Command, incoming.CommandHandler]] = {
 }
 
 WORK: Final[Mapping[Work, Callable[[Session, UUID, Programme], None]]] = {
-    Work.READ_SMS: partial(incoming.read_sms, commands=COMMANDS),
+    Work.READ_SMS: partial(incoming.read_sms, commands=COMMANDS, questions=asking.take_question),
     Work.READ_SMS_STATUS: incoming.read_sms_status,
     Work.READ_CARRIER_EVENT: tracking.read_carrier_event,
     Work.CHECK_SILENCE: tracking.check_silence,

@@ -106,6 +106,10 @@ class EventKind(StrEnum):
     SMS_CRISIS = "sms.crisis"
     SMS_CRISIS_UNPLACED = "sms.crisis_unplaced"
     SMS_ANSWERED = "sms.answered"
+    QUESTION_ASKED = "question.asked"
+    QUESTION_OF_SYMPTOMS = "question.of_symptoms"
+    QUESTION_FORWARDED = "question.forwarded"
+    QUESTION_ANSWERED = "question.answered"
     CARRIER_EVENT_RECEIVED = "carrier_event.received"
     NOTICE_UNDELIVERED = "notice.undelivered"
     NOTICE_FATE_UNKNOWN = "notice.fate_unknown"
@@ -156,6 +160,7 @@ class TaskKind(StrEnum):
     DECIDE_RESPONSE = "decide_response"
     DECIDE_REFILL = "decide_refill"
     ANSWER_REFILL = "answer_refill"
+    ANSWER_QUESTION = "answer_question"
     READ_MESSAGE = "read_message"
     RECONCILE_NOTICE = "reconcile_notice"
     HANDLE_DEAD_LETTER = "handle_dead_letter"
@@ -195,6 +200,8 @@ class NoticeKind(StrEnum):
     CRISIS_REPLY = "crisis_reply"
     RECEIPT_THANKS = "receipt_thanks"
     REPLY_RECEIVED = "reply_received"
+    QUESTION_ANSWER = "question_answer"
+    QUESTION_LINK = "question_link"
     STAFF_PAGE = "staff_page"
 
 

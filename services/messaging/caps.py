@@ -19,12 +19,14 @@ class Purpose(StrEnum):
     SAFETY = "safety"
     REPLY = "reply"
     CODE = "code"
+    ANSWER = "answer"
 
 
 BYPASS_REASONS = {
     Purpose.CARE: "The programme lets texts about care pass the limits.",
     Purpose.SAFETY: "A safety message is never held back by the limits.",
     Purpose.REPLY: "An answer to the patient's own text is never held back by the limits.",
+    Purpose.ANSWER: "Somebody's answer to the patient's own question is never held back by the limits.",
     Purpose.CODE: "The patient asked for this sign-in code just now.",
 }
 

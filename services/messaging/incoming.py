@@ -28,7 +28,7 @@ from services.core.vocabulary import EventKind, NoticeKind
 from services.messaging.deliveries import MESSAGE, Hook, OpenedDelivery, open_delivery
 from services.messaging.fates import report
 from services.messaging.governing import governing_programme
-from services.messaging.keywords import Command, Reading, read
+from services.messaging.keywords import Command, Reading, read, resemblances
 from services.messaging.messages import InboundText, episodes_of, senders_of, text_in
 from services.messaging.models import Notice
 from services.messaging.notices import answer_text, suppress_waiting
@@ -39,6 +39,7 @@ from services.people.patients import mobile_index
 
 log = structlog.get_logger()
 
+QUESTION: Final = "question"
 _REFUSALS: Final = (Conflict, NotFound, NotAllowed, InvalidInput)
 
 
@@ -53,6 +54,22 @@ class CommandHandler(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class AskedText:
+    """A patient's text that is no command. ``resembles``: what it seems to be about, never to be acted upon."""
+
+    text: Personal[str]
+    message_id: UUID
+    resembles: frozenset[Command]
+
+
+class QuestionTaker(Protocol):
+    """Takes a text as a question that somebody answers, in the package that owns those."""
+
+    def __call__(self, session: Session, actor: Actor, episode: Episode, asked: AskedText) -> bool:
+        """Take it as the patient (``actor``); False when this programme takes none: then the desk reads the text."""
+
+
 _THANKS: Final[Mapping[Command, NoticeKind]] = {
     Command.RECEIVED: NoticeKind.RECEIPT_THANKS,
     Command.NOT_RECEIVED: NoticeKind.RECEIPT_THANKS,
@@ -61,11 +78,16 @@ _THANKS: Final[Mapping[Command, NoticeKind]] = {
 
 
 def read_sms(
-    session: Session, delivery_id: UUID, programme: Programme, commands: Mapping[Command, CommandHandler]
+    session: Session,
+    delivery_id: UUID,
+    programme: Programme,
+    commands: Mapping[Command, CommandHandler],
+    questions: QuestionTaker | None = None,
 ) -> None:
     """Read one stored text and do what it asks, or put it before a person. A text that was read is left alone.
 
     ``commands`` holds who does CONFIRM, RESCHEDULE, RECEIVED and NOT_RECEIVED; a missing one is a person's.
+    ``questions`` takes what is no command.
     """
     delivery = open_delivery(session, delivery_id, Hook.TWILIO_INBOUND)
     if delivery.row.read_at is not None:
@@ -80,7 +102,7 @@ def read_sms(
         # Where it is plain whose text this is, that episode's programme says how it is answered.
         governing = governing_programme(session, episodes[0].id if len(episodes) == 1 else None, programme)
         exchange = _Exchange(session, delivery, text, patients, episodes, governing)
-        outcome = exchange.take_up(read(text.body.reveal()), commands)
+        outcome = exchange.take_up(read(text.body.reveal()), commands, questions)
     delivery.close(outcome)
     record(session, SYSTEM, "message.handle", MESSAGE, delivery.row.id, result=outcome)
 
@@ -96,7 +118,9 @@ class _Exchange:
     episodes: Sequence[Episode]
     programme: Programme
 
-    def take_up(self, reading: Reading, commands: Mapping[Command, CommandHandler]) -> str:
+    def take_up(
+        self, reading: Reading, commands: Mapping[Command, CommandHandler], questions: QuestionTaker | None
+    ) -> str:
         """Do what the text asks; gives what came of it, as a code."""
         match reading.command:
             case Command.CRISIS:
@@ -112,8 +136,18 @@ class _Exchange:
         handler = commands.get(reading.command)
         if handler is None:
             self._answer_now_and_then()
+            if questions is not None and self._is_question(questions, reading):
+                return QUESTION
             return self._ask_staff(Command.UNCLEAR.value, reading)
         return self._hand_on(handler, reading)
+
+    def _is_question(self, questions: QuestionTaker, reading: Reading) -> bool:
+        """Whether the text was taken as a question: it holds words, and it is plain whose it is."""
+        if reading.command is not Command.UNCLEAR or len(self.episodes) != 1 or not self.text.body.reveal().strip():
+            return False
+        episode = self.episodes[0]
+        asked = AskedText(self.text.body, self.delivery.row.id, resemblances(self.text.body.reveal()))
+        return questions(self.session, Actor(episode.patient_id, Role.PATIENT, episode_id=episode.id), episode, asked)
 
     def _crisis(self) -> str:
         """The 988/911 reply at once, past all limits, and the care team of everybody it may come from (DOMAIN 2.2)."""

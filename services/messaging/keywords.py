@@ -183,5 +183,11 @@ def _receipt(text: str, words: _Words) -> Reading | None:
     return Reading(Command.RECEIVED, count=int(rest[0]), seal=seal) if seal else None
 
 
+def resemblances(text: str) -> frozenset[Command]:
+    """Everything that a text seems to be about, where ``Reading.resembles`` is the first of it."""
+    words, (spelling, _) = _words(), _spellings(text)
+    return frozenset(command for command, pattern in words.resembles.items() if pattern.search(spelling))
+
+
 def _resembles(text: str, words: _Words) -> Command | None:
     return next((command for command, pattern in words.resembles.items() if pattern.search(text)), None)

@@ -103,8 +103,8 @@ def text_patient(
     """Let the patient of ``episode`` be texted; gives the notice, which says what is to become of it.
 
     ``data`` holds what the text needs: ``link`` (a path of this service, default: the sign-in page), ``at`` (ISO 8601
-    with offset: the visit, or the end of a pick-up time; the text is dropped after it), ``code``; and may hold
-    ``expires_at`` (ISO 8601). Raises ``NotFound`` without an episode, ``InvalidInput`` naming what is missing or wrong.
+    with offset: the visit, or the end of a pick-up time; the text is dropped after it), ``code``, ``answer``; and may
+    hold ``expires_at`` (ISO 8601). Raises ``NotFound`` without an episode, ``InvalidInput`` naming what is missing.
     """
     if episode is None:
         raise NotFound("A text to a patient needs the episode that it is about.")
@@ -124,7 +124,7 @@ def text_patient(
 
 
 def _values(wanted: frozenset[str], data: Mapping[str, Any], reach: Reach) -> dict[str, str]:
-    values = {"code": str(data["code"])} if "code" in data else {}
+    values = {name: str(data[name]) for name in ("code", "answer") if name in data}
     if "link" in wanted:
         values["link"] = _address(str(data.get("link", SIGN_IN_PATH)))
     if wanted & {"date", "time"} and "at" in data:

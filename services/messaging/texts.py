@@ -26,7 +26,7 @@ from services.messaging.sms import Encoding, plain, segments
 from services.people.zones import read_zone
 
 DATA: Final = Path(__file__).with_name("texts.toml")
-PLACEHOLDERS: Final = frozenset({"clinic", "phone", "link", "date", "time", "code"})
+PLACEHOLDERS: Final = frozenset({"clinic", "phone", "link", "date", "time", "code", "answer"})
 # What lets somebody in: a text with one of these is shown to nobody afterwards.
 OPENERS: Final = frozenset({"link", "code"})
 # Not strftime: its names of days and months follow the locale of the process.
@@ -196,10 +196,9 @@ def when(moment: datetime, zone: str) -> dict[str, str]:
 def render(notice: NoticeKind, programme: Programme, **values: str) -> str:
     """The finished text of a notice.
 
-    ``values`` may hold more than this notice needs, by the names ``clinic phone link date time code``; the clinic's
-    name goes through ``shown_clinic``. Raises ``InvalidInput`` naming the field when a value is missing, unknown,
-    empty, too long (``notices.<name>_max_units``), not GSM-7 or gives the treatment away; the value itself is never
-    repeated.
+    ``values`` may hold more than this notice needs, by the names in ``PLACEHOLDERS``; the clinic's name goes through
+    ``shown_clinic``. Raises ``InvalidInput`` naming the field when a value is missing, unknown, empty, too long
+    (``notices.<name>_max_units``), not GSM-7 or gives the treatment away; the value itself is never repeated.
     """
     text = text_of(notice, programme)
     for name in values.keys() - PLACEHOLDERS:
@@ -222,6 +221,8 @@ def _fit(name: str, value: str, programme: Programme) -> str:
     room = programme.whole(f"notices.{name}_max_units")
     if not shown or size.encoding is not Encoding.GSM7 or size.units > room or not shown.isprintable():
         raise InvalidInput(f"This value must be 1 to {room} plain characters to fit a text.", field=name)
+    if name == "answer" and forbidden_word(shown) is not None:
+        raise InvalidInput("A word in this answer gives something away.", field=name, rule="sms.forbidden_word")
     if name == "link" and _data()[2].search((urlsplit(shown).hostname or "").casefold()):
         raise InvalidInput("The address of this link gives the treatment away.", field=name, rule="sms.forbidden_word")
     return shown

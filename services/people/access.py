@@ -100,6 +100,8 @@ class Action(StrEnum):
     READ_NOTICE = "notice.read"
     READ_EPISODE_NOTICE = "notice.read_of_episode"
     READ_MESSAGE = "message.read"
+    READ_QUESTION = "question.read"
+    ANSWER_QUESTION = "question.answer"
     READ_AUDIT = "audit.read"
     MANAGE_ACCOUNTS = "account.manage"
     NOMINATE_SIGNER = "signing_grant.nominate"
@@ -206,6 +208,9 @@ POLICY: Final[Mapping[Action, Mapping[Role, Relationship]]] = {
     Action.READ_NOTICE: _ANY_STAFF | {Role.PATIENT: Relationship.ANY},
     Action.READ_EPISODE_NOTICE: _THERAPIST | _MEDICAL,
     Action.READ_MESSAGE: _THERAPIST | _MEDICAL | {Role.OPERATIONS: Relationship.ANY},
+    # Whoever a question was put before may see and answer it, and the care team may see it: ``questions.answering``.
+    Action.READ_QUESTION: _ANY_STAFF | {Role.PATIENT: Relationship.ANY},
+    Action.ANSWER_QUESTION: _ANY_STAFF,
     Action.READ_AUDIT: {Role.OPERATIONS: Relationship.ANY},
     Action.MANAGE_ACCOUNTS: {Role.OPERATIONS: Relationship.ANY},
     # Two people give access to signing, and either takes it away (21 CFR 1311.125).

@@ -143,5 +143,5 @@ def test_operations_sees_no_clinical_content() -> None:
         Action.MANAGE_OWN_TOKENS,
         Action.SIGN_OUT,
         Action.HANDLE_DEAD_LETTER,
-        *(action for action in Action if action.value in {"message.read", "incoming_message.read"}),
+        *(action for action in Action if action.value in {"message.read", "question.read", "question.answer"}),
     }

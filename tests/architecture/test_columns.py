@@ -63,6 +63,7 @@ PLAIN: Mapping[str, str] = {
     "programme_adoptions.version": "the version of a programme",
     "programme_versions.version": "the version of a programme",
     "prescriptions.signing_key": "the name of a key",
+    "questions.rule": "the id of a rule",
     "shipments.seen": "stages",
     "shipments.told": "kinds of events",
     "shipments.tracker_error": "a code",
@@ -179,7 +180,7 @@ def test_what_must_be_sealed_is() -> None:
         "response_decisions.findings", "response_decisions.decision", "response_decisions.reason",
         "outcome_reports.results",
         "outcome_reports.summary", "psychotherapy_notes.text", "psychotherapy_note_versions.text",
-        "match_options.findings", "match_options.reason",
+        "match_options.findings", "match_options.reason", "question_posts.text",
         "refill_requests.facts", "refill_acts.reason", "notices.address", "notices.body", "tasks.reason",
         "webhook_deliveries.raw",
     }  # fmt: skip

@@ -13,7 +13,7 @@ from services.core.programme import programme
 from services.core.vocabulary import NoticeKind
 from services.messaging.caps import Purpose
 from services.messaging.sms import Encoding, segments
-from services.messaging.texts import Audience, forbidden_word, render, shown_clinic, text_of, when
+from services.messaging.texts import PLACEHOLDERS, Audience, forbidden_word, render, shown_clinic, text_of, when
 
 DEFAULT = programme()
 
@@ -21,10 +21,7 @@ DEFAULT = programme()
 class Longest:
     """For each placeholder the longest value that the settings allow."""
 
-    values: ClassVar[dict[str, str]] = {
-        name: "W" * DEFAULT.whole(f"notices.{name}_max_units")
-        for name in ("clinic", "phone", "link", "date", "time", "code")
-    }
+    values: ClassVar[dict[str, str]] = {name: "W" * DEFAULT.whole(f"notices.{name}_max_units") for name in PLACEHOLDERS}
 
 
 USUAL = {
@@ -105,6 +102,8 @@ def test_only_texts_about_care_are_rationed() -> None:
         NoticeKind.HELP: Purpose.REPLY,
         NoticeKind.RECEIPT_THANKS: Purpose.REPLY,
         NoticeKind.REPLY_RECEIVED: Purpose.REPLY,
+        NoticeKind.QUESTION_ANSWER: Purpose.ANSWER,
+        NoticeKind.QUESTION_LINK: Purpose.ANSWER,
     }
 
 
@@ -162,6 +161,13 @@ def test_a_value_that_does_not_fit_is_refused_without_repeating_it(field: str, v
         render(NoticeKind.FORMS_LINK, DEFAULT, **{**USUAL, field: value})
     assert refused.value.field == field
     assert not value.strip() or value not in refused.value.message
+
+
+def test_an_answer_that_gives_something_away_is_stopped_at_the_last_moment_too() -> None:
+    with pytest.raises(InvalidInput) as refused:
+        render(NoticeKind.QUESTION_ANSWER, DEFAULT, **USUAL, answer="Take the lozenge now")
+    assert (refused.value.field, refused.value.rule) == ("answer", "sms.forbidden_word")
+    assert "at noon" in render(NoticeKind.QUESTION_ANSWER, DEFAULT, **USUAL, answer="Yes, at noon.")
 
 
 def test_braces_in_a_value_stay_braces() -> None:

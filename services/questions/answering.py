@@ -1,0 +1,257 @@
+"""Answering what patients ask: by text when nothing in the answer tells anything, else behind a link (DOMAIN 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, and_, or_, select, true
+from sqlalchemy.orm import Session
+
+from services.audit.records import record
+from services.core import clock
+from services.core.actors import SYSTEM, Actor, Role
+from services.core.errors import InvalidInput, NotFound, RuleRefused, StaleVersion
+from services.core.findings import Finding
+from services.core.personal import Personal
+from services.core.vocabulary import EventKind, NoticeKind, Party, TaskKind
+from services.eligibility.medicines import load_medicines
+from services.messaging.inboxes import owners_of
+from services.messaging.outbox import emit
+from services.messaging.sms import plain
+from services.messaging.states import TaskStep
+from services.messaging.tasks import settle_tasks
+from services.people.access import Action, authorize
+from services.people.accounts import person_of
+from services.people.links import LinkKind, issue_link, path_of
+from services.people.models import Account, Episode
+from services.people.patients import details_of
+from services.people.programmes import programme_of
+from services.questions.answer_rules import AnswerFacts, answer_findings
+from services.questions.asking import add_post, owner_of, subject_of
+from services.questions.models import Question, QuestionPost
+from services.questions.routing_rules import RULES
+from services.questions.states import QUESTION_TRANSITIONS, QuestionState, QuestionStep
+from services.vault.boxes import box
+
+INVISIBLE: Final = "There is no such record, or it is not yours to see."
+PAGE_LIMIT = 101  # a full page of 100, and one that tells that there is more
+TO_PATIENT: Final = ("question", "answer")
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An answer, the way it goes (``sms`` or ``link``), and what kept it out of a text."""
+
+    question: Question
+    way: str
+    findings: Sequence[Finding]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ReadPost:
+    """One text of a thread, opened."""
+
+    post: QuestionPost
+    text: Personal[str]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ReadQuestion:
+    """A question with its thread, and why it was put before whoever has it. The patient sees texts alone."""
+
+    question: Question
+    posts: Sequence[ReadPost]
+    reason: Finding | None
+
+
+def answer(
+    session: Session,
+    actor: Actor,
+    question_id: UUID,
+    text: Personal[str],
+    *,
+    by_link: bool = False,
+    version: int | None = None,
+) -> Answered:
+    """Answer a question. The rules of DOMAIN 7 say whether the words may stand in a text; ``by_link`` keeps them out.
+
+    Raises ``NotFound`` for anybody who may not see it, ``RuleRefused`` when somebody else has it or there are no words.
+    """
+    words = _words(text)
+    question, episode = _owned(session, actor, question_id, version)
+    _take(question, QuestionStep.ANSWER, actor)
+    findings = answer_findings(_facts(session, episode, actor, words, by_link), programme_of(session, episode))
+    way = "link" if findings else "sms"
+    add_post(session, actor, question, "answer", way, Personal(words))
+    question.ended_at = clock.now()
+    session.flush()
+    data: dict[str, Any]
+    if findings:
+        # The link exists in the patient's envelope alone. The service issues it: a pharmacist answers, and issues none.
+        link = issue_link(session, SYSTEM, episode, LinkKind.SIGN_IN)
+        data = {"notice": NoticeKind.QUESTION_LINK.value, "link": path_of(link)}
+    else:
+        data = {"notice": NoticeKind.QUESTION_ANSWER.value, "answer": plain(words)}
+    emit(session, EventKind.QUESTION_ANSWERED, subject=subject_of(question), episode_id=episode.id, **data)
+    settle_tasks(session, actor, subject_of(question), {TaskKind.ANSWER_QUESTION})
+    spoke = [finding.rule for finding in findings]
+    record(session, actor, "question.answer", "question", question.id, episode_id=episode.id, way=way, rules=spoke)
+    return Answered(question, way, findings)
+
+
+def _words(text: Personal[str], *, field: str = "text") -> str:
+    words = text.reveal().strip()
+    if not words:
+        raise RuleRefused("Write something.", field=field, rule="questions.text_needed")
+    return words
+
+
+def _facts(session: Session, episode: Episode, actor: Actor, words: str, by_link: bool) -> AnswerFacts:
+    team = {actor.id, episode.therapist_id, episode.prescriber_id} - {None}
+    people = [person_of(session, account_id).full_name.reveal() for account_id in team if account_id is not None]
+    people.append(details_of(session, episode.patient_id).full_name.reveal())
+    medicines = {name for each in load_medicines() for name in each.medicines}
+    return AnswerFacts(text=words, people=people, medicines=medicines, by_link=by_link)
+
+
+def forward(
+    session: Session,
+    actor: Actor,
+    question_id: UUID,
+    reason: Personal[str],
+    *,
+    to: UUID | None = None,
+    party: Party | None = None,
+    version: int | None = None,
+) -> Question:
+    """Hand a question to a colleague of the same organisation (``to``) or to another party of the patient's care.
+
+    Raises ``RuleRefused`` when neither or both are given, or the account is no active colleague.
+    """
+    if (to is None) == (party is None):
+        sentence = "Name a colleague or a party to forward it to, one of them."
+        raise RuleRefused(sentence, field="to", rule="questions.forward_to_one")
+    words = _words(reason, field="reason")
+    question, episode = _owned(session, actor, question_id, version)
+    _take(question, QuestionStep.FORWARD, actor)
+    if party is None:
+        question.owner_id = _colleague(session, actor, to)
+    else:
+        question.owner_id = owner_of(session, episode, party)
+        question.party = Party.MEDICAL_TEAM if question.owner_id == episode.medical_team_id else party
+    add_post(session, actor, question, "forward", "portal", Personal(words))
+    session.flush()
+    settle_tasks(session, actor, subject_of(question), {TaskKind.ANSWER_QUESTION}, TaskStep.CANCEL)
+    emit(
+        session,
+        EventKind.QUESTION_FORWARDED,
+        subject=subject_of(question),
+        episode_id=episode.id,
+        to=[Party(question.party)],
+        owner=str(question.owner_id),
+    )
+    record(session, actor, "question.forward", "question", question.id, episode_id=episode.id, to=question.owner_id)
+    return question
+
+
+def _colleague(session: Session, actor: Actor, account_id: UUID | None) -> UUID:
+    colleague = None if account_id is None else session.get(Account, account_id)
+    if colleague is None or colleague.organisation_id != actor.organisation_id or colleague.disabled_at is not None:
+        raise InvalidInput("A question is forwarded to an active colleague of your own organisation.", field="to")
+    return colleague.id
+
+
+def close(
+    session: Session, actor: Actor, question_id: UUID, reason: Personal[str], *, version: int | None = None
+) -> Question:
+    """End a question that needs no answer in writing: somebody called, or it was none. ``reason`` is for staff."""
+    words = _words(reason, field="reason")
+    question, episode = _owned(session, actor, question_id, version)
+    _take(question, QuestionStep.CLOSE, actor)
+    add_post(session, actor, question, "close", "portal", Personal(words))
+    question.ended_at = clock.now()
+    session.flush()
+    settle_tasks(session, actor, subject_of(question), {TaskKind.ANSWER_QUESTION})
+    record(session, actor, "question.close", "question", question.id, episode_id=episode.id)
+    return question
+
+
+def read_question(session: Session, actor: Actor, question_id: UUID) -> ReadQuestion:
+    """A question with its thread; an audited read.
+
+    The patient, their therapist and medical team see it, and whoever has it: the pharmacy and the desk only while it is
+    with them. Raises ``NotFound`` for anybody else.
+    """
+    authorize(actor, Action.READ_QUESTION)
+    question = session.scalar(select(Question).where(Question.id == question_id, _visible_to(actor)))
+    if question is None:
+        raise NotFound(INVISIBLE)
+    query = select(QuestionPost).where(QuestionPost.question_id == question.id).order_by(QuestionPost.number)
+    if actor.role is Role.PATIENT:
+        query = query.where(QuestionPost.kind.in_(TO_PATIENT))
+    own = box(session, question.patient_id)
+    posts = [ReadPost(post, own.open(post, "text")) for post in session.scalars(query)]
+    record(session, actor, "question.read", "question", question.id, episode_id=question.episode_id)
+    if actor.role is Role.PATIENT:
+        return ReadQuestion(question, posts, None)
+    episode = session.get_one(Episode, question.episode_id)
+    return ReadQuestion(question, posts, RULES[question.rule].finding(programme_of(session, episode)))
+
+
+def list_questions(
+    session: Session,
+    actor: Actor,
+    *,
+    state: QuestionState | None = None,
+    after: UUID | None = None,
+    limit: int = 20,
+) -> Sequence[Question]:
+    """The questions that the actor can see, newest first, from behind the id ``after``; texts stay sealed."""
+    authorize(actor, Action.READ_QUESTION)
+    query = select(Question).where(_visible_to(actor))
+    if state is not None:
+        query = query.where(Question.state == state)
+    if after is not None:
+        query = query.where(Question.id < after)
+    return session.scalars(query.order_by(Question.id.desc()).limit(min(limit, PAGE_LIMIT))).all()
+
+
+def _visible_to(actor: Actor) -> ColumnElement[bool]:
+    """Which questions an actor may see."""
+    mine = Question.owner_id.in_(owners_of(actor))
+    match actor.role:
+        case Role.PATIENT:
+            own = Question.patient_id == actor.id
+            return own if actor.episode_id is None else and_(own, Question.episode_id == actor.episode_id)
+        case Role.THERAPIST:
+            return or_(mine, _in_episodes(Episode.therapist_id == actor.id))
+        case Role.PRESCRIBER | Role.MEDICAL_STAFF:
+            return or_(mine, _in_episodes(Episode.medical_team_id == actor.organisation_id))
+        case Role.SYSTEM:
+            return true()
+    return mine
+
+
+def _in_episodes(condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    return Question.episode_id.in_(select(Episode.id).where(condition))
+
+
+def _owned(session: Session, actor: Actor, question_id: UUID, version: int | None) -> tuple[Question, Episode]:
+    """A question that the actor or their organisation has, held until the commit."""
+    authorize(actor, Action.ANSWER_QUESTION)
+    query = select(Question).where(Question.id == question_id, _visible_to(actor)).with_for_update()
+    question = session.scalar(query, execution_options={"populate_existing": True})
+    if question is None:
+        raise NotFound(INVISIBLE)
+    if version is not None and question.version != version:
+        raise StaleVersion("Somebody else changed this question since you read it.", field="version")
+    if question.owner_id not in owners_of(actor):
+        raise RuleRefused("Somebody else has this question now.", rule="questions.with_somebody_else")
+    return question, session.get_one(Episode, question.episode_id)
+
+
+def _take(question: Question, step: QuestionStep, actor: Actor) -> None:
+    question.state = QUESTION_TRANSITIONS.advance(QuestionState(question.state), step, actor.role)

@@ -1,8 +1,9 @@
 """Everything the service holds about one patient, as the patient may take it away (45 CFR 164.524).
 
 The export walks every table that names a patient or an episode, so that a table added later is included by itself, and
-adds the texts that came from the patient's number. Psychotherapy notes (164.501) are never part of it, not even that
-they exist; nor are keys, tokens and the plumbing of message queues.
+adds the texts that came from the patient's number. What a patient never shared of their journal goes to them alone.
+Psychotherapy notes (164.501) are never part of it, not even that they exist; nor are keys, tokens and the plumbing of
+message queues.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ from sqlalchemy.orm import Mapper, Session
 from services.audit.models import AuditRecord
 from services.audit.records import record
 from services.core import clock
-from services.core.actors import Actor
+from services.core.actors import Actor, Role
 from services.core.database import Base
 from services.core.errors import NotFound
 from services.core.personal import Personal
+from services.journals.models import JournalEntry
+from services.journals.states import EntryState
 from services.messaging.deliveries import Hook, OpenedDelivery
 from services.messaging.messages import text_in
 from services.messaging.models import WebhookDelivery
@@ -47,7 +50,7 @@ def export_patient(session: Session, actor: Actor, patient_id: UUID) -> dict[str
     tables: dict[str, Sequence[dict[str, Any]]] = {
         mapper.class_.__tablename__: rows
         for mapper in sorted(_mappers(), key=lambda each: str(each.class_.__tablename__))
-        if (rows := _rows_of(session, mapper, patient_id, episode_ids))
+        if (rows := _rows_of(session, mapper, actor, patient_id, episode_ids))
     }
     texts = list(_texts_from(session, patient))
     if texts:
@@ -67,7 +70,9 @@ def _mappers() -> Iterator[Mapper[Any]]:
     return (mapper for mapper in Base.registry.mappers if mapper.class_.__tablename__ in known)
 
 
-def _rows_of(session: Session, mapper: Mapper[Any], patient_id: UUID, episode_ids: list[UUID]) -> list[dict[str, Any]]:
+def _rows_of(
+    session: Session, mapper: Mapper[Any], actor: Actor, patient_id: UUID, episode_ids: list[UUID]
+) -> list[dict[str, Any]]:
     model, table = mapper.class_, mapper.class_.__table__
     sealed = sealed_columns(table)
     if table.name in LEFT_OUT or any(column.info["sealed_purpose"] is not Purpose.RECORD for column in sealed):
@@ -78,6 +83,9 @@ def _rows_of(session: Session, mapper: Mapper[Any], patient_id: UUID, episode_id
     query = select(model).where(or_(*conditions)).order_by(*table.primary_key.columns)
     if model is AuditRecord:
         query = query.where(not_(func.starts_with(AuditRecord.action, NOTES)))
+    if model is JournalEntry and actor.role is not Role.PATIENT:
+        # What a patient keeps private the desk does not take out, not even for the patient.
+        query = query.where(JournalEntry.state == EntryState.SHARED)
     return [_plain_row(session, row, sealed) for row in session.scalars(query)]
 
 

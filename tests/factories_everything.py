@@ -18,12 +18,16 @@ import time_machine
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from services.circles import circles, places
+from services.circles.circles import CircleDetails
 from services.core import clock
 from services.core.actors import SYSTEM, Role
 from services.core.ids import new_id
 from services.core.personal import Personal
 from services.core.vocabulary import EventKind, Party, TaskKind
 from services.eligibility.facts import Diagnosis
+from services.journals import entries
+from services.journals.prompts import Occasion
 from services.matching import matches, profiles
 from services.matching.profiles import ProfileDetails
 from services.messaging import notices
@@ -35,6 +39,7 @@ from services.outcomes import psychotherapy_notes
 from services.people import tokens
 from services.people.models import Account, DeaRegistration, Episode, Licence, SigningGrant
 from services.prescribing import signing_access
+from services.people.states import EpisodeState
 from services.prescribing.models import Fill
 from services.questions import asking
 from services.questions.routing_rules import AskedFacts, routed
@@ -47,7 +52,7 @@ from services.sessions.models import TherapySession
 from services.sessions.states import SessionKind, SessionState
 from services.shipping.models import Shipment
 from tests import factories_outcomes, factories_refills
-from tests.factories import World, make_account, make_actor, make_patient_actor
+from tests.factories import World, make_account, make_actor, make_episode, make_patient_actor
 from tests.factories_matching import PROGRAMME, make_licensed, make_unmatched, propose
 from tests.factories_messaging import keep_text
 from tests.factories_prescribing import (
@@ -102,8 +107,9 @@ def make_everything(session: Session) -> Iterator[Everything]:
         session.flush()
         people = _expendable(session, world)
         unmatched, searches = _matches(session, world)
+        guest, circle, place, entry = _guest(session, world)
         ids: dict[str, list[UUID]] = {
-            "episode_id": [episode.id, dosed.episode.id, waiting.episode.id, newcomer.episode.id, unmatched],
+            "episode_id": [episode.id, dosed.episode.id, waiting.episode.id, newcomer.episode.id, unmatched, guest],
             "patient_id": [episode.patient_id, newcomer.referral.patient_id],
             "referral_id": [newcomer.referral.id],
             "screening_id": [newcomer.screening_id, *_screenings(session, episode)],
@@ -126,6 +132,9 @@ def make_everything(session: Session) -> Iterator[Everything]:
             "task_id": _tasks(session, world, episode),
             "notice_id": [_notice(session, account) for account in (world.therapist, world.prescriber)],
             "match_id": searches,
+            "circle_id": [circle],
+            "place_id": [place],
+            "entry_id": [entry],
             "therapist_id": [world.therapist.id],
             "question_id": _questions(session, case),
             "message_id": [keep_text(session, "my dog ate it", MOBILE)],
@@ -215,6 +224,26 @@ def _matches(session: Session, world: World) -> tuple[UUID, list[UUID]]:
     first, second = (propose(session, world, each, world.therapist).match for each in (chosen, waiting))
     matches.choose(session, make_patient_actor(chosen), first.id, [world.therapist.id])
     return waiting.id, [first.id, second.id]
+
+
+def _guest(session: Session, world: World) -> tuple[UUID, UUID, UUID, UUID]:
+    """A patient of a programme with circles and a journal, invited to a circle of the world's therapist, who wrote."""
+    world.practice.programme = PROGRAMME
+    episode = make_episode(session, world=world, at=EpisodeState.IN_TREATMENT)
+    therapist, starts_at = world.actor("therapist"), clock.now() + timedelta(days=1)
+    details = CircleDetails(
+        title=Personal("Evening circle"),
+        address=Personal("https://meet.example/abc"),
+        starts_at=starts_at,
+        ends_at=starts_at + timedelta(hours=1),
+        capacity=9,
+    )
+    circle = circles.plan_circle(session, therapist, details)
+    place = places.invite(session, therapist, circle.id, episode.id)
+    patient, text = make_patient_actor(episode), Personal("A blue door.")
+    entry = entries.write_entry(session, patient, episode.id, Occasion.ANY_TIME, text).entry
+    entries.share_entry(session, patient, entry.id)
+    return episode.id, circle.id, place.id, entry.id
 
 
 def _questions(session: Session, case: Case) -> list[UUID]:

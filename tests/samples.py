@@ -38,7 +38,7 @@ HUGE = 10**40
 TEXTS = (
     *("Made up for a test.", "123456", "94601", "+14155550123", "pat@example.net", "1234567893", "FP1234563"),
     *("America/Los_Angeles", "eligibility.age_65_or_over", "patient_in_clinic", "USPS", "ADULT_SIGNATURE"),
-    *("94001000000000000001", "prescription.sign", "Abcdefgh_0123456789-Abcdefgh_012"),
+    *("94001000000000000001", "https://meet.example/abc", "prescription.sign", "Abcdefgh_0123456789-Abcdefgh_012"),
 )
 
 

@@ -100,6 +100,14 @@ class Action(StrEnum):
     READ_NOTICE = "notice.read"
     READ_EPISODE_NOTICE = "notice.read_of_episode"
     READ_MESSAGE = "message.read"
+    HOST_CIRCLE = "circle.host"
+    READ_CIRCLE = "circle.read"
+    INVITE_TO_CIRCLE = "circle.invite"
+    ANSWER_CIRCLE = "circle.answer"
+    READ_CIRCLE_PLACE = "circle_place.read"
+    READ_PROMPTS = "journal.read_prompts"
+    WRITE_JOURNAL = "journal.write"
+    READ_JOURNAL = "journal.read"
     READ_QUESTION = "question.read"
     ANSWER_QUESTION = "question.answer"
     READ_AUDIT = "audit.read"
@@ -208,6 +216,14 @@ POLICY: Final[Mapping[Action, Mapping[Role, Relationship]]] = {
     Action.READ_NOTICE: _ANY_STAFF | {Role.PATIENT: Relationship.ANY},
     Action.READ_EPISODE_NOTICE: _THERAPIST | _MEDICAL,
     Action.READ_MESSAGE: _THERAPIST | _MEDICAL | {Role.OPERATIONS: Relationship.ANY},
+    Action.HOST_CIRCLE: {Role.THERAPIST: Relationship.ANY},  # the own circles
+    Action.READ_CIRCLE: {Role.THERAPIST: Relationship.ANY, Role.PATIENT: Relationship.ANY},  # the own place alone
+    Action.INVITE_TO_CIRCLE: _THERAPIST,
+    Action.ANSWER_CIRCLE: _PATIENT,
+    Action.READ_CIRCLE_PLACE: _THERAPIST | _MEDICAL,
+    Action.READ_PROMPTS: _THERAPIST | _MEDICAL | _PATIENT,
+    Action.WRITE_JOURNAL: _PATIENT,
+    Action.READ_JOURNAL: _THERAPIST | _PATIENT,  # the therapist what was shared
     # Whoever a question was put before may see and answer it, and the care team may see it: ``questions.answering``.
     Action.READ_QUESTION: _ANY_STAFF | {Role.PATIENT: Relationship.ANY},
     Action.ANSWER_QUESTION: _ANY_STAFF,

@@ -80,8 +80,8 @@ def answer(
 
     Raises ``NotFound`` for anybody who may not see it, ``RuleRefused`` when somebody else has it or there are no words.
     """
-    words = _words(text)
     question, episode = _owned(session, actor, question_id, version)
+    words = _words(text)
     _take(question, QuestionStep.ANSWER, actor)
     findings = answer_findings(_facts(session, episode, actor, words, by_link), programme_of(session, episode))
     way = "link" if findings else "sms"
@@ -131,11 +131,11 @@ def forward(
 
     Raises ``RuleRefused`` when neither or both are given, or the account is no active colleague.
     """
+    question, episode = _owned(session, actor, question_id, version)
     if (to is None) == (party is None):
         sentence = "Name a colleague or a party to forward it to, one of them."
         raise RuleRefused(sentence, field="to", rule="questions.forward_to_one")
     words = _words(reason, field="reason")
-    question, episode = _owned(session, actor, question_id, version)
     _take(question, QuestionStep.FORWARD, actor)
     if party is None:
         question.owner_id = _colleague(session, actor, to)
@@ -168,8 +168,8 @@ def close(
     session: Session, actor: Actor, question_id: UUID, reason: Personal[str], *, version: int | None = None
 ) -> Question:
     """End a question that needs no answer in writing: somebody called, or it was none. ``reason`` is for staff."""
-    words = _words(reason, field="reason")
     question, episode = _owned(session, actor, question_id, version)
+    words = _words(reason, field="reason")
     _take(question, QuestionStep.CLOSE, actor)
     add_post(session, actor, question, "close", "portal", Personal(words))
     question.ended_at = clock.now()

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from services.audit.records import record
@@ -88,6 +89,21 @@ def _integrate(session: Session, actor: Actor, dosing_id: UUID) -> None:
     asked = {TaskKind.RECORD_INTEGRATION, TaskKind.CHASE_OVERDUE_TASK, TaskKind.CHECK_IN}
     settle_tasks(session, actor, subject_of(dosing), asked)
     record(session, actor, "session.integrate", "session", dosing.id, episode_id=dosing.episode_id)
+
+
+def integrate_elsewhere(session: Session, actor: Actor, episode: Episode) -> bool:
+    """Close the latest dosing session that awaits its integration, which took place in another way, such as a circle.
+
+    The caller has authorized the act. False when none awaits it.
+    """
+    query = select(TherapySession).where(
+        TherapySession.episode_id == episode.id, TherapySession.state == SessionState.INTEGRATION_DUE
+    )
+    waiting = session.scalar(query.order_by(TherapySession.starts_at.desc()).limit(1))
+    if waiting is None:
+        return False
+    _integrate(session, actor, waiting.id)
+    return True
 
 
 def record_check_in(

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, text
@@ -15,6 +16,7 @@ from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
 import services.tables  # noqa: F401 - so that every table is known
+from services.core import clock
 from services.core.actors import Role
 from services.core.database import Base, Sessions, engine
 from services.people.models import Episode
@@ -50,6 +52,9 @@ class Clinic:
             body["episode_id"] = str(self.everything.episode.id)
         if isinstance(body, dict) and body.get("therapist_ids") == [str(AN_ID)]:
             body["therapist_ids"] = [str(self.everything.world.therapist.id)]
+        if isinstance(body, dict) and {"starts_at", "ends_at"} <= body.keys():
+            begins = clock.now() + timedelta(days=1)
+            body |= {"starts_at": begins.isoformat(), "ends_at": (begins + timedelta(hours=1)).isoformat()}
         return body
 
     def callers(self, api: Api) -> dict[Role, Caller]:

@@ -181,6 +181,7 @@ def test_what_must_be_sealed_is() -> None:
         "outcome_reports.results",
         "outcome_reports.summary", "psychotherapy_notes.text", "psychotherapy_note_versions.text",
         "match_options.findings", "match_options.reason", "question_posts.text",
+        "circles.title", "circles.address", "circle_places.note", "journal_entries.text", "journal_entries.prompt",
         "refill_requests.facts", "refill_acts.reason", "notices.address", "notices.body", "tasks.reason",
         "webhook_deliveries.raw",
     }  # fmt: skip

@@ -1,0 +1,199 @@
+"""Journals: what a programme gives to write, and who reads what a patient wrote."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from services.core.errors import IllegalTransition, NotAllowed, NotFound, RuleRefused, StaleVersion
+from services.core.findings import Severity
+from services.core.ids import new_id
+from services.core.personal import Personal
+from services.core.programme import DEFAULT_FILE, Programme, programme, shipped
+from services.core.vocabulary import EventKind
+from services.exports import export_patient
+from services.journals import entries
+from services.journals.models import JournalEntry
+from services.journals.prompts import Occasion, prompt_problems, prompts_of
+from services.journals.rules import EntryFacts, entry_findings
+from services.people.models import Episode
+from services.people.states import EpisodeState
+from tests.factories import World, audited, make_episode, make_patient_actor, make_world
+from tests.factories_messaging import emitted
+
+ISHA = programme(shipped()["isha_health"])
+FACTS = EntryFacts(ended=False, prompt=1, prompts=3, crisis=False)
+WORDS = Personal("Canary: a blue door.")
+
+
+@pytest.fixture
+def world(session: Session) -> World:
+    return make_world(session, programme="isha_health")
+
+
+@pytest.fixture
+def episode(session: Session, world: World) -> Episode:
+    return make_episode(session, world=world, at=EpisodeState.IN_TREATMENT)
+
+
+def write(session: Session, episode: Episode, text: Personal[str] = WORDS, **given: Any) -> entries.WrittenEntry:
+    occasion = given.pop("occasion", Occasion.AFTER_SESSION)
+    return entries.write_entry(session, make_patient_actor(episode), episode.id, occasion, text, **given)
+
+
+def with_settings(**settings: Any) -> Programme:
+    changed = {name.replace("__", "."): value for name, value in settings.items()}
+    return replace(ISHA, settings=MappingProxyType({**ISHA.settings, **changed}))
+
+
+@pytest.mark.parametrize(
+    ("facts", "name", "rules"),
+    [
+        (FACTS, "isha_health", []),
+        (FACTS, "default", ["journals.not_offered"]),
+        (replace(FACTS, ended=True), "isha_health", ["journals.episode_ended"]),
+        (replace(FACTS, prompt=None, prompts=0), "isha_health", []),
+        (replace(FACTS, prompt=3), "isha_health", []),
+        (replace(FACTS, prompt=4), "isha_health", ["journals.prompt_unknown"]),
+        (replace(FACTS, prompt=0), "isha_health", ["journals.prompt_unknown"]),
+        (replace(FACTS, crisis=True), "isha_health", ["journals.crisis_words"]),
+    ],
+)
+def test_when_an_entry_may_be_written_and_when_it_alarms(facts: EntryFacts, name: str, rules: list[str]) -> None:
+    findings = entry_findings(facts, programme(shipped()[name]))
+    assert [finding.rule for finding in findings] == rules
+    stops = {finding.rule for finding in findings if finding.severity is Severity.STOP}
+    assert stops == set(rules) - {"journals.crisis_words"}
+
+
+@pytest.mark.parametrize("path", sorted(DEFAULT_FILE.parent.glob("*.toml")), ids=lambda path: path.stem)
+def test_the_prompts_that_are_shipped_are_fit_to_be_read(path: Path) -> None:
+    assert prompt_problems(programme(path)) == {}
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("journal__offered", "yes"),
+        ("journal__before_session", "one"),
+        ("journal__before_session", [" "]),
+        ("journal__after_session", ["x" * 301]),
+        ("journal__after_session", ["a\nb"]),
+        ("journal__to_do_before_session", ["x"] * 21),
+        ("journal__afterwards", ["x"]),
+    ],
+)
+def test_prompts_that_are_not_fit_are_named(setting: str, value: Any) -> None:
+    assert list(prompt_problems(with_settings(**{setting: value}))) == [setting.replace("__", ".")]
+
+
+def test_things_to_do_need_no_journal() -> None:
+    quiet = prompts_of(programme(shipped()["journey_clinical"]))
+    assert (len(quiet.to_do_before_session), quiet.before_session, quiet.after_session) == (1, (), ())
+    assert prompts_of(programme()).to_do_before_session == ()
+
+
+def test_the_patient_reads_the_prompts_of_the_own_programme(session: Session, episode: Episode) -> None:
+    found = entries.read_prompts(session, make_patient_actor(episode), episode.id)
+    assert found.of(Occasion.AFTER_SESSION) == found.after_session
+    assert len(found.before_session) == 3
+    assert found.of(Occasion.ANY_TIME) == ()
+
+
+def test_an_entry_is_the_patients_alone_until_it_is_shared(session: Session, world: World, episode: Episode) -> None:
+    patient, therapist = make_patient_actor(episode), world.actor("therapist")
+    entry = write(session, episode, prompt=2).entry
+    read = entries.read_entry(session, patient, entry.id)
+    assert (read.text.reveal(), read.prompt.reveal()) == ("Canary: a blue door.", "What surprised you?")
+    assert entries.list_entries(session, therapist, episode.id) == []
+    with pytest.raises(NotFound):
+        entries.read_entry(session, therapist, entry.id)
+    entries.share_entry(session, patient, entry.id, version=entry.version)
+    assert entries.read_entry(session, therapist, entry.id).text.reveal() == "Canary: a blue door."
+    assert [payload["party"] for payload in emitted(session, EventKind.JOURNAL_SHARED)] == ["therapist"]
+    entries.take_back_entry(session, patient, entry.id)
+    with pytest.raises(NotFound):
+        entries.read_entry(session, therapist, entry.id)
+    assert {"journal.write", "journal.share", "journal.take_back", "journal.read"} <= set(audited(session))
+
+
+def test_nobody_else_reads_or_writes_one(session: Session, world: World, episode: Episode) -> None:
+    entry = write(session, episode).entry
+    entries.share_entry(session, make_patient_actor(episode), entry.id)
+    for who in ("prescriber", "medical_staff", "pharmacist"):
+        with pytest.raises(NotAllowed):
+            entries.read_entry(session, world.actor(who), entry.id)
+    stranger = make_patient_actor(make_episode(session, world=world))
+    for act in (entries.read_entry, entries.share_entry):
+        with pytest.raises(NotFound):
+            act(session, stranger, entry.id)
+    with pytest.raises(NotAllowed):
+        entries.write_entry(session, world.actor("therapist"), episode.id, Occasion.ANY_TIME, WORDS)
+    with pytest.raises(NotFound):
+        entries.read_entry(session, world.actor("therapist"), new_id())
+
+
+def test_an_entry_is_kept_sealed_and_can_be_taken_away(session: Session, episode: Episode) -> None:
+    write(session, episode)
+    row = session.scalars(select(JournalEntry)).one()
+    assert row.text is not None
+    assert b"Canary" not in row.text
+    taken = export_patient(session, make_patient_actor(episode), episode.patient_id)
+    assert [each["text"] for each in taken["records"]["journal_entries"]] == ["Canary: a blue door."]
+
+
+def test_the_desk_takes_out_no_entry_that_the_patient_kept_private(
+    session: Session, world: World, episode: Episode
+) -> None:
+    write(session, episode)
+    shared = write(session, episode, Personal("To be seen.")).entry
+    entries.share_entry(session, make_patient_actor(episode), shared.id)
+    taken = export_patient(session, world.actor("operator"), episode.patient_id)
+    assert [each["text"] for each in taken["records"]["journal_entries"]] == ["To be seen."]
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["I want to die", "It was fine. Then I thought I would kill myself! Help.", "Stop.\ni am hopeless"],
+)
+def test_words_that_may_tell_of_a_crisis_show_where_help_is_and_alert_the_care_team(
+    session: Session, episode: Episode, words: str
+) -> None:
+    written = write(session, episode, Personal(words))
+    assert {each.number for each in written.crisis_resources} == {"988", "741741", "911"}
+    payloads = emitted(session, EventKind.JOURNAL_CRISIS)
+    assert {payload["party"] for payload in payloads} == {"therapist", "medical_team"}
+    assert all(payload["data"] == {} for payload in payloads)
+
+
+def test_an_entry_like_any_other_alarms_nobody(session: Session, episode: Episode) -> None:
+    assert write(session, episode).crisis_resources == ()
+    assert emitted(session, EventKind.JOURNAL_CRISIS) == []
+
+
+def test_what_cannot_be_written_is_refused_with_its_rule(session: Session, world: World, episode: Episode) -> None:
+    with pytest.raises(RuleRefused) as refusal:
+        write(session, episode, prompt=4)
+    assert [finding.rule for finding in refusal.value.findings] == ["journals.prompt_unknown"]
+    with pytest.raises(RuleRefused) as refusal:
+        write(session, episode, Personal("  "))
+    assert refusal.value.rule == "journals.text_needed"
+    elsewhere = make_episode(session, at=EpisodeState.IN_TREATMENT)
+    with pytest.raises(RuleRefused) as refusal:
+        write(session, elsewhere)
+    assert [finding.rule for finding in refusal.value.findings] == ["journals.not_offered"]
+
+
+def test_sharing_twice_or_under_an_old_version_is_refused(session: Session, episode: Episode) -> None:
+    patient, entry = make_patient_actor(episode), write(session, episode).entry
+    with pytest.raises(StaleVersion):
+        entries.share_entry(session, patient, entry.id, version=9)
+    entries.share_entry(session, patient, entry.id)
+    with pytest.raises(IllegalTransition):
+        entries.share_entry(session, patient, entry.id)

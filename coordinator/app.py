@@ -19,6 +19,7 @@ from services.core.config import config
 from services.core.logs import configure_logs
 from services.core.programme import programme
 from services.screening.instruments import check_asked
+from services.wording import check_wording
 
 MAX_BODY_BYTES: Final = 256 * 1024
 DESCRIPTION: Final = (
@@ -32,8 +33,10 @@ def create_app() -> Flask:
     """Build the application from the environment. Raises ``InvalidConfiguration`` when that is not complete."""
     configure_logs()
     settings = config()
-    # A programme that asks for what nobody can be shown, or a wrong content pack, is found now and not by a patient.
+    # A programme that asks for what nobody can be shown, a wrong content pack, words that may not be sent: all of it is
+    # found now and not by a patient.
     check_asked(programme(settings.programme_file))
+    check_wording(programme(settings.programme_file), settings.programme_file)
     app = Flask(__name__, static_folder=None)
     # An address with an empty part in it is no other address written badly: there is nothing there.
     app.url_map.merge_slashes = False

@@ -38,8 +38,8 @@ from services.messaging.tasks import open_task
 from services.outcomes import psychotherapy_notes
 from services.people import tokens
 from services.people.models import Account, DeaRegistration, Episode, Licence, SigningGrant
-from services.prescribing import signing_access
 from services.people.states import EpisodeState
+from services.prescribing import signing_access
 from services.prescribing.models import Fill
 from services.questions import asking
 from services.questions.routing_rules import AskedFacts, routed

@@ -13,6 +13,7 @@ from services.core.database import transaction
 from services.core.programme import Programme, load_programme
 from services.people import programmes
 from services.screening.instruments import check_asked
+from services.wording import check_wording
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
@@ -61,6 +62,7 @@ def list_programmes() -> None:
 def _loaded(file: Path) -> Programme:
     given = load_programme(file)
     check_asked(given)
+    check_wording(given, file)
     return given
 
 

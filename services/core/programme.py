@@ -35,7 +35,16 @@ from services.core.errors import InvalidConfiguration
 from services.core.programme_settings import NOBODY_YET, Approval, Programme
 from services.core.setting_bounds import bounds, order
 
-__all__ = ["DEFAULT_FILE", "Approval", "Programme", "load_programme", "missing_settings", "programme", "shipped"]
+__all__ = [
+    "DEFAULT_FILE",
+    "Approval",
+    "Programme",
+    "line_of",
+    "load_programme",
+    "missing_settings",
+    "programme",
+    "shipped",
+]
 
 DIRECTORY: Final = Path(__file__).parent / "programmes"
 DEFAULT_FILE: Final = DIRECTORY / "default.toml"
@@ -105,6 +114,11 @@ def programme(path: Path = DEFAULT_FILE) -> Programme:
 def shipped() -> Mapping[str, Path]:
     """The files that come with the service, by the name of their programme."""
     return {path.stem: path for path in sorted(DIRECTORY.glob("*.toml"))}
+
+
+def line_of(path: Path, setting: str) -> int | None:
+    """The line in which a file sets something; None when it does not, but takes it from the file that it extends."""
+    return _lines(path.read_text(encoding="utf-8")).get(setting)
 
 
 def missing_settings(given: Programme) -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
-from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -23,10 +22,9 @@ from services.core.actors import Actor
 from services.core.errors import Conflict, IllegalTransition, NotAllowed, NotFound, RuleRefused, StaleVersion
 from services.core.ids import new_id
 from services.core.personal import Personal
-from services.core.programme import Programme, programme, shipped
+from services.core.programme import programme, shipped
 from services.core.vocabulary import EventKind
 from services.messaging.models import Timer
-from services.people import programmes
 from services.people.models import Account, Episode
 from services.people.programmes import programme_of
 from services.people.states import EpisodeState
@@ -36,6 +34,7 @@ from services.vault.boxes import box
 from tests.factories import World, audited, make_account, make_actor, make_episode, make_patient_actor
 from tests.factories_matching import make_licensed, make_matching_world
 from tests.factories_messaging import DAYTIME, emitted
+from tests.factories_programmes import run_under
 
 ISHA = programme(shipped()["isha_health"])
 PLAN = PlanFacts(
@@ -55,11 +54,6 @@ INVITED = InvitationFacts(
     capacity=2,
     begun=False,
 )
-
-
-def with_settings(**settings: Any) -> Programme:
-    changed = {name.replace("__", "."): value for name, value in settings.items()}
-    return replace(ISHA, settings=MappingProxyType({**ISHA.settings, **changed}))
 
 
 @pytest.mark.parametrize(
@@ -359,18 +353,9 @@ def test_being_there_counts_as_integration_where_the_programme_says_so(
 ) -> None:
     (place,) = held(session, world, circle, clock, patients[0])
     session_row = dosed(session, world, patients[0])
-    counting(session, patients[0])
+    run_under(session, patients[0], {"circles.count_as_integration": True})
     places.record_attendance(session, make_actor(host), place.id, attended=attended)
     assert session_row.state == state
-
-
-def counting(session: Session, episode: Episode) -> None:
-    """Pin an episode to a programme in which circles count."""
-    counted = with_settings(circles__count_as_integration=True)
-    own = replace(counted, version=f"isha_health-counting-{counted.digest()}")
-    programmes._keep(session, own)
-    episode.programme_version = own.version
-    session.flush()
 
 
 def test_cancelling_tells_whoever_might_have_come(

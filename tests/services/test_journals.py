@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from services.core.errors import IllegalTransition, NotAllowed, NotFound, RuleRe
 from services.core.findings import Severity
 from services.core.ids import new_id
 from services.core.personal import Personal
-from services.core.programme import DEFAULT_FILE, Programme, programme, shipped
+from services.core.programme import DEFAULT_FILE, programme, shipped
 from services.core.vocabulary import EventKind
 from services.exports import export_patient
 from services.journals import entries
@@ -26,6 +25,7 @@ from services.people.models import Episode
 from services.people.states import EpisodeState
 from tests.factories import World, audited, make_episode, make_patient_actor, make_world
 from tests.factories_messaging import emitted
+from tests.factories_programmes import changed
 
 ISHA = programme(shipped()["isha_health"])
 FACTS = EntryFacts(ended=False, prompt=1, prompts=3, crisis=False)
@@ -45,11 +45,6 @@ def episode(session: Session, world: World) -> Episode:
 def write(session: Session, episode: Episode, text: Personal[str] = WORDS, **given: Any) -> entries.WrittenEntry:
     occasion = given.pop("occasion", Occasion.AFTER_SESSION)
     return entries.write_entry(session, make_patient_actor(episode), episode.id, occasion, text, **given)
-
-
-def with_settings(**settings: Any) -> Programme:
-    changed = {name.replace("__", "."): value for name, value in settings.items()}
-    return replace(ISHA, settings=MappingProxyType({**ISHA.settings, **changed}))
 
 
 @pytest.mark.parametrize(
@@ -80,17 +75,17 @@ def test_the_prompts_that_are_shipped_are_fit_to_be_read(path: Path) -> None:
 @pytest.mark.parametrize(
     ("setting", "value"),
     [
-        ("journal__offered", "yes"),
-        ("journal__before_session", "one"),
-        ("journal__before_session", [" "]),
-        ("journal__after_session", ["x" * 301]),
-        ("journal__after_session", ["a\nb"]),
-        ("journal__to_do_before_session", ["x"] * 21),
-        ("journal__afterwards", ["x"]),
+        ("journal.offered", "yes"),
+        ("journal.before_session", "one"),
+        ("journal.before_session", [" "]),
+        ("journal.after_session", ["x" * 301]),
+        ("journal.after_session", ["a\nb"]),
+        ("journal.to_do_before_session", ["x"] * 21),
+        ("journal.afterwards", ["x"]),
     ],
 )
 def test_prompts_that_are_not_fit_are_named(setting: str, value: Any) -> None:
-    assert list(prompt_problems(with_settings(**{setting: value}))) == [setting.replace("__", ".")]
+    assert list(prompt_problems(changed({setting: value}, ISHA))) == [setting]
 
 
 def test_things_to_do_need_no_journal() -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
 import pytest
 
 from services.core.findings import Severity
-from services.core.programme import Programme, programme, shipped
+from services.core.programme import programme, shipped
 from services.matching.rules import (
     CaseFacts,
     TherapistFacts,
@@ -20,6 +19,7 @@ from services.matching.rules import (
     options_findings,
     ranked,
 )
+from tests.factories_programmes import changed
 
 ISHA = programme(shipped()["isha_health"])
 CASE = CaseFacts(state="CA", indication="depression", has_therapist=False, evaluated=True, ended=False)
@@ -35,11 +35,6 @@ FITTING = TherapistFacts(
     clients=2,
     practice_state="CA",
 )
-
-
-def with_settings(**settings: Any) -> Programme:
-    changed = {name.replace("__", "."): value for name, value in settings.items()}
-    return replace(ISHA, settings=MappingProxyType({**ISHA.settings, **changed}))
 
 
 def rules(findings: Any) -> list[str]:
@@ -68,7 +63,7 @@ def test_a_programme_that_does_not_match_looks_for_nobody() -> None:
 
 
 def test_a_programme_may_look_before_the_physician_has_evaluated() -> None:
-    early = with_settings(matching__after_evaluation=False)
+    early = changed({"matching.after_evaluation": False}, ISHA)
     assert case_findings(replace(CASE, evaluated=False), early) == []
 
 
@@ -110,7 +105,7 @@ def test_who_fits_is_told_why() -> None:
 
 
 def test_another_speciality_is_only_told_where_the_programme_does_not_ask_for_it() -> None:
-    anybody = with_settings(matching__speciality_required=False)
+    anybody = changed({"matching.speciality_required": False}, ISHA)
     findings = fit_findings(CASE, replace(FITTING, specialities=frozenset()), anybody)
     assert rules(findings) == ["matching.speciality_differs", "matching.same_state", "matching.places_free"]
 
@@ -131,7 +126,7 @@ def therapist(number: int, **changes: Any) -> TherapistFacts:
 
 
 def test_the_order_is_speciality_then_state_then_free_places_then_id() -> None:
-    anybody = with_settings(matching__speciality_required=False)
+    anybody = changed({"matching.speciality_required": False}, ISHA)
     other = frozenset({"ocd"})
     therapists = [
         therapist(1, specialities=other, capacity=50),

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 
 import pytest
 
 from services.core.errors import InvalidConfiguration
-from services.core.programme import DEFAULT_FILE, Programme, programme
+from services.core.programme import DEFAULT_FILE, Programme, load_programme, programme
 from services.core.vocabulary import NoticeKind
 from services.messaging.texts import render, text_of, text_problems
 from services.people.consents import ConsentKind
 from services.screening.consent_texts import consent_problems, current_texts, texts_of
+from services.wording import check_wording
+from tests.factories_programmes import changed
 
 FILES = sorted(DEFAULT_FILE.parent.glob("*.toml"))
 VALUES = {"clinic": "Riverbend", "phone": "(415) 555-0100", "link": "https://portal.example/l/1"}
@@ -21,16 +21,10 @@ OWN = "{clinic}: please look at your forms {link} or call {phone}. Reply STOP to
 TREATMENT = current_texts()[ConsentKind.TREATMENT]
 
 
-def with_settings(**settings: object) -> Programme:
-    """The default programme with other values; two underscores stand for a dot."""
-    changed = {name.replace("__", "."): value for name, value in settings.items()}
-    return replace(programme(), settings=MappingProxyType({**programme().settings, **changed}))
-
-
 def consent(**parts: object) -> Programme:
     own = {"version": "own-1", "title": TREATMENT.title, "wording": TREATMENT.wording, **parts}
-    given = {f"consents__treatment__{part}": value for part, value in own.items() if value is not None}
-    return with_settings(**given)
+    given = {f"consents.treatment.{part}": value for part, value in own.items() if value is not None}
+    return changed(given)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -40,7 +34,7 @@ def test_what_is_shipped_holds_what_every_text_has_to_hold(path: Path) -> None:
 
 
 def test_a_programmes_own_words_are_sent() -> None:
-    own = with_settings(texts__forms_link__text=OWN)
+    own = changed({"texts.forms_link.text": OWN})
     assert text_problems(own) == {}
     assert render(NoticeKind.FORMS_LINK, own, **VALUES).startswith("Riverbend: please look at your forms https://")
     assert text_of(NoticeKind.FORMS_LINK, own).purpose is text_of(NoticeKind.FORMS_LINK).purpose
@@ -66,7 +60,7 @@ def test_a_programmes_own_words_are_sent() -> None:
     ],
 )
 def test_words_that_are_not_fit_to_be_sent_are_named_with_their_setting(template: object, said: str) -> None:
-    problems = text_problems(with_settings(texts__forms_link__text=template))
+    problems = text_problems(changed({"texts.forms_link.text": template}))
     assert list(problems) == ["texts.forms_link.text"]
     assert said in problems["texts.forms_link.text"]
 
@@ -74,18 +68,18 @@ def test_words_that_are_not_fit_to_be_sent_are_named_with_their_setting(template
 def test_the_longest_text_that_fits_is_allowed() -> None:
     """With the longest values 160 units, and with one letter more 161."""
     words = "{clinic}: " + "x" * 35 + " {link} {phone}. Reply STOP to opt out"
-    assert text_problems(with_settings(texts__forms_link__text=words)) == {}
-    assert text_problems(with_settings(texts__forms_link__text=words.replace("x", "xx", 1))) != {}
+    assert text_problems(changed({"texts.forms_link.text": words})) == {}
+    assert text_problems(changed({"texts.forms_link.text": words.replace("x", "xx", 1)})) != {}
 
 
-@pytest.mark.parametrize("setting", ["texts__no_such_kind__text", "texts__forms_link__purpose"])
+@pytest.mark.parametrize("setting", ["texts.no_such_kind.text", "texts.forms_link.purpose"])
 def test_there_is_no_other_part_of_a_text_to_set(setting: str) -> None:
-    assert list(text_problems(with_settings(**{setting: OWN}))) == [setting.replace("__", ".")]
+    assert list(text_problems(changed({setting: OWN}))) == [setting]
 
 
 def test_words_that_nobody_checked_are_not_sent_either() -> None:
     with pytest.raises(InvalidConfiguration, match=r"texts\.forms_link\.text"):
-        render(NoticeKind.FORMS_LINK, with_settings(texts__forms_link__text="{clinic}: take your dose"), **VALUES)
+        render(NoticeKind.FORMS_LINK, changed({"texts.forms_link.text": "{clinic}: take your dose"}), **VALUES)
 
 
 def test_a_programmes_own_consent_is_given_in_place_of_the_default_one() -> None:
@@ -117,6 +111,22 @@ def test_a_consent_that_leaves_out_one_statement_of_the_law_is_refused(statement
     assert statement.casefold() in consent_problems(own)["consents.treatment.wording"]
     with pytest.raises(InvalidConfiguration, match=r"consents\.treatment\.wording"):
         texts_of(own)
+
+
+def test_everything_that_is_wrong_is_named_by_file_line_and_setting(tmp_path: Path) -> None:
+    file = tmp_path / "own.toml"
+    file.write_text(
+        '[programme]\nname = "own"\nversion = "1"\nextends = "default"\n\n'
+        '[texts.forms_link]\ntext = "{clinic}: your dose"\n\n'
+        '[journal]\nbefore_session = [" "]\n',
+        encoding="utf-8",
+    )
+    with pytest.raises(InvalidConfiguration) as refusal:
+        check_wording(load_programme(file), file)
+    first, second = str(refusal.value).splitlines()
+    assert first.startswith("own.toml, line 7: 'texts.forms_link.text': ")
+    assert second.startswith("own.toml, line 10: 'journal.before_session': ")
+    check_wording(programme(), DEFAULT_FILE)
 
 
 @pytest.mark.parametrize(

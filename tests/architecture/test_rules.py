@@ -37,7 +37,6 @@ def test_every_setting_that_a_rule_reads_is_in_the_default_programme(rules: Mapp
     assert {setting: rule_id for setting, rule_id in read.items() if setting and setting not in known} == {}
 
 
-@pytest.mark.xfail(reason="some packages are still being converted", strict=False)
 def test_every_rule_is_asserted_by_name_in_a_test(rules: Mapping[str, Rule]) -> None:
     assert [rule_id for rule_id, tests in naming_tests(list(rules)).items() if not tests] == []
 

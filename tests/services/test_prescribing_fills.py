@@ -132,6 +132,8 @@ def test_nothing_is_filled_on_a_cancelled_one(session: Session, case: Case) -> N
     prescriptions.cancel(session, case.prescriber, row.id, Personal("Wrong patient."))
     with pytest.raises(IllegalTransition):
         make_fill(session, case, row)
+    found = fills.next_fill_findings(session, case.episode, row.id)
+    assert [finding.rule for finding in found] == ["prescribing.not_in_force"]
 
 
 def test_the_last_day_is_six_calendar_months_after_the_issue(

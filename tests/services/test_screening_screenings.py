@@ -141,6 +141,13 @@ def test_a_blood_pressure_that_cannot_be_true_is_refused(
     assert refusal.value.rule == rule
 
 
+@pytest.mark.parametrize("name", ["", "  "])
+def test_a_medicine_needs_a_name(session: Session, patient: Actor, screening: Screening, name: str) -> None:
+    with pytest.raises(RuleRefused) as refusal:
+        save(session, patient, screening, medicines=["Sertraline", name])
+    assert (refusal.value.field, refusal.value.rule) == ("medicines", "screening.medicine_named")
+
+
 def test_a_whole_screening_is_completed_and_scored_with_its_trace(session: Session, episode: Episode) -> None:
     screening = make_screening(session, episode)
     results = screenings.view_of(session, make_patient_actor(episode), screening)

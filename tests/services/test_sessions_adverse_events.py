@@ -115,7 +115,7 @@ def test_it_names_a_session_of_its_episode(session: Session, case: Case) -> None
     assert happened(session, case, Grade.MILD, session_id=mine.id).event.session_id == mine.id
     with pytest.raises(RuleRefused) as refusal:
         happened(session, case, Grade.MILD, session_id=foreign.id)
-    assert refusal.value.field == "session_id"
+    assert (refusal.value.field, refusal.value.rule) == ("session_id", "sessions.event_of_other_episode")
 
 
 def test_therapist_and_medical_team_record_and_read_it_and_nobody_else(session: Session, case: Case) -> None:

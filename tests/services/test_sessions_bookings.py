@@ -219,7 +219,7 @@ def test_a_round_is_full_until_the_prescriber_extends_it(session: Session, case:
     assert rules_of(refused(session, case, **ninth)) == ["sessions.round_full"]
     with pytest.raises(RuleRefused) as refusal:
         rounds.extend_round(session, case.prescriber, case.episode.id, 8, WHY)
-    assert refusal.value.field == "sessions"
+    assert (refusal.value.field, refusal.value.rule) == ("sessions", "sessions.extension_too_small")
     rounds.extend_round(session, case.prescriber, case.episode.id, 9, WHY)
     book(session, case, **ninth)
     assert rules_of(refused(session, case, starts_at=start + 63 * DAY)) == ["sessions.round_full"]

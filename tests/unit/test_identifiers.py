@@ -177,3 +177,7 @@ def test_papers_about_to_expire_are_announced_and_do_not_stop(days_left: int, to
     )
     assert [finding.rule for finding in found] == (["people.licence_expires_soon"] if told else [])
     assert may_prescribe_on(found)
+    expiring = registration(expires_on=TODAY + timedelta(days=days_left))
+    found = licence_findings("CA", TODAY, [licence()], [expiring], programme())
+    assert [finding.rule for finding in found] == (["people.dea_expires_soon"] if told else [])
+    assert may_prescribe_on(found)

@@ -109,11 +109,29 @@ def test_a_prescription_that_carries_everything_raises_nothing() -> None:
     assert required_field_findings(whole_paper()) == []
 
 
-@pytest.mark.parametrize("name", REQUIRED_FIELDS)
+# 21 CFR 1306.05, field by field.
+MISSING = {
+    "issued_on": "prescribing.required_issued_on_missing",
+    "patient_name": "prescribing.required_patient_name_missing",
+    "patient_address": "prescribing.required_patient_address_missing",
+    "drug": "prescribing.required_drug_missing",
+    "strength": "prescribing.required_strength_missing",
+    "form": "prescribing.required_form_missing",
+    "quantity": "prescribing.required_quantity_missing",
+    "directions": "prescribing.required_directions_missing",
+    "refills": "prescribing.required_refills_missing",
+    "practitioner_name": "prescribing.required_practitioner_name_missing",
+    "practitioner_address": "prescribing.required_practitioner_address_missing",
+    "dea_number": "prescribing.required_dea_number_missing",
+}
+
+
+@pytest.mark.parametrize("name", MISSING)
 @pytest.mark.parametrize("value", [None, "", "  "])
 def test_each_missing_field_is_named(name: str, value: str | None) -> None:
     (finding,) = required_field_findings(whole_paper() | {name: value})
-    assert finding.rule == f"prescribing.required_{name}_missing"
+    assert finding.rule == MISSING[name]
+    assert set(MISSING) == set(REQUIRED_FIELDS)
     assert (finding.severity, finding.source) == (Severity.STOP, "21 CFR 1306.05")
 
 

@@ -39,37 +39,37 @@ def gate(*readings: Reading, limits: PatientLimits = NO_LIMITS) -> Gate:
 
 
 @pytest.mark.parametrize(
-    ("changes", "field"),
+    ("changes", "field", "rule"),
     [
-        ({"systolic": 60, "diastolic": 30}, None),
-        ({"systolic": 59, "diastolic": 30}, "systolic"),
-        ({"systolic": 260}, None),
-        ({"systolic": 261}, "systolic"),
-        ({"diastolic": 29}, "diastolic"),
-        ({"systolic": 200, "diastolic": 160}, None),
-        ({"systolic": 200, "diastolic": 161}, "diastolic"),
-        ({"systolic": 100, "diastolic": 99}, None),
-        ({"systolic": 100, "diastolic": 100}, "diastolic"),
-        ({"systolic": 100, "diastolic": 101}, "diastolic"),
-        ({"heart_rate": 25}, None),
-        ({"heart_rate": 24}, "heart_rate"),
-        ({"heart_rate": 220}, None),
-        ({"heart_rate": 221}, "heart_rate"),
-        ({"oxygen_percent": 100}, None),
-        ({"oxygen_percent": 101}, "oxygen_percent"),
-        ({"oxygen_percent": 0}, "oxygen_percent"),
-        ({"red_flags": frozenset({"seizure", "chest_pain"})}, None),
-        ({"red_flags": programme().choices("vitals.emergency.symptoms")}, None),
-        ({"red_flags": frozenset({"chest pain"})}, "red_flags"),
+        ({"systolic": 60, "diastolic": 30}, None, None),
+        ({"systolic": 59, "diastolic": 30}, "systolic", "vitals.systolic_impossible"),
+        ({"systolic": 260}, None, None),
+        ({"systolic": 261}, "systolic", "vitals.systolic_impossible"),
+        ({"diastolic": 29}, "diastolic", "vitals.diastolic_impossible"),
+        ({"systolic": 200, "diastolic": 160}, None, None),
+        ({"systolic": 200, "diastolic": 161}, "diastolic", "vitals.diastolic_impossible"),
+        ({"systolic": 100, "diastolic": 99}, None, None),
+        ({"systolic": 100, "diastolic": 100}, "diastolic", "vitals.diastolic_not_below_systolic"),
+        ({"systolic": 100, "diastolic": 101}, "diastolic", "vitals.diastolic_not_below_systolic"),
+        ({"heart_rate": 25}, None, None),
+        ({"heart_rate": 24}, "heart_rate", "vitals.heart_rate_impossible"),
+        ({"heart_rate": 220}, None, None),
+        ({"heart_rate": 221}, "heart_rate", "vitals.heart_rate_impossible"),
+        ({"oxygen_percent": 100}, None, None),
+        ({"oxygen_percent": 101}, "oxygen_percent", "vitals.oxygen_impossible"),
+        ({"oxygen_percent": 0}, "oxygen_percent", "vitals.oxygen_impossible"),
+        ({"red_flags": frozenset({"seizure", "chest_pain"})}, None, None),
+        ({"red_flags": programme().choices("vitals.emergency.symptoms")}, None, None),
+        ({"red_flags": frozenset({"chest pain"})}, "red_flags", None),
     ],
 )
-def test_an_impossible_reading_names_its_field(changes: dict[str, Any], field: str | None) -> None:
+def test_an_impossible_reading_names_its_field(changes: dict[str, Any], field: str | None, rule: str | None) -> None:
     if field is None:
         check_reading(reading(**changes), programme())
         return
     with pytest.raises(InvalidInput) as refusal:
         check_reading(reading(**changes), programme())
-    assert refusal.value.field == field
+    assert (refusal.value.field, refusal.value.rule) == (field, rule)
 
 
 @pytest.mark.parametrize(

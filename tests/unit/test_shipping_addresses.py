@@ -86,6 +86,11 @@ def test_another_unit_of_a_practices_house_is_reviewed() -> None:
     assert (finding.rule, finding.severity) == ("shipping.ship_to_house_of_practice", Severity.REVIEW)
 
 
+def test_another_unit_of_a_therapists_house_is_reviewed() -> None:
+    (finding,) = ship_to_findings(HOME, HOME, [], [address("1250 North Valencia Street", "Apt 9")])
+    assert (finding.rule, finding.severity) == ("shipping.ship_to_house_of_therapist", Severity.REVIEW)
+
+
 def test_a_therapists_address_is_refused_too() -> None:
     assert rules(HOME, therapist=address("1250 North Valencia Street #4B")) == ["shipping.ship_to_therapist"]
     assert rules(HOME, therapist=address("7 Elm Ct")) == []

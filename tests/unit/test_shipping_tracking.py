@@ -76,6 +76,24 @@ def test_an_event_moves_the_parcel_and_sends_on_what_follows(
     assert found.after.last_scan_at == START + timedelta(hours=1)
 
 
+@pytest.mark.parametrize(
+    ("status", "detail", "rule", "severity"),
+    [
+        ("in_transit", "held", "shipping.stage_delayed", Severity.INFORM),
+        ("in_transit", "address_correction", "shipping.stage_address_problem", Severity.REVIEW),
+        ("available_for_pickup", None, "shipping.stage_available_for_pickup", Severity.INFORM),
+        ("return_to_sender", None, "shipping.stage_returned", Severity.STOP),
+        ("failure", "lost", "shipping.stage_lost", Severity.STOP),
+        ("failure", "damaged", "shipping.stage_damaged", Severity.STOP),
+        ("failure", None, "shipping.stage_failed", Severity.REVIEW),
+        ("cancelled", None, "shipping.stage_cancelled", Severity.REVIEW),
+    ],
+)
+def test_what_the_carrier_says_is_a_finding(status: str, detail: str | None, rule: str, severity: Severity) -> None:
+    (finding,) = change(ParcelFacts(), event(scan(status, 1, detail))).findings
+    assert (finding.rule, finding.severity) == (rule, severity)
+
+
 def test_a_delivery_signed_for_is_only_a_delivery() -> None:
     found = change(ParcelFacts(), event(scan("delivered", 1), signed=True))
     assert found.events == (EventKind.SHIPMENT_DELIVERED,)
@@ -295,6 +313,7 @@ def test_a_label_without_a_scan_for_more_than_two_business_days_is_a_pharmacy_ta
     assert (found is not None) is told
     if found:
         assert (found.events, found.after) == ((EventKind.SHIPMENT_UNSCANNED,), found.before)
+        assert rules(found) == ["shipping.label_unscanned"]
 
 
 @pytest.mark.parametrize("stage", [Stage.IN_TRANSIT, Stage.OUT_FOR_DELIVERY, Stage.ADDRESS_PROBLEM, Stage.FAILED])
@@ -304,6 +323,7 @@ def test_no_scan_for_three_business_days_is_a_delay(stage: Stage, today: int, de
     assert (found is not None) is delayed
     if found:
         assert (found.after.stage, found.events) == (Stage.DELAYED, (EventKind.SHIPMENT_DELAYED,))
+        assert "shipping.no_scan" in rules(found)
         assert quiet(found.after, at(today)) is None
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from coordinator.local.story.practices import journey_clinical
+from coordinator.local.story.practices import journey_clinical, life_works
 from coordinator.local.story.practices.practice import Practice
 
 __all__ = ["PRACTICES", "Practice"]
 
-PRACTICES: Final[Mapping[str, Practice]] = {practice.programme: practice for practice in (journey_clinical.PRACTICE,)}
+PRACTICES: Final[Mapping[str, Practice]] = {
+    practice.programme: practice for practice in (journey_clinical.PRACTICE, life_works.PRACTICE)
+}

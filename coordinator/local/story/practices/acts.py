@@ -241,6 +241,7 @@ def readiness(stage: Stage, **more: Any) -> dict[str, Any]:
             "phone": "+15205550199",
             "present": True,
             "sober_attested": True,
+            "arrived_at": (now - timedelta(minutes=20)).isoformat(),
         },
         "last_food_at": (now - timedelta(hours=6)).isoformat(),
         "last_water_at": (now - timedelta(hours=2)).isoformat(),
@@ -275,16 +276,21 @@ def look(stage: Stage, session_id: str, **ratings: int) -> None:
     """One of the checks while the medicine works."""
     rated = {"dissociation": 4, "distress": 1, "nausea": 1, "sedation": 4, **ratings}
     body = {"concern": False, "ratings": rated, "note": "Calm, answers when spoken to."}
-    stage.act(stage.cast.therapist, "POST", f"/sessions/{session_id}/checks", body, doing="looks at the patient")
+    stage.quietly(stage.cast.therapist, "POST", f"/sessions/{session_id}/checks", body)
 
 
 def watch(stage: Stage, session_id: str, **ratings: int) -> None:
-    """Two hours after the dose: checks, the pressure at forty minutes and again in the end."""
-    stage.wait(timedelta(minutes=15), "the medicine works")
-    look(stage, session_id, **ratings)
-    stage.wait(timedelta(minutes=25), "forty minutes after the dose")
+    """Two hours after the dose: a look every fifteen minutes, the pressure at forty minutes and again in the end."""
+    begun = stage.clock.now()
+    for minutes in (15, 30):
+        stage.clock.move_to(begun + timedelta(minutes=minutes))
+        look(stage, session_id, **ratings)
+    stage.clock.move_to(begun + timedelta(minutes=40))
     measure(stage, session_id, "during", systolic=132, diastolic=82)
-    stage.wait(timedelta(minutes=82), "two hours after the dose")
+    for minutes in range(45, 121, 15):
+        stage.clock.move_to(begun + timedelta(minutes=minutes))
+        look(stage, session_id, **ratings)
+    stage.pass_time(begun + timedelta(minutes=122), "two hours after the dose; the therapist looked every 15 minutes")
     measure(stage, session_id, "after")
 
 
@@ -333,3 +339,35 @@ def report(stage: Stage, patient: Patient, **answers: Mapping[str, Any]) -> Any:
                 f"{scale['scale']}: {scale['total']}, before the first dose {scale['baseline']}: {scale['outcome']}"
             )
     return reported
+
+
+# ---- The next supply ------------------------------------------------------------------------------------------------
+
+
+def refill(
+    stage: Stage, patient: Patient, client: str, prescription_id: str, *, remaining: int, quantity: int, code: str
+) -> Any:
+    """The prescriber follows up, the therapist counts and asks, the next fill is approved and delivered."""
+    cast, episode = stage.cast, f"/episodes/{patient.episode_id}"
+    contact = {"manner": "video"}
+    stage.act(cast.prescriber, "POST", f"{episode}/prescriber-contacts", contact, doing="follows up by video")
+    pdmp = {"states": [STATE], "finding": "expected_prescriptions"}
+    stage.act(cast.assistant, "POST", f"{episode}/pdmp-checks", pdmp, doing="checks the PDMP again")
+    request = stage.act(
+        cast.therapist,
+        "POST",
+        "/refill-requests",
+        {"episode_id": patient.episode_id, "remaining_units": remaining},
+        doing=f"counts {remaining} left and asks for the next supply",
+    )
+    stage.await_task(cast.prescriber, "decide_refill", about=request["id"])
+    approved = stage.act(
+        cast.prescriber,
+        "POST",
+        f"/refill-requests/{request['id']}/approve",
+        {"changed": False, "reason": "As planned."},
+        doing="approves",
+    )
+    stage.narrator.fact(f"Supplied by: {approved['supply'].replace('_', ' ')}.")
+    filled = fill(stage, prescription_id, quantity, is_refill=True)
+    return deliver(stage, patient, client, filled["id"], quantity, code)

@@ -123,7 +123,7 @@ class Patient:
 
 @dataclass
 class Cast:
-    """Everybody. ``staff`` is in the order in which sign-ins are shown."""
+    """Everybody. ``staff`` is in the order in which sign-ins are shown; ``second`` is another therapist, if any."""
 
     therapist: Person
     prescriber: Person
@@ -131,15 +131,27 @@ class Cast:
     assistant: Person
     pharmacist: Person
     operator: Person
+    second: Person | None = None
     organisations: dict[str, str] = field(default_factory=dict)
 
     @property
     def staff(self) -> list[Person]:
         """All with an account."""
-        return [self.therapist, self.prescriber, self.colleague, self.assistant, self.pharmacist, self.operator]
+        everybody = (
+            self.therapist,
+            self.second,
+            self.prescriber,
+            self.colleague,
+            self.assistant,
+            self.pharmacist,
+            self.operator,
+        )
+        return [person for person in everybody if person is not None]
 
 
-def cast_of(script: Script, *, domain: str = "example.org", exchange: str = "520555") -> Cast:
+def cast_of(
+    script: Script, *, domain: str = "example.org", exchange: str = "520555", two_therapists: bool = False
+) -> Cast:
     """The people, before they have accounts: their addresses are of ``domain``, their numbers of ``exchange``."""
 
     def person(full_name: str, role: str, digits: str, *, on_call: bool = False) -> Person:
@@ -155,4 +167,5 @@ def cast_of(script: Script, *, domain: str = "example.org", exchange: str = "520
         assistant=person("Sam Staffer", "medical_staff", "0114"),
         pharmacist=person("Farah Marsh", "pharmacist", "0115"),
         operator=person("Odell Overton", "operations", "0116", on_call=True),
+        second=person("Tomas Ekholm", "therapist", "0117") if two_therapists else None,
     )

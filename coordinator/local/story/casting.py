@@ -61,7 +61,7 @@ def found(
 
 def _plan_of(cast: Cast, person: Person) -> dict[str, Any]:
     papers: dict[str, Any] = {}
-    if person is cast.therapist:
+    if person in (cast.therapist, cast.second):
         papers = {"kap_trained_on": "2024-05-17"}
     elif person is cast.prescriber:
         papers = {"npi": "1234567893", **state_papers(person, STATE, "FP1234563")}

@@ -49,8 +49,8 @@ def _create_organisations(
         details = organisations.OrganisationDetails(kind=kind, **given[kind.value], **partners)
         return organisations.create_organisation(session, SYSTEM, details).id
 
-    desk, team = create(OrganisationKind.OPERATIONS), create(OrganisationKind.MEDICAL_TEAM)
-    pharmacy = create(OrganisationKind.PHARMACY)
+    desk, pharmacy = create(OrganisationKind.OPERATIONS), create(OrganisationKind.PHARMACY)
+    team = create(OrganisationKind.MEDICAL_TEAM, partner_pharmacy_id=pharmacy)
     practice = create(OrganisationKind.PRACTICE, partner_medical_team_id=team, partner_pharmacy_id=pharmacy)
     return {"operations": desk, "medical_team": team, "pharmacy": pharmacy, "practice": practice}
 

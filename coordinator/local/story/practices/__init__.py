@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from coordinator.local.story.practices import journey_clinical, life_works
+from coordinator.local.story.practices import isha_health, journey_clinical, life_works
 from coordinator.local.story.practices.practice import Practice
 
 __all__ = ["PRACTICES", "Practice"]
 
-PRACTICES: Final[Mapping[str, Practice]] = {
-    practice.programme: practice for practice in (journey_clinical.PRACTICE, life_works.PRACTICE)
-}
+_ALL: Final = (journey_clinical.PRACTICE, life_works.PRACTICE, isha_health.PRACTICE)
+PRACTICES: Final[Mapping[str, Practice]] = {practice.programme: practice for practice in _ALL}

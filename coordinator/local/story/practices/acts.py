@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from coordinator.local.story.arrival import SMS_WORDING, agree, history
-from coordinator.local.story.cast import PASSWORD, Patient
+from coordinator.local.story.cast import PASSWORD, Patient, Person
 from coordinator.local.story.records import Unmet
 from coordinator.local.story.scripts import STATE
 from coordinator.local.story.stage import Stage
@@ -35,15 +35,16 @@ def gad7(each: int) -> dict[str, int]:
 # ---- Arrival --------------------------------------------------------------------------------------------------------
 
 
-def refer(stage: Stage, patient: Patient, client: str) -> None:
-    """The therapist refers a client of the script, who agreed to be texted; the patient opens the link."""
+def refer(stage: Stage, patient: Patient, client: str, *, by: Person | None = None, **more: Any) -> None:
+    """The therapist, or who is named, refers a client of the script, who agreed to be texted and opens the link."""
     script = stage.script.patients[client]
     taken_at = (stage.clock.now() - timedelta(minutes=20)).isoformat()
     referred = stage.act(
-        stage.cast.therapist,
+        by or stage.cast.therapist,
         "POST",
         "/referrals",
         {
+            **more,
             "patient": script.as_body(),
             "diagnosis": script.diagnosis,
             "reason": script.reason,
@@ -301,11 +302,19 @@ def send_home(stage: Stage, session_id: str) -> None:
     stage.act(therapist, "POST", f"{path}/discharge", {}, doing="lets the patient go home")
 
 
-def dose_session(stage: Stage, patient: Patient, starts_at: datetime, mg: int, **place: Any) -> Any:
-    """A whole dosing session without anything out of the ordinary; gives it."""
+def dose_session(
+    stage: Stage,
+    patient: Patient,
+    starts_at: datetime,
+    mg: int,
+    *,
+    ready: Mapping[str, Any] | None = None,
+    **place: Any,
+) -> Any:
+    """A whole dosing session without anything out of the ordinary; gives it. ``ready`` goes into the readiness."""
     session = book(stage, patient, "dosing", starts_at, **place)
     stage.pass_time(starts_at, f"the dosing session of {patient.name} begins")
-    make_ready(stage, session["id"])
+    make_ready(stage, session["id"], **(ready or {}))
     measure(stage, session["id"], "before")
     give(stage, session["id"], mg)
     watch(stage, session["id"])

@@ -24,6 +24,7 @@ class Practice:
     names: Mapping[str, str]
     characters: Sequence[Character]
     chapters: Sequence[Callable[[Stage], None]]
+    two_therapists: bool = False
 
     def script(self) -> Script:
         """The patients."""
@@ -31,7 +32,12 @@ class Practice:
 
     def cast(self, script: Script) -> Cast:
         """The people."""
-        return cast_of(script, domain=f"{self.programme.replace('_', '-')}.example.org", exchange=self.exchange)
+        return cast_of(
+            script,
+            domain=f"{self.programme.replace('_', '-')}.example.org",
+            exchange=self.exchange,
+            two_therapists=self.two_therapists,
+        )
 
     def organisations(self) -> dict[str, dict[str, Any]]:
         """The organisations as they are founded: practice and medical team work by this programme."""

@@ -278,10 +278,6 @@ ROUTES: Final[Mapping[E, Mapping[Party, tuple[Effect, ...]]]] = {
     E.CIRCLE_REMINDER_DUE: {_PATIENT: (Sms(N.CIRCLE_REMINDER),)},  # a timer; it ends with the place
     E.CIRCLE_CANCELLED: {_PATIENT: (Sms(N.CIRCLE_CANCELLED),)},
     E.JOURNAL_SHARED: {_THERAPIST: (Inform(Owner.THERAPIST),)},
-    E.JOURNAL_CRISIS: {  # words that may tell of a crisis; what was written stays the patient's
-        _THERAPIST: (Task(T.CHECK_ON_PATIENT, Owner.THERAPIST, "sla.immediate_minutes", _STAT), Page(Owner.THERAPIST)),
-        _MEDICAL: (Task(T.CHECK_ON_PATIENT, Owner.PRESCRIBER, "sla.immediate_minutes", _STAT),
-                   Page(Owner.MEDICAL_TEAM))},
 
     # Outcomes and refills
     E.OUTCOME_REPORTED: {_MEDICAL: (Inform(Owner.PRESCRIBER),)},

@@ -37,6 +37,7 @@ from services.people.patients import state_of
 from services.people.practitioners import licence_facts
 from services.people.programmes import programme_of
 from services.people.states import EpisodeState
+from services.screening.written_texts import heed
 from services.sessions.afterwards import integrate_elsewhere
 from services.vault.boxes import box
 
@@ -200,6 +201,7 @@ def record_attendance(
     if note is not None:
         box(session, place.patient_id).seal(place, "note", note)
     session.flush()
+    heed(session, actor, episode, note, subject=place_subject(place))
     cancel_timers(session, place_subject(place))
     record(session, actor, "circle.record", "circle", circle.id, episode_id=episode.id, attended=attended)
     if attended and programme_of(session, episode).value("circles.count_as_integration"):

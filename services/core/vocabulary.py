@@ -111,7 +111,6 @@ class EventKind(StrEnum):
     CIRCLE_REMINDER_DUE = "circle.reminder_due"
     CIRCLE_CANCELLED = "circle.cancelled"
     JOURNAL_SHARED = "journal.shared"
-    JOURNAL_CRISIS = "journal.crisis"
     QUESTION_ASKED = "question.asked"
     QUESTION_OF_SYMPTOMS = "question.of_symptoms"
     QUESTION_FORWARDED = "question.forwarded"

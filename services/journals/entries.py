@@ -1,7 +1,7 @@
 """Journal entries: the patient writes, reads and perhaps shares them; the therapist reads what was shared.
 
 Nobody else reads one. Words that may tell of a crisis act at once as in a text that comes in (DOMAIN 2.2): the patient
-is shown where help is, and the care team is alerted, without a word of what was written.
+is shown where help is, and the care team is asked to look, without a word of what was written.
 """
 
 from __future__ import annotations
@@ -18,21 +18,20 @@ from services.audit.records import record
 from services.core import clock
 from services.core.actors import Actor, Role
 from services.core.errors import NotFound, RuleRefused, StaleVersion
-from services.core.findings import Severity, of_severity
 from services.core.ids import new_id
 from services.core.personal import Personal
 from services.core.vocabulary import EventKind
 from services.journals.models import JournalEntry
 from services.journals.prompts import Occasion, Prompts, prompts_of
-from services.journals.rules import CRISIS_WORDS, EntryFacts, entry_findings
+from services.journals.rules import EntryFacts, entry_findings
 from services.journals.states import ENTRY_TRANSITIONS, EntryState, EntryStep
-from services.messaging.keywords import Command, read
 from services.messaging.outbox import Subject, emit
 from services.people.access import Action, visible_episode
 from services.people.models import Episode
 from services.people.programmes import programme_of
 from services.people.states import EpisodeState
-from services.screening.rules import CrisisResource, crisis_resources
+from services.screening.rules import CrisisResource
+from services.screening.written_texts import heed
 from services.vault.boxes import box
 
 INVISIBLE: Final = "There is no such record, or it is not yours to see."
@@ -79,27 +78,15 @@ def write_entry(
     episode = visible_episode(session, actor, Action.WRITE_JOURNAL, episode_id)
     programme = programme_of(session, episode)
     given = prompts_of(programme).of(occasion)
-    facts = EntryFacts(
-        ended=episode.state in ENDED, prompt=prompt, prompts=len(given), crisis=may_be_crisis(text.reveal())
-    )
+    facts = EntryFacts(ended=episode.state in ENDED, prompt=prompt, prompts=len(given))
     findings = entry_findings(facts, programme)
-    stops = of_severity(findings, Severity.STOP)
-    if stops:
-        raise RuleRefused("This entry cannot be written.", stops)
+    if findings:
+        raise RuleRefused("This entry cannot be written.", findings)
     if not text.reveal().strip():
         raise RuleRefused("An entry needs words.", field="text", rule="journals.text_needed")
     asked = None if prompt is None else given[prompt - 1]
     entry = _store(session, actor, episode, occasion, text, asked)
-    if not any(finding.rule == CRISIS_WORDS.id for finding in findings):
-        return WrittenEntry(entry, ())
-    emit(session, EventKind.JOURNAL_CRISIS, subject=Subject("journal_entry", entry.id), episode_id=episode.id)
-    return WrittenEntry(entry, crisis_resources(programme))
-
-
-def may_be_crisis(text: str) -> bool:
-    """Whether words may tell of a crisis, sentence by sentence: a command in one hides nothing in the others."""
-    parts = [text, *text.replace("!", ".").replace("?", ".").replace("\n", ".").split(".")]
-    return any(read(part).command is Command.CRISIS for part in parts)
+    return WrittenEntry(entry, heed(session, actor, episode, text, subject=Subject("journal_entry", entry.id)))
 
 
 def _store(

@@ -1,4 +1,4 @@
-"""When a journal entry may be written, and what in one must alarm the care team (DOMAIN 1 and 2.2). Pure."""
+"""When a journal entry may be written (DOMAIN 1). Pure."""
 
 from __future__ import annotations
 
@@ -30,13 +30,6 @@ PROMPT_UNKNOWN: Final = declare(
     "There are {count} prompts for this occasion.",
     fixed="the prompts themselves are the programme's",
 )
-CRISIS_WORDS: Final = declare(
-    "journals.crisis_words",
-    Severity.REVIEW,
-    "DOMAIN 2.2",
-    "The entry may tell of a crisis: show 988, 741741 and 911 at once; the care team is alerted.",
-    fixed="better one alarm too many; the words are those of texts that come in",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,11 +39,10 @@ class EntryFacts:
     ended: bool
     prompt: int | None
     prompts: int
-    crisis: bool
 
 
 def entry_findings(facts: EntryFacts, programme: Programme) -> list[Finding]:
-    """What speaks against the entry, and whether it alarms. Words of a crisis stop nothing: they are heard."""
+    """What speaks against the entry. What is in it is nobody's to judge; words of a crisis are heeded elsewhere."""
     findings = []
     if not programme.value("journal.offered"):
         findings.append(NOT_OFFERED.finding(programme))
@@ -58,6 +50,4 @@ def entry_findings(facts: EntryFacts, programme: Programme) -> list[Finding]:
         findings.append(EPISODE_ENDED.finding(programme))
     if facts.prompt is not None and not 1 <= facts.prompt <= facts.prompts:
         findings.append(PROMPT_UNKNOWN.finding(programme, says={"count": facts.prompts}))
-    if facts.crisis:
-        findings.append(CRISIS_WORDS.finding(programme))
     return findings

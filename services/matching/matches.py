@@ -45,6 +45,7 @@ from services.people.episodes import take_on
 from services.people.links import LinkKind, issue_link, path_of
 from services.people.models import Episode
 from services.people.programmes import programme_of
+from services.screening.written_texts import heed
 from services.vault.boxes import box
 
 INVISIBLE: Final = "There is no such record, or it is not yours to see."
@@ -241,6 +242,7 @@ def decline(
     box(session, match.patient_id).seal(option, "reason", reason)
     session.flush()
     subject = Subject("match", match.id)
+    heed(session, actor, episode, reason, subject=Subject("match_option", option.id))
     settle_tasks(session, actor, subject, {TaskKind.ANSWER_MATCH})
     emit(session, EventKind.MATCH_DECLINED, subject=subject, episode_id=episode.id)
     record(session, actor, "match.decline", "match", match.id, episode_id=episode.id)

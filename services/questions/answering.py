@@ -19,7 +19,7 @@ from services.core.personal import Personal
 from services.core.vocabulary import EventKind, NoticeKind, Party, TaskKind
 from services.eligibility.medicines import load_medicines
 from services.messaging.inboxes import owners_of
-from services.messaging.outbox import emit
+from services.messaging.outbox import Subject, emit
 from services.messaging.sms import plain
 from services.messaging.states import TaskStep
 from services.messaging.tasks import settle_tasks
@@ -34,6 +34,7 @@ from services.questions.asking import add_post, owner_of, subject_of
 from services.questions.models import Question, QuestionPost
 from services.questions.routing_rules import RULES
 from services.questions.states import QUESTION_TRANSITIONS, QuestionState, QuestionStep
+from services.screening.written_texts import heed
 from services.vault.boxes import box
 
 INVISIBLE: Final = "There is no such record, or it is not yours to see."
@@ -85,7 +86,7 @@ def answer(
     _take(question, QuestionStep.ANSWER, actor)
     findings = answer_findings(_facts(session, episode, actor, words, by_link), programme_of(session, episode))
     way = "link" if findings else "sms"
-    add_post(session, actor, question, "answer", way, Personal(words))
+    _keep(session, actor, question, episode, "answer", way, words)
     question.ended_at = clock.now()
     session.flush()
     data: dict[str, Any]
@@ -100,6 +101,14 @@ def answer(
     spoke = [finding.rule for finding in findings]
     record(session, actor, "question.answer", "question", question.id, episode_id=episode.id, way=way, rules=spoke)
     return Answered(question, way, findings)
+
+
+def _keep(
+    session: Session, actor: Actor, question: Question, episode: Episode, kind: str, way: str, words: str
+) -> None:
+    """Put what staff wrote into the thread; words that may speak of suicide ask for a look (DOMAIN 2.2)."""
+    post = add_post(session, actor, question, kind, way, Personal(words))
+    heed(session, actor, episode, words, subject=Subject("question_post", post.id))
 
 
 def _words(text: Personal[str], *, field: str = "text") -> str:
@@ -142,7 +151,7 @@ def forward(
     else:
         question.owner_id = owner_of(session, episode, party)
         question.party = Party.MEDICAL_TEAM if question.owner_id == episode.medical_team_id else party
-    add_post(session, actor, question, "forward", "portal", Personal(words))
+    _keep(session, actor, question, episode, "forward", "portal", words)
     session.flush()
     settle_tasks(session, actor, subject_of(question), {TaskKind.ANSWER_QUESTION}, TaskStep.CANCEL)
     emit(
@@ -171,7 +180,7 @@ def close(
     question, episode = _owned(session, actor, question_id, version)
     words = _words(reason, field="reason")
     _take(question, QuestionStep.CLOSE, actor)
-    add_post(session, actor, question, "close", "portal", Personal(words))
+    _keep(session, actor, question, episode, "close", "portal", words)
     question.ended_at = clock.now()
     session.flush()
     settle_tasks(session, actor, subject_of(question), {TaskKind.ANSWER_QUESTION})

@@ -277,6 +277,7 @@ def test_attendance_and_note_stand_in_each_patients_own_record(
     places.record_attendance(session, acting, first.id, attended=True, note=Personal("Canary-Ada spoke of the sea."))
     places.record_attendance(session, acting, second.id, attended=False)
     assert (circle.state, first.state, second.state) == ("held", "attended", "absent")
+    assert emitted(session, EventKind.TEXT_CONCERNING) == []
     assert first.note is not None
     assert b"Canary" not in first.note
     therapist = world.actor("therapist")

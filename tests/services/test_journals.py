@@ -28,7 +28,7 @@ from tests.factories_messaging import emitted
 from tests.factories_programmes import changed
 
 ISHA = programme(shipped()["isha_health"])
-FACTS = EntryFacts(ended=False, prompt=1, prompts=3, crisis=False)
+FACTS = EntryFacts(ended=False, prompt=1, prompts=3)
 WORDS = Personal("Canary: a blue door.")
 
 
@@ -57,14 +57,11 @@ def write(session: Session, episode: Episode, text: Personal[str] = WORDS, **giv
         (replace(FACTS, prompt=3), "isha_health", []),
         (replace(FACTS, prompt=4), "isha_health", ["journals.prompt_unknown"]),
         (replace(FACTS, prompt=0), "isha_health", ["journals.prompt_unknown"]),
-        (replace(FACTS, crisis=True), "isha_health", ["journals.crisis_words"]),
     ],
 )
-def test_when_an_entry_may_be_written_and_when_it_alarms(facts: EntryFacts, name: str, rules: list[str]) -> None:
+def test_when_an_entry_may_be_written(facts: EntryFacts, name: str, rules: list[str]) -> None:
     findings = entry_findings(facts, programme(shipped()[name]))
-    assert [finding.rule for finding in findings] == rules
-    stops = {finding.rule for finding in findings if finding.severity is Severity.STOP}
-    assert stops == set(rules) - {"journals.crisis_words"}
+    assert [(finding.rule, finding.severity) for finding in findings] == [(rule, Severity.STOP) for rule in rules]
 
 
 @pytest.mark.parametrize("path", sorted(DEFAULT_FILE.parent.glob("*.toml")), ids=lambda path: path.stem)
@@ -162,14 +159,14 @@ def test_words_that_may_tell_of_a_crisis_show_where_help_is_and_alert_the_care_t
 ) -> None:
     written = write(session, episode, Personal(words))
     assert {each.number for each in written.crisis_resources} == {"988", "741741", "911"}
-    payloads = emitted(session, EventKind.JOURNAL_CRISIS)
+    payloads = emitted(session, EventKind.TEXT_CRISIS)
     assert {payload["party"] for payload in payloads} == {"therapist", "medical_team"}
     assert all(payload["data"] == {} for payload in payloads)
 
 
 def test_an_entry_like_any_other_alarms_nobody(session: Session, episode: Episode) -> None:
     assert write(session, episode).crisis_resources == ()
-    assert emitted(session, EventKind.JOURNAL_CRISIS) == []
+    assert emitted(session, EventKind.TEXT_CRISIS) == []
 
 
 def test_what_cannot_be_written_is_refused_with_its_rule(session: Session, world: World, episode: Episode) -> None:

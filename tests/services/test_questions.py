@@ -288,3 +288,9 @@ def test_the_thread_is_part_of_what_a_patient_takes_away(session: Session, world
     ask(session, "Which time is my visit?")
     taken = export_patient(session, make_patient_actor(episode), episode.patient_id)
     assert [post["text"] for post in taken["records"]["question_posts"]] == ["Which time is my visit?"]
+
+
+def test_what_staff_write_of_suicide_asks_for_a_look(session: Session, world: World, episode: Episode) -> None:
+    question = ask(session)
+    answering.answer(session, world.actor("therapist"), question.id, Personal("You told me of suicidal thoughts."))
+    assert {each["party"] for each in emitted(session, EventKind.TEXT_CONCERNING)} == {"therapist", "medical_team"}

@@ -148,6 +148,8 @@ ROUTES: Final[Mapping[E, Mapping[Party, tuple[Effect, ...]]]] = {
     # Prescription, fill and shipment
     E.PRESCRIPTION_DRAFTED: {
         _MEDICAL: (Task(T.SIGN_PRESCRIPTION, Owner.ADDRESSEE, "sla.next_day_hours"),)},  # the named prescriber
+    E.PRESCRIPTION_REPORTED: {  # signed in a system elsewhere, as somebody says
+        _MEDICAL: (Task(T.CONFIRM_SIGNATURE, Owner.ADDRESSEE, "sla.same_day_hours"),)},  # the named prescriber
     E.PRESCRIPTION_SIGNED: {
         _PHARMACY: (Task(T.FILL_PRESCRIPTION, Owner.PHARMACY, "sla.fill_hours"),),
         _THERAPIST: (Inform(Owner.THERAPIST),)},

@@ -13,7 +13,7 @@ import itertools
 import json
 import secrets
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -31,7 +31,7 @@ from services.people.attempts import Refused
 from services.people.models import Episode
 from services.people.patients import details_of
 from services.people.postal import Address
-from services.prescribing import contacts, fills, pdmp_checks, prescriptions, signing
+from services.prescribing import contacts, fills, outside, pdmp_checks, prescriptions, signing
 from services.prescribing.contents import Content
 from services.prescribing.limits import PatientLimits
 from services.prescribing.models import Fill, Prescription
@@ -153,6 +153,14 @@ def make_signed(session: Session, case: Case, **changes: Any) -> Prescription:
     signed = sign(session, case, row)
     assert not isinstance(signed, Refused)
     return row
+
+
+def make_reported(session: Session, case: Case, *, issued_on: date | None = None, **changes: Any) -> Prescription:
+    """A ready prescription of which staff say that it was signed in a system elsewhere, by default yesterday."""
+    row = make_ready(session, case, **changes)
+    day = issued_on or (clock.now() - timedelta(days=1)).date()
+    signature = outside.OutsideSignature(system="Certified Rx", reference="RX-4711", issued_on=day)
+    return outside.report(session, case.actor("medical_staff"), row.id, signature)
 
 
 def make_fill(session: Session, case: Case, row: Prescription, quantity: int = 4, *, is_refill: bool = False) -> Fill:

@@ -24,11 +24,12 @@ from coordinator.api.fields import (
     page_schema,
 )
 from coordinator.api.findings import FindingOut
+from coordinator.api.signing_grants import FactorsIn
 from coordinator.api.tasks import StepIn
 from services.people.access import Action
 from services.people.attempts import Refused
 from services.people.identifiers import STATES
-from services.prescribing import pdmp_checks, prescriptions, signing, views
+from services.prescribing import outside, pdmp_checks, prescriptions, signing, views
 from services.prescribing.contents import LONGEST_DIRECTIONS, Content
 from services.prescribing.limits import PatientLimits
 from services.prescribing.models import Prescription
@@ -160,7 +161,11 @@ class PrescriptionReviewOut(Schema):
 
 
 class PrescriptionSummaryOut(Schema):
-    """A prescription without its content. ``supplied``: shipped by the pharmacy, or given in the clinic."""
+    """A prescription without its content.
+
+    ``supplied``: shipped by the pharmacy, or given in the clinic. ``signed_outside``: in a certified system elsewhere,
+    not by us.
+    """
 
     id = fields.UUID(required=True)
     episode_id = fields.UUID(required=True)
@@ -168,12 +173,31 @@ class PrescriptionSummaryOut(Schema):
     replaces_id = fields.UUID(required=True, allow_none=True)
     state = Choice(PrescriptionState, required=True)
     supplied = Choice(Supplied, required=True)
+    signed_outside = fields.Boolean(required=True)
     drafted_at = fields.AwareDateTime(required=True)
     signed_at = fields.AwareDateTime(required=True, allow_none=True)
     issued_on = fields.Date(required=True, allow_none=True)
     expires_on = fields.Date(required=True, allow_none=True)
     ended_at = fields.AwareDateTime(required=True, allow_none=True)
     version = fields.Integer(required=True)
+
+
+class OutsideSignatureIn(Schema):
+    """Where and when it was signed: the certified system, its reference there, and the date of issue."""
+
+    system = Text(80, required=True)
+    reference = Text(80, required=True)
+    issued_on = Day(required=True)
+
+
+class OutsideSignatureOut(Schema):
+    """Where and when it was signed, and who reported it."""
+
+    system = fields.String(required=True)
+    reference = fields.String(required=True)
+    issued_on = fields.String(required=True)
+    reported_by = fields.String(required=True)
+    reported_at = fields.String(required=True)
 
 
 class PrescriptionOut(PrescriptionSummaryOut):
@@ -186,6 +210,7 @@ class PrescriptionOut(PrescriptionSummaryOut):
     paper = Revealed(fields.Nested(PaperOut), required=True, allow_none=True)
     supply = fields.Nested(SupplyOut, required=True, allow_none=True)
     review = fields.Nested(PrescriptionReviewOut, required=True, allow_none=True)
+    outside = Revealed(fields.Nested(OutsideSignatureOut), required=True, allow_none=True)
     agreed_by = fields.UUID(required=True, allow_none=True)
     end_reason = PersonalText(2000, required=True, allow_none=True)
     signature_valid = fields.Boolean(required=True, allow_none=True)
@@ -376,6 +401,36 @@ def sign(call: Call, body: dict[str, Any]) -> dict[str, Any] | Refused:
 @endpoint(
     blueprint,
     "POST",
+    "/prescriptions/<uuid:prescription_id>/outside-signature",
+    action=Action.REPORT_PRESCRIPTION,
+    body=OutsideSignatureIn,
+    answer=PrescriptionOut,
+)
+def report_signed(call: Call, body: dict[str, Any], prescription_id: UUID) -> dict[str, Any]:
+    """Record that a ready prescription was signed in a certified system elsewhere; its prescriber has to confirm it."""
+    signature = outside.OutsideSignature(**body)
+    return _view(call, outside.report(call.session, call.actor, prescription_id, signature, version=call.version))
+
+
+@endpoint(
+    blueprint,
+    "POST",
+    "/prescriptions/<uuid:prescription_id>/outside-signature/confirm",
+    action=Action.CONFIRM_PRESCRIPTION,
+    body=FactorsIn,
+    answer=PrescriptionOut,
+)
+def confirm_signed(call: Call, body: dict[str, Any], prescription_id: UUID) -> dict[str, Any] | Refused:
+    """Confirm, as the named prescriber and with both factors, that you signed it elsewhere: it is then in force."""
+    confirmed = outside.confirm(
+        call.session, call.actor, prescription_id, body["code"], password=body["password"], version=call.version
+    )
+    return confirmed if isinstance(confirmed, Refused) else _view(call, confirmed)
+
+
+@endpoint(
+    blueprint,
+    "POST",
     "/prescriptions/<uuid:prescription_id>/cancel",
     action=Action.CANCEL_PRESCRIPTION,
     body=CancelIn,
@@ -459,6 +514,7 @@ def _shown(view: PrescriptionView) -> dict[str, Any]:
             "programme": review.programme,
         },
         "agreed_by": None if review is None else view.prescription.agreed_by,
+        "outside": view.outside,
         "end_reason": view.end_reason,
         "signature_valid": view.signature_valid,
     }

@@ -58,6 +58,8 @@ class Action(StrEnum):
     READY_PRESCRIPTION = "prescription.ready"
     AGREE_PRESCRIPTION = "prescription.agree"
     SIGN_PRESCRIPTION = "prescription.sign"
+    REPORT_PRESCRIPTION = "prescription.report_signed"
+    CONFIRM_PRESCRIPTION = "prescription.confirm_signed"
     CANCEL_PRESCRIPTION = "prescription.cancel"
     READ_PRESCRIPTION = "prescription.read"
     RECORD_PDMP_CHECK = "pdmp_check.record"
@@ -174,6 +176,8 @@ POLICY: Final[Mapping[Action, Mapping[Role, Relationship]]] = {
     Action.READY_PRESCRIPTION: _PRESCRIBER,
     Action.AGREE_PRESCRIPTION: _PRESCRIBER,
     Action.SIGN_PRESCRIPTION: _PRESCRIBER,
+    Action.REPORT_PRESCRIPTION: _MEDICAL,
+    Action.CONFIRM_PRESCRIPTION: _PRESCRIBER,
     Action.CANCEL_PRESCRIPTION: _PRESCRIBER,
     Action.READ_PRESCRIPTION: _THERAPIST | _MEDICAL | _PHARMACY | _PATIENT,
     Action.RECORD_PDMP_CHECK: _MEDICAL,

@@ -75,7 +75,7 @@ class Questions:
     approved_until: date | None = None  # the last day on which an approval counts, where that was looked up as well
 
 
-_MAY_SUPPLY = [state.value for state in sorted({*VALID, PrescriptionState.READY})]
+_MAY_SUPPLY = [state.value for state in sorted({*VALID, PrescriptionState.READY, PrescriptionState.REPORTED})]
 
 # Drafting is asked for often, and each further round trip costs as much as the whole judgement of a draft: one query
 # says whether suicide-risk flags, earlier fills or doses, requests to draft or other prescriptions exist, before their

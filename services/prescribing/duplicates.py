@@ -17,6 +17,8 @@ from services.prescribing.rules import duplicate_findings, substance_of
 from services.prescribing.states import VALID, PrescriptionState
 from services.prescribing.supplies import supply_of
 
+_WAITING = frozenset({PrescriptionState.READY, PrescriptionState.REPORTED})
+
 
 def duplicates(
     session: Session,
@@ -34,11 +36,11 @@ def duplicates(
     together the second was given a reason.
     """
     row = Prescription
-    query = select(row).where(row.patient_id == case.patient.id, row.state.in_((*VALID, PrescriptionState.READY)))
+    query = select(row).where(row.patient_id == case.patient.id, row.state.in_((*VALID, *_WAITING)))
     if of is not None:
         query = query.where(row.id != of)
     if ready_at is not None:
-        query = query.where((row.state != PrescriptionState.READY) | (row.ready_at < ready_at))
+        query = query.where(row.state.not_in(_WAITING) | (row.ready_at < ready_at))
     others = [each for each in session.scalars(query) if each.id != replaces and _same(case, each, content)]
     return duplicate_findings(sum(_may_supply(session, case, each) for each in others))
 
@@ -49,7 +51,7 @@ def _same(case: Case, other: Prescription, content: Content) -> bool:
 
 
 def _may_supply(session: Session, case: Case, other: Prescription) -> bool:
-    if other.state == PrescriptionState.READY:
+    if other.state in _WAITING:
         return True
     if is_shipped(other):
         return supply_of(session, case.box, other).left.anything_on(case.today)

@@ -20,8 +20,9 @@ class Prescription(Base):
 
     ``content`` is what is prescribed, ``review`` the rules' findings with the prescriber's reasons. Signing fills
     ``signed_content`` (the canonical document, byte for byte as signed), ``signature`` (Ed25519 over it) and
-    ``signing_key``; those are never changed again. ``supplied`` says whether the pharmacy ships it or the clinic gives
-    it; the signature binds it as well.
+    ``signing_key``; those are never changed again. ``outside`` tells of a signature in a certified system elsewhere:
+    ours then only keeps the record from being altered. ``supplied`` says whether the pharmacy ships it or the clinic
+    gives it; the signature binds both.
     """
 
     __tablename__ = "prescriptions"
@@ -39,6 +40,7 @@ class Prescription(Base):
     content: Mapped[bytes | None] = sealed_column(owner="patient_id", nullable=False)
     review: Mapped[bytes | None] = sealed_column(owner="patient_id", nullable=False)
     end_reason: Mapped[bytes | None] = sealed_column(owner="patient_id")
+    outside: Mapped[bytes | None] = sealed_column(owner="patient_id")
     agreed_by: Mapped[UUID | None]
     drafted_at: Mapped[datetime]
     ready_at: Mapped[datetime | None]
@@ -52,6 +54,11 @@ class Prescription(Base):
     version: Mapped[int] = mapped_column()
 
     __mapper_args__ = {"version_id_col": version}  # noqa: RUF012 - read by SQLAlchemy
+
+    @property
+    def signed_outside(self) -> bool:
+        """Whether it was signed in a certified system elsewhere, not by us."""
+        return self.outside is not None and self.signature is not None
 
 
 class FillAuthorization(Base):

@@ -51,9 +51,15 @@ def paper_of(session: Session, prescription: Prescription, content: Content, cas
     }
 
 
-def document_of(prescription: Prescription, content: Content, paper: Mapping[str, Any]) -> dict[str, Any]:
-    """All that a signature binds: who, for whom, what, when. Two documents are equal when the prescriptions are."""
+def document_of(
+    prescription: Prescription, content: Content, paper: Mapping[str, Any], outside: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """All that a signature binds: who, for whom, what, when. Two documents are equal when the prescriptions are.
+
+    ``outside`` tells of a signature in another system; what is signed here has none.
+    """
     return {
+        **({} if outside is None else {"outside": dict(outside)}),
         "format": FORMAT,
         "id": str(prescription.id),
         "patient_id": str(prescription.patient_id),

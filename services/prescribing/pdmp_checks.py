@@ -119,9 +119,11 @@ def list_checks(
     return [_opened(session, row) for row in session.scalars(query)]
 
 
-def latest_check(session: Session, episode_id: UUID) -> Check | None:
-    """The newest check of an episode, for rules."""
+def latest_check(session: Session, episode_id: UUID, *, until: datetime | None = None) -> Check | None:
+    """The newest check of an episode, for rules; with ``until`` the newest that was made before that time."""
     query = select(PdmpCheck).where(PdmpCheck.episode_id == episode_id)
+    if until is not None:
+        query = query.where(PdmpCheck.checked_at < until)
     row = session.scalar(query.order_by(PdmpCheck.checked_at.desc(), PdmpCheck.recorded_at.desc()).limit(1))
     return None if row is None else _opened(session, row)
 

@@ -155,7 +155,7 @@ def change(
     row.supplied = supplied_by(content.route, programme_of(session, episode))
     case.box.seal(row, "content", content.as_dict())
     case.box.seal(row, "review", review.as_dict())
-    row.state, row.ready_at, row.agreed_by = after, None, None
+    row.state, row.ready_at, row.agreed_by, row.outside = after, None, None, None
     renamed, row.prescriber_id = row.prescriber_id != named, named
     session.flush()
     record(
@@ -194,7 +194,7 @@ def mark_ready(
     content = content_of(case.box, row)
     review = review_ready(session, case, row, content, given, actor.id)
     case.box.seal(row, "review", review.as_dict())
-    row.state, row.ready_at = after, clock.now()
+    row.state, row.ready_at, row.outside = after, clock.now(), None
     session.flush()
     record(
         session,
@@ -245,9 +245,8 @@ def end(session: Session, actor: Actor, row: Prescription, step: PrescriptionSte
     row.ended_at = clock.now()
     session.flush()
     record(session, actor, f"prescription.{step}", "prescription", row.id, episode_id=row.episode_id, code=code)
-    settle_tasks(
-        session, SYSTEM, _subject(row), {TaskKind.SIGN_PRESCRIPTION, TaskKind.FILL_PRESCRIPTION}, TaskStep.CANCEL
-    )
+    kinds = {TaskKind.SIGN_PRESCRIPTION, TaskKind.CONFIRM_SIGNATURE, TaskKind.FILL_PRESCRIPTION}
+    settle_tasks(session, SYSTEM, _subject(row), kinds, TaskStep.CANCEL)
     cancel_timers(session, _subject(row))
     if was_valid:
         kind = EventKind.PRESCRIPTION_CANCELLED if is_shipped(row) else EventKind.ORDER_CANCELLED

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime, time, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -26,6 +26,7 @@ from services.people.paper_rules import licence_findings
 from services.people.practitioners import dea_facts, licence_facts
 from services.people.programmes import programme_of
 from services.people.signing_grants import may_sign
+from services.people.zones import read_zone
 from services.prescribing.cases import Case, Questions
 from services.prescribing.contents import Content
 from services.prescribing.doses import History, history_of
@@ -130,20 +131,27 @@ def check_open_to_prescribing(session: Session, case: Case, questions: Questions
 
 
 def findings_for_signing(
-    session: Session, case: Case, prescription: Prescription, content: Content, *, ready_at: datetime | None
+    session: Session,
+    case: Case,
+    prescription: Prescription,
+    content: Content,
+    *,
+    ready_at: datetime | None,
+    issued_outside_on: date | None = None,
 ) -> tuple[list[Finding], Draft]:
     """Everything the rules have to say about signing this prescription today, and the draft they judged.
 
-    ``ready_at`` is when it was marked ready, None while that is being done.
+    ``ready_at`` is when it was marked ready, None while that is being done. ``issued_outside_on`` is the date of issue
+    of one that was signed in another system: what had to hold then is asked as of that day.
     """
     programme = programme_of(session, case.episode)
     history = history_of(session, case.episode.id, case.box, content.route)
     draft = draft_of(content, case, history)
-    check = latest_check(session, case.episode.id)
-    today = case.today
+    on = case.today if issued_outside_on is None else issued_outside_on
+    check = _check_on(session, case, on)
     facts = SigningFacts(
-        signed_on=today,
-        issued_on=today,
+        signed_on=on,
+        issued_on=on,
         patient_state=case.state,
         session_mg=content.session_mg,
         second_over_mg=setting_of(content.route, "second_prescriber_over_mg", programme),
@@ -152,20 +160,26 @@ def findings_for_signing(
         pdmp_states=check.states if check else frozenset(),
         in_person_evaluated_on=content.in_person_evaluated_on,
         telemedicine_exception=content.telemedicine_exception,
-        may_sign=may_sign(session, prescription.prescriber_id),
+        may_sign=issued_outside_on is not None or may_sign(session, prescription.prescriber_id),
     )
     licences = licence_facts(session, prescription.prescriber_id)
     registrations = dea_facts(session, prescription.prescriber_id)
     findings = [
         *_findings_of_content(draft, content, programme),
         *_standing_findings(session, case),
-        *licence_findings(case.state, today, licences, registrations, programme),
+        *licence_findings(case.state, on, licences, registrations, programme),
         *signing_findings(facts, programme),
         *follow_up(session, case, content.route, history=history, replaces_sessions=_made_up(prescription, content)),
         *_pdmp_findings(session, prescription, check, programme),
         *duplicates(session, case, content, of=prescription.id, replaces=prescription.replaces_id, ready_at=ready_at),
     ]
     return findings, draft
+
+
+def _check_on(session: Session, case: Case, on: date) -> Check | None:
+    """The newest check up to a day; none being there the newest of all, which then lies in that day's future."""
+    day_after = datetime.combine(on + timedelta(days=1), time(), tzinfo=read_zone(case.zone))
+    return latest_check(session, case.episode.id, until=day_after) or latest_check(session, case.episode.id)
 
 
 def _made_up(prescription: Prescription, content: Content) -> int | None:

@@ -119,12 +119,12 @@ def sign(
     ``RuleRefused`` with the findings, ``IllegalTransition``, ``NotAllowed`` for anybody but the named prescriber.
     """
     rows = _locked_of_one_patient(session, actor, prescription_ids)
-    prepared = [_prepared(session, actor, row, episode) for row, episode in rows]
+    prepared = [prepare(session, actor, row, episode, PrescriptionStep.SIGN) for row, episode in rows]
     proof = verify_second_factor(session, actor.id, code, password=password)
     if isinstance(proof, Refused):
         return proof
     for row, case, content, paper in prepared:
-        _sign_one(session, actor, row, case, content, paper, proof.proven_at)
+        put_in_force(session, actor, PrescriptionStep.SIGN, row, case, content, paper, proof.proven_at)
     return Signed([row for row, *_ in prepared])
 
 
@@ -144,42 +144,56 @@ def _locked_of_one_patient(
     return rows
 
 
-def _prepared(
-    session: Session, actor: Actor, row: Prescription, episode: Episode
+def prepare(
+    session: Session,
+    actor: Actor,
+    row: Prescription,
+    episode: Episode,
+    step: PrescriptionStep,
+    issued_outside_on: date | None = None,
 ) -> tuple[Prescription, Case, Content, dict[str, Any]]:
-    """Check one prescription as of today. Raises ``RuleRefused`` with everything that keeps it from being signed."""
-    PRESCRIPTION_TRANSITIONS.advance(PrescriptionState(row.state), PrescriptionStep.SIGN, actor.role)
+    """Check one prescription as of today, or as of the day on which it was issued in another system.
+
+    Raises ``RuleRefused`` with everything that keeps it from being in force.
+    """
+    PRESCRIPTION_TRANSITIONS.advance(PrescriptionState(row.state), step, actor.role)
     case = case_of(session, episode)
     content = content_of(case.box, row)
-    findings, _ = findings_for_signing(session, case, row, content, ready_at=row.ready_at)
-    paper = paper_of(session, row, content, case, case.today)
+    findings, _ = findings_for_signing(
+        session, case, row, content, ready_at=row.ready_at, issued_outside_on=issued_outside_on
+    )
+    paper = paper_of(session, row, content, case, issued_outside_on or case.today)
     refuse_stops([*findings, *required_field_findings(paper)], "This prescription cannot be signed today.")
     refuse_unreasoned(findings, review_of(case.box, row).reasons, actor.id)
     return row, case, content, paper
 
 
-def _sign_one(
+def put_in_force(
     session: Session,
     actor: Actor,
+    step: PrescriptionStep,
     row: Prescription,
     case: Case,
     content: Content,
     paper: Mapping[str, Any],
     signed_at: datetime,
 ) -> None:
-    row.state = PRESCRIPTION_TRANSITIONS.advance(PrescriptionState(row.state), PrescriptionStep.SIGN, actor.role)
+    """Date, sign and archive a prescription that was prepared, and tell whoever fills it or gives it."""
+    row.state = PRESCRIPTION_TRANSITIONS.advance(PrescriptionState(row.state), step, actor.role)
     # The display of a moment ago said today; the act itself decides the day, should midnight lie between.
     row.signed_at, row.issued_on = signed_at, date.fromisoformat(paper["issued_on"])
     row.expires_on = last_fill_day(row.issued_on, programme_of(session, case.episode))
-    document = canonical(document_of(row, content, paper))
+    document = canonical(document_of(row, content, paper, case.box.open(row, "outside").reveal()))
     keys = keyring().prescription_keys
     row.signing_key = keys.active
     row.signature = Ed25519PrivateKey.from_private_bytes(keys[keys.active]).sign(document)
     row.signed_content = case.box.seal_bytes(row, "signed_content", document)
     session.flush()
-    record(session, actor, "prescription.sign", "prescription", row.id, episode_id=row.episode_id, key=row.signing_key)
+    record(
+        session, actor, f"prescription.{step}", "prescription", row.id, episode_id=row.episode_id, key=row.signing_key
+    )
     subject = Subject("prescription", row.id)
-    settle_tasks(session, actor, subject, {TaskKind.SIGN_PRESCRIPTION})
+    settle_tasks(session, actor, subject, {TaskKind.SIGN_PRESCRIPTION, TaskKind.CONFIRM_SIGNATURE})
     kind = EventKind.PRESCRIPTION_SIGNED if is_shipped(row) else EventKind.ORDER_SIGNED
     emit(session, kind, subject=subject, episode_id=row.episode_id)
     first_day_after = row.expires_on + timedelta(days=1)
@@ -221,7 +235,8 @@ def verify_signature(session: Session, row: Prescription) -> bool:
         key = Ed25519PrivateKey.from_private_bytes(keyring().prescription_keys[row.signing_key]).public_key()
         key.verify(row.signature, own.open_bytes(row, "signed_content", row.signed_content))
         signed = signed_document(own, row).reveal()
-        stored = document_of(row, Content.from_dict(own.open(row, "content").reveal()), signed["paper"])
+        content = Content.from_dict(own.open(row, "content").reveal())
+        stored = document_of(row, content, signed["paper"], own.open(row, "outside").reveal())
     except (InvalidSignature, UnreadableSeal, InvalidConfiguration, KeyError, TypeError, ValueError):
         return False
     return canonical(stored) == canonical(as_written_now(signed))

@@ -14,7 +14,8 @@ from services.core.errors import InvalidConfiguration
 from services.core.findings import Finding, Severity
 from services.core.programme import Programme
 from services.core.rules import declare
-from services.prescribing.law import REQUIRED_FIELDS_SOURCE
+from services.prescribing.fill_rules import last_fill_day
+from services.prescribing.law import REQUIRED_FIELDS_SOURCE, SCHEDULE_III
 
 _THE_LAW: Final = "The law leaves nothing to set."
 _YES_OR_NO: Final = "It is there or it is not; there is no number to set."
@@ -131,6 +132,20 @@ NO_SIGNING_ACCESS: Final = declare(
     "Two people have to give the prescriber access to signing first: one nominates, a DEA registrant approves.",
     fixed=_THE_LAW,
 )
+OUTSIDE_ISSUE_IN_FUTURE: Final = declare(
+    "prescribing.outside_issue_in_future",
+    Severity.STOP,
+    REQUIRED_FIELDS_SOURCE,
+    "A prescription signed elsewhere is recorded after its date of issue.",
+    fixed=_THE_LAW,
+)
+OUTSIDE_ISSUE_OVER: Final = declare(
+    "prescribing.outside_issue_over",
+    Severity.STOP,
+    SCHEDULE_III.refill_source,
+    "Nothing can be filled any more on a prescription of that date.",
+    setting="prescribing.months_to_fill",
+)
 FOLLOW_UP_MISSING: Final = declare(
     "prescribing.follow_up_missing",
     Severity.STOP,
@@ -244,6 +259,13 @@ def second_prescriber_findings(facts: SigningFacts, programme: Programme) -> lis
 def risk_findings(facts: SigningFacts) -> list[Finding]:
     """An open high suicide risk blocks prescribing until a named prescriber clears it."""
     return [SUICIDE_RISK_OPEN.finding()] if facts.risk_blocked else []
+
+
+def outside_findings(issued_on: date, on: date, programme: Programme) -> list[Finding]:
+    """Why a prescription issued elsewhere on a day cannot be recorded on another."""
+    if issued_on > on:
+        return [OUTSIDE_ISSUE_IN_FUTURE.finding()]
+    return [OUTSIDE_ISSUE_OVER.finding(programme)] if on > last_fill_day(issued_on, programme) else []
 
 
 def follow_up_findings(facts: FollowUpFacts, programme: Programme) -> list[Finding]:

@@ -14,6 +14,7 @@ class PrescriptionState(StrEnum):
 
     DRAFTED = "drafted"
     READY = "ready"
+    REPORTED = "reported"
     SIGNED = "signed"
     FILLING = "filling"
     DISPENSED = "dispensed"
@@ -28,6 +29,8 @@ class PrescriptionStep(StrEnum):
     CHANGE = "change"
     MARK_READY = "mark_ready"
     SIGN = "sign"
+    REPORT_SIGNED = "report_signed"
+    CONFIRM_SIGNED = "confirm_signed"
     FILL = "fill"
     COMPLETE_FILL = "complete_fill"
     AUTHORIZE_FILL = "authorize_fill"
@@ -42,8 +45,8 @@ _PHARMACY = by(Role.PHARMACIST)
 _SYSTEM = by(Role.SYSTEM)
 _S, _T = PrescriptionState, PrescriptionStep
 
-DRAFTS: Final = frozenset({_S.DRAFTED, _S.READY})
-"""Not signed yet: may be changed, and nobody outside the medical team sees it."""
+DRAFTS: Final = frozenset({_S.DRAFTED, _S.READY, _S.REPORTED})
+"""Not in force yet: may be changed, and nobody outside the medical team sees it."""
 
 VALID: Final = frozenset({_S.SIGNED, _S.FILLING, _S.DISPENSED})
 """Signed and in force."""
@@ -57,6 +60,13 @@ PRESCRIPTION_TRANSITIONS: Final = Transitions(
         (_S.DRAFTED, _T.MARK_READY): (_S.READY, _PRESCRIBER),
         (_S.READY, _T.MARK_READY): (_S.READY, _PRESCRIBER),
         (_S.READY, _T.SIGN): (_S.SIGNED, _PRESCRIBER),
+        # Signed in a certified system elsewhere: staff may say so, and it counts once the named prescriber confirms it.
+        (_S.READY, _T.REPORT_SIGNED): (_S.REPORTED, _MEDICAL),
+        (_S.REPORTED, _T.CONFIRM_SIGNED): (_S.SIGNED, _PRESCRIBER),
+        (_S.REPORTED, _T.MARK_READY): (_S.READY, _PRESCRIBER),
+        (_S.REPORTED, _T.CHANGE): (_S.DRAFTED, _MEDICAL),
+        (_S.REPORTED, _T.CANCEL): (_S.CANCELLED, _PRESCRIBER),
+        (_S.REPORTED, _T.SUPERSEDE): (_S.SUPERSEDED, _PRESCRIBER),
         (_S.SIGNED, _T.FILL): (_S.FILLING, _PHARMACY),
         (_S.FILLING, _T.FILL): (_S.FILLING, _PHARMACY),
         (_S.FILLING, _T.COMPLETE_FILL): (_S.DISPENSED, _PHARMACY),

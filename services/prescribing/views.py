@@ -59,6 +59,7 @@ class PrescriptionView:
     supply: Supply | None = None
     review: Personal[Review] | None = None
     end_reason: Personal[str] | None = None
+    outside: Personal[Mapping[str, Any] | None] | None = None
     signature_valid: bool | None = None
 
 
@@ -115,7 +116,13 @@ def view_of(session: Session, actor: Actor, row: Prescription) -> PrescriptionVi
         return _medical_view(session, own, row, valid)
     if actor.role is Role.PHARMACIST:
         paper = signed_document(own, row).reveal()["paper"]
-        return PrescriptionView(row, paper=Personal(paper), supply=supply_of(session, own, row), signature_valid=valid)
+        return PrescriptionView(
+            row,
+            paper=Personal(paper),
+            supply=supply_of(session, own, row),
+            outside=own.open(row, "outside"),
+            signature_valid=valid,
+        )
     fields = FOR_SESSIONS if actor.role is Role.PATIENT else (*FOR_SESSIONS, "limits")
     return PrescriptionView(row, content=_content(content_of(own, row), fields), signature_valid=valid)
 
@@ -128,6 +135,7 @@ def _medical_view(session: Session, own: Box, row: Prescription, valid: bool | N
         supply=supply_of(session, own, row) if valid else None,
         review=Personal(review_of(own, row)),
         end_reason=None if reason is None else Personal(reason),
+        outside=own.open(row, "outside"),
         signature_valid=valid,
     )
 

@@ -12,7 +12,13 @@ from services.core.findings import Severity
 from services.core.programme import Programme, programme
 from services.prescribing.field_rules import REQUIRED_FIELDS, SIGNING_DISPLAY, required_field_findings
 from services.prescribing.law import SCHEDULE_III, SIGNING_STATEMENT
-from services.prescribing.signing_rules import FollowUpFacts, SigningFacts, follow_up_findings, signing_findings
+from services.prescribing.signing_rules import (
+    FollowUpFacts,
+    SigningFacts,
+    follow_up_findings,
+    outside_findings,
+    signing_findings,
+)
 
 TODAY = date(2026, 11, 20)
 
@@ -144,6 +150,20 @@ def test_the_law_stands_as_written() -> None:
         " appear above."
     )
     assert set(SIGNING_DISPLAY) == {*REQUIRED_FIELDS, "route"} - {"patient_address"}
+
+
+@pytest.mark.parametrize(
+    ("days_ago", "rules"),
+    [
+        (-1, ["prescribing.outside_issue_in_future"]),
+        (0, []),
+        (184, []),  # May 20, six months before November 20
+        (185, ["prescribing.outside_issue_over"]),
+    ],
+)
+def test_what_was_issued_elsewhere_is_recorded_in_time(days_ago: int, rules: list[str]) -> None:
+    found = outside_findings(TODAY - timedelta(days=days_ago), TODAY, programme())
+    assert [finding.rule for finding in found] == rules
 
 
 FIRST = datetime(2026, 11, 2, 18, 0, tzinfo=UTC)

@@ -130,6 +130,15 @@ def test_the_programme_treats_the_nine_diagnoses_of_the_seed() -> None:
         )
 
 
+@pytest.mark.parametrize("name", sorted(shipped()))
+def test_every_diagnosis_that_a_programme_treats_can_be_referred_and_followed(name: str) -> None:
+    ours = programme(shipped()[name])
+    assert ours.choices("eligibility.diagnoses") <= set(Diagnosis)
+    for diagnosis in Diagnosis:
+        assert ours.text(f"outcomes.response.judged_by.{diagnosis}") in ("phq9", "gad7")
+        assert isinstance(ours.value(f"outcomes.cadence.by_diagnosis.{diagnosis}"), list)
+
+
 # --- Numbers: both sides of each boundary ----------------------------------------------------------------------------
 
 

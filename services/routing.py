@@ -202,14 +202,20 @@ ROUTES: Final[Mapping[E, Mapping[Party, tuple[Effect, ...]]]] = {
         _THERAPIST: (Task(T.RECHECK_SESSION_DATE, Owner.THERAPIST, "sla.same_day_hours", _URGENT),)},
     E.SHIPMENT_LOST: {
         _PATIENT: (Sms(N.PACKAGE_PROBLEM),),
+        _PHARMACY: (Task(T.TRACE_SHIPMENT, Owner.PHARMACY, "sla.immediate_minutes", _STAT),),
+        _MEDICAL: (Task(T.DECIDE_REPLACEMENT, Owner.PRESCRIBER, "sla.next_day_hours", _URGENT),),
+        _THERAPIST: (Task(T.RECHECK_SESSION_DATE, Owner.THERAPIST, "sla.same_day_hours", _URGENT),)},
+    E.LOSS_DISCOVERED: {  # the event names the legal due times, by the pharmacy's own calendar
         _PHARMACY: (
-            Task(T.TRACE_SHIPMENT, Owner.PHARMACY, "sla.immediate_minutes", _STAT),
             Task(T.NOTIFY_DEA, Owner.PHARMACY, "sla.dea_notice_business_days", _URGENT),
             Task(T.FILE_FORM_106, Owner.PHARMACY, "sla.form_106_days")),
         _MEDICAL: (Task(T.DECIDE_REPLACEMENT, Owner.PRESCRIBER, "sla.next_day_hours", _URGENT),),
-        _THERAPIST: (Task(T.RECHECK_SESSION_DATE, Owner.THERAPIST, "sla.same_day_hours", _URGENT),)},
-    E.SHIPMENT_LOST_AGAIN: {
-        _MEDICAL: (Task(T.REVIEW_DIVERSION, Owner.MEDICAL_TEAM, "sla.next_day_hours", _URGENT),)},
+        _THERAPIST: (Inform(Owner.THERAPIST),)},
+    E.DIVERSION_SUSPECTED: {
+        _MEDICAL: (Task(T.REVIEW_DIVERSION, Owner.MEDICAL_TEAM, "sla.same_day_hours", _URGENT),),
+        _THERAPIST: (Inform(Owner.THERAPIST),)},
+    E.DIVERSION_RESOLVED: {
+        _THERAPIST: (Inform(Owner.THERAPIST),)},
     E.SHIPMENT_DAMAGED: {
         _PATIENT: (Sms(N.PACKAGE_PROBLEM),),
         _PHARMACY: (Task(T.TRACE_SHIPMENT, Owner.PHARMACY, "sla.same_day_hours", _URGENT),),

@@ -45,12 +45,13 @@ from services.questions import asking
 from services.questions.routing_rules import AskedFacts, routed
 from services.questions.topics import topics_of
 from services.screening.models import Screening
-from services.sessions import adverse_events
+from services.sessions import adverse_events, ledgers, reconciliations
 from services.sessions.adverse_event_rules import Effect, Grade
 from services.sessions.adverse_events import Report
 from services.sessions.models import TherapySession
 from services.sessions.states import SessionKind, SessionState
-from services.shipping.models import Shipment
+from services.shipping.losses import Discovery
+from services.shipping.models import DiversionReview, Shipment
 from tests import factories_outcomes, factories_refills
 from tests.factories import World, make_account, make_actor, make_episode, make_patient_actor
 from tests.factories_matching import PROGRAMME, make_licensed, make_unmatched, propose
@@ -102,7 +103,7 @@ def make_everything(session: Session) -> Iterator[Everything]:
         newcomer = make_referral(session, world=world)
         waiting = make_case(session, world=world)
         dosed, parcel, dosing = _dosed(session, world, SessionState.DOSED, days_ago=1)
-        _, _, held = _dosed(session, world, SessionState.INTEGRATION_DUE, days_ago=2)
+        held_case, _, held = _dosed(session, world, SessionState.INTEGRATION_DUE, days_ago=2)
         shipped = make_case(session, world=world)
         shipment = make_shipment(session, shipped)
         session.flush()
@@ -124,6 +125,8 @@ def make_everything(session: Session) -> Iterator[Everything]:
             ],
             "fill_id": list(session.scalars(select(Fill.id).order_by(Fill.id))),
             "shipment_id": [shipment.id, parcel.id],
+            "loss_id": _losses(session, dosed),
+            "diversion_id": _reviews(session, held_case),
             "session_id": [_preparation(session, case).id, dosing.id, held.id],
             "event_id": [_adverse_event(session, case)],
             "outcome_id": [report_all_scales(session, episode).report.id],
@@ -186,6 +189,16 @@ def _dosed(session: Session, world: World, to: SessionState, *, days_ago: int) -
         report(session, parcel, "delivered")
         answer(session, case, parcel)
         return case, parcel, drive(session, case, to, moment)
+
+
+def _losses(session: Session, case: Case) -> list[UUID]:
+    what = Discovery(units=0.5, what_happened=Personal("Dropped in the sea."), discovered_at=clock.now())
+    return [reconciliations.report_home_loss(session, case.patient, case.episode.id, what).loss.id]
+
+
+def _reviews(session: Session, case: Case) -> list[UUID]:
+    ledgers.record_count(session, case.patient, case.episode.id, 1)
+    return list(session.scalars(select(DiversionReview.id)))
 
 
 def _adverse_event(session: Session, case: Case) -> UUID:

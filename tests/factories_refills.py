@@ -31,7 +31,8 @@ from services.outcomes.reports import ReadReport, Report
 from services.people.attempts import Refused
 from services.people.models import Account, Episode
 from services.people.states import EpisodeState
-from services.prescribing.models import FillAuthorization, Prescription
+from services.prescribing.fills import opened_fill
+from services.prescribing.models import Fill, FillAuthorization, Prescription
 from services.refills import decisions, requests
 from services.refills.requests import ReadRequest
 from services.screening.instruments import load_instruments
@@ -41,7 +42,17 @@ from services.sessions.states import SessionKind, SessionState
 from services.vault.boxes import box
 from services.vault.envelopes import open_envelope
 from tests.factories import make_account, therapist_of
-from tests.factories_prescribing import Case, check_pdmp, follow_up, make_case, make_fill, make_signed
+from tests.factories_prescribing import (
+    Case,
+    answer,
+    check_pdmp,
+    follow_up,
+    make_case,
+    make_fill,
+    make_shipment,
+    make_signed,
+)
+from tests.factories_prescribing import report as report_parcel
 
 NOW: Any = object()
 CLEAR = {"q1": False, "q2": False, "q6": False}
@@ -146,6 +157,13 @@ def held_with(
     return row
 
 
+def receive(session: Session, case: Case, fill: Fill) -> None:
+    """A fill that reached the patient, who confirmed it."""
+    parcel = make_shipment(session, case, fill)
+    report_parcel(session, parcel, "delivered")
+    answer(session, case, parcel, opened_fill(session, fill).quantity)
+
+
 @dataclass(frozen=True)
 class Supplied:
     """A patient who got four units on ``prescription`` and took three of them in two ``sessions``."""
@@ -178,7 +196,7 @@ def make_supplied(
     with time_machine.travel(FIRST_DAY) as moment:
         known = make_case(session, **case)
         prescription = make_signed(session, known, refills=refills)
-        make_fill(session, known, prescription)
+        receive(session, known, make_fill(session, known, prescription))
         moment.move_to(ASKED_AT)
         first = held_with(
             session,
@@ -201,7 +219,10 @@ def make_supplied(
 def ask(session: Session, supplied: Supplied, remaining: float | None = 1, **details: Any) -> ReadRequest:
     """The therapist counts one unit and asks."""
     units = None if remaining is None else Personal(remaining)
-    return requests.request_refill(session, supplied.therapist, supplied.episode.id, remaining_units=units, **details)
+    made = requests.request_refill(session, supplied.therapist, supplied.episode.id, remaining_units=units, **details)
+    if isinstance(made, Refused):
+        made.require()
+    return made
 
 
 def colleague(session: Session, supplied: Supplied, **details: Any) -> Account:

@@ -139,6 +139,7 @@ def _open_task(
     session: Session, event: OpenedEvent, effect: Task, episode: Episode | None, programme: Programme
 ) -> None:
     owner_id = _owner_id(session, effect.owner, event, episode)
+    named = event.data.get("due", {}).get(effect.kind)
     zone = zone_of(session, owner_id) if effect.due.endswith(WORKING_DAYS) else UTC
     open_task(
         session,
@@ -146,7 +147,7 @@ def _open_task(
         party=event.party,
         owner_id=owner_id,
         subject=event.subject,
-        due_at=due_after(clock.now(), effect.due, programme, zone),
+        due_at=due_after(clock.now(), effect.due, programme, zone) if named is None else datetime.fromisoformat(named),
         priority=effect.priority,
         episode_id=event.episode_id,
         event_id=event.id,

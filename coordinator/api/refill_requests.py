@@ -143,7 +143,7 @@ def read_gate(call: Call, episode_id: UUID) -> dict[str, Any]:
     status=201,
     located="/refill-requests/{id}",
 )
-def request_refill(call: Call, body: dict[str, Any]) -> dict[str, Any]:
+def request_refill(call: Call, body: dict[str, Any]) -> dict[str, Any] | Refused:
     """Ask for the next supply. A refusal names every condition that is not met, and the earliest day."""
     units = body["remaining_units"]
     made = requests.request_refill(
@@ -153,7 +153,7 @@ def request_refill(call: Call, body: dict[str, Any]) -> dict[str, Any]:
         remaining_units=None if units is None else Personal(units),
         comment=body["comment"],
     )
-    return _shown(made)
+    return made if isinstance(made, Refused) else _shown(made)
 
 
 @endpoint(

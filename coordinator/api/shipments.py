@@ -51,6 +51,7 @@ class ShipmentSummaryOut(Schema):
     last_scan_at = fields.AwareDateTime(required=True, allow_none=True)
     estimated_at = fields.AwareDateTime(required=True, allow_none=True)
     delivered_at = fields.AwareDateTime(required=True, allow_none=True)
+    quarantined_at = fields.AwareDateTime(required=True, allow_none=True)
     signed = fields.Boolean(required=True)
     damage_reported = fields.Boolean(required=True)
     created_at = fields.AwareDateTime(required=True)
@@ -87,6 +88,12 @@ class ReceiptOut(ShipmentSummaryOut):
     """The parcel after an answer. With any stop among ``findings``: do not take what is in it."""
 
     findings = fields.List(fields.Nested(FindingOut), required=True)
+
+
+class QuarantineIn(Schema):
+    """How many units came back."""
+
+    count = Whole(0, 1000, required=True)
 
 
 class EstablishedIn(Schema):
@@ -204,6 +211,20 @@ def mark_lost(call: Call, body: dict[str, Any], shipment_id: UUID) -> dict[str, 
 def mark_returned(call: Call, body: dict[str, Any], shipment_id: UUID) -> dict[str, Any]:
     """Establish that a parcel came back; it goes to quarantine and nothing is resent by itself."""
     return _marked(call, shipment_id, ShipmentStep.MARK_RETURNED, body)
+
+
+@endpoint(
+    blueprint,
+    "POST",
+    "/shipments/<uuid:shipment_id>/quarantine",
+    action=Action.CHANGE_SHIPMENT,
+    body=QuarantineIn,
+    answer=ShipmentOut,
+)
+def quarantine(call: Call, body: dict[str, Any], shipment_id: UUID) -> dict[str, Any]:
+    """Put away a parcel that came back, counted. Another number than was sent raises a diversion review."""
+    row = shipments.quarantine(call.session, call.actor, shipment_id, body["count"], version=call.version)
+    return _view(call, row)
 
 
 def _marked(call: Call, shipment_id: UUID, step: ShipmentStep, body: dict[str, Any]) -> dict[str, Any]:

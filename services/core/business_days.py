@@ -1,4 +1,8 @@
-"""Working days: Monday to Friday without the federal holidays of the United States and those of a state."""
+"""Working days: Monday to Friday without the federal holidays of the United States and those of a state.
+
+The calendar of a state leaves out federal holidays that the state itself does not keep (Columbus Day in California), so
+both calendars are asked.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,13 @@ def _holidays(state: str | None) -> HolidayBase:
 
 def is_business_day(day: date, state: str | None = None) -> bool:
     """Whether ``day`` is a working day, in ``state`` (two letters) where holidays of a state count too."""
-    return day.weekday() < 5 and day not in _holidays(state)
+    is_holiday = day in _holidays(None) or (state is not None and day in _holidays(state))
+    return day.weekday() < 5 and not is_holiday
+
+
+def known_state(state: str) -> str | None:
+    """``state`` (two letters) when a calendar is kept for it, else None: then the federal holidays count alone."""
+    return state if state in _holidays(None).subdivisions else None
 
 
 def add_business_days(moment: datetime, days: int, state: str | None = None) -> datetime:

@@ -230,7 +230,7 @@ def _decision_expected_since(
             return approval_of(session, episode.id).decided_at
         return None
     stock = ledger(session, episode.id)
-    if current is None or not sessions or stock.dispensed <= 0:
+    if current is None or not sessions or stock.balance.dispensed <= 0:
         return None
     content = content_of(box(session, episode.patient_id), current)
     doses_left = stock.remaining_expected / float(Fraction(content.session_mg, content.strength_mg))

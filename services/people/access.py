@@ -69,6 +69,11 @@ class Action(StrEnum):
     CHANGE_SHIPMENT = "shipment.change"
     READ_SHIPMENT = "shipment.read"
     CONFIRM_RECEIPT = "receipt.confirm"
+    REPORT_LOSS = "loss.report"
+    RECORD_LOSS = "loss.record"
+    READ_LOSS = "loss.read"
+    RESOLVE_DIVERSION = "diversion_review.resolve"
+    READ_DIVERSION = "diversion_review.read"
     BOOK_SESSION = "session.book"
     CHANGE_SESSION = "session.change"
     RUN_SESSION = "session.run"
@@ -187,6 +192,11 @@ POLICY: Final[Mapping[Action, Mapping[Role, Relationship]]] = {
     Action.CHANGE_SHIPMENT: _PHARMACY,
     Action.READ_SHIPMENT: _THERAPIST | _MEDICAL | _PHARMACY | _PATIENT,
     Action.CONFIRM_RECEIPT: _PATIENT,
+    Action.REPORT_LOSS: _THERAPIST | _PATIENT,
+    Action.RECORD_LOSS: _PHARMACY,
+    Action.READ_LOSS: _THERAPIST | _MEDICAL | _PHARMACY | _PATIENT,
+    Action.RESOLVE_DIVERSION: _PRESCRIBER,
+    Action.READ_DIVERSION: _THERAPIST | _MEDICAL,
     Action.BOOK_SESSION: _THERAPIST,
     Action.CHANGE_SESSION: _THERAPIST,
     Action.RUN_SESSION: _THERAPIST,

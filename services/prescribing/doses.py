@@ -5,6 +5,7 @@ Sessions come after prescribing in the order of the house, so whoever holds a se
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from uuid import UUID
@@ -15,7 +16,7 @@ from sqlalchemy.orm import Session
 from services.core.errors import Conflict
 from services.core.ids import new_id
 from services.prescribing.contents import Content
-from services.prescribing.models import DoseTaken, Fill, Prescription
+from services.prescribing.models import DoseTaken, Fill, Prescription, StockEntry
 from services.prescribing.routes import Route
 from services.vault.boxes import Box, box
 
@@ -95,6 +96,8 @@ def history_of(session: Session, episode_id: UUID, own: Box, route: Route = Rout
         return History(is_first=True)
     handed_mg = sum(own.open(fill, "quantity").reveal() * content.strength_mg for fill, content in fills)
     gone_mg = sum((amounts.used_units + amounts.wasted_units) * content.strength_mg for amounts, content in doses)
+    if route is Route.SUBLINGUAL:
+        gone_mg += _entered_mg(session, own, episode_id, contents)
     last_dose_mg = doses[-1][0].dose_mg if doses else fills[-1][1].dose_mg
     signed = [by.signed_at for _, by in (*handed_out, *taken) if contents[by.id].route is route and by.signed_at]
     return History(
@@ -104,6 +107,22 @@ def history_of(session: Session, episode_id: UUID, own: Box, route: Route = Rout
         first_signed_at=min(signed, default=None),
         taken_at=tuple(dose.taken_at for dose, by in taken if contents[by.id].route is route),
     )
+
+
+def _entered_mg(session: Session, own: Box, episode_id: UUID, contents: Mapping[UUID, Content]) -> int:
+    """What was lost, wasted or disposed of by an entry of the ledger, less what turned up; whole milligrams."""
+    rows = session.scalars(select(StockEntry).where(StockEntry.episode_id == episode_id))
+    gone = 0.0
+    for row in rows:
+        content = None if row.prescription_id is None else contents.get(row.prescription_id)
+        if content is not None and row.kind not in _NOT_AT_HOME:
+            units = own.open(row, "content").reveal()["units"] * content.strength_mg
+            gone += -units if row.kind.startswith("found") else units
+    return round(gone)
+
+
+# What was missing of, or too many in, a parcel that came back never was at home; such a parcel does not count anyway.
+_NOT_AT_HOME = frozenset({"lost_of_return", "found_of_return"})
 
 
 def _content(own: Box, prescription: Prescription) -> Content:

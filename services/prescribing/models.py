@@ -154,3 +154,25 @@ class PrescriberContact(Base):
     held_at: Mapped[datetime]
     note: Mapped[bytes | None] = sealed_column(owner="patient_id")
     recorded_at: Mapped[datetime]
+
+
+class StockEntry(Base):
+    """Units that moved without a dose, a fill or a parcel saying so: lost, found, disposed of, wasted by decision.
+
+    ``kind`` is a movement of ``sessions/ledger_rules.py``. ``content`` holds units, reason and, of a disposal, method
+    and witness. ``about_id`` is the parcel, the loss or the review that it follows from. It stands here so that drafts
+    are judged by what is really left.
+    """
+
+    __tablename__ = "stock_entries"
+    __table_args__ = (Index("ix_stock_entries_episode_id", "episode_id", "entered_at"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    patient_id: Mapped[UUID] = mapped_column(ForeignKey("patients.id"))
+    episode_id: Mapped[UUID] = mapped_column(ForeignKey("episodes.id"))
+    prescription_id: Mapped[UUID | None] = mapped_column(ForeignKey("prescriptions.id"))
+    kind: Mapped[str] = mapped_column(String(20))
+    content: Mapped[bytes | None] = sealed_column(owner="patient_id", nullable=False)
+    about_id: Mapped[UUID | None]
+    entered_by: Mapped[UUID]
+    entered_at: Mapped[datetime]

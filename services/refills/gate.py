@@ -57,6 +57,7 @@ from services.sessions.adverse_events import open_high_adverse_events
 from services.sessions.histories import held_dosing_sessions
 from services.sessions.ledgers import Ledger, ledger
 from services.sessions.rules import interval_days
+from services.shipping.diversions import is_under_review
 from services.vault.boxes import Box
 
 IN_CARE = frozenset({EpisodeState.ELIGIBLE, EpisodeState.IN_TREATMENT, EpisodeState.IN_MAINTENANCE})
@@ -149,7 +150,7 @@ def evaluate_gate(session: Session, case: Case, *, prescriber_id: UUID | None, r
     programme = programme_of(session, case.episode)
     stock = ledger(session, case.episode.id)
     supply = _supply(session, case)
-    if supply.content is None or stock.dispensed <= 0:
+    if supply.content is None or stock.balance.dispensed <= 0:
         return Gate(None, (NOTHING_HANDED_OUT.finding(),), None, programme.version, None, None, ())
     facts = _facts(session, case, prescriber_id, supply.content, stock)
     findings = [*evaluate(facts, programme), *_supply_findings(supply), *follow_up(session, case, supply.content.route)]
@@ -231,10 +232,13 @@ def _facts(session: Session, case: Case, prescriber_id: UUID | None, content: Co
         maintenance=episode.state == EpisodeState.IN_MAINTENANCE,
         eligibility_current=episode.state in IN_CARE and eligibility_current(session, episode.id, today),
         has_therapist=episode.therapist_id is not None,
-        dispensed_units=stock.dispensed,
-        taken_units=stock.taken,
+        dispensed_units=float(stock.balance.dispensed - stock.balance.overdrawn),
+        taken_units=float(stock.balance.taken),
         remaining_units=max(remaining, 0),
-        wasted_units=stock.wasted,
+        wasted_units=float(stock.balance.wasted),
+        lost_units=float(stock.balance.lost),
+        returned_units=float(stock.balance.returned),
+        diversion_review_open=is_under_review(session, episode.id),
         units_per_session=content.session_mg / content.strength_mg,
         sessions=_sessions(session, case),
         scales_on=scales_taken_on(session, episode, case.zone),

@@ -22,13 +22,14 @@ from services.core.vocabulary import EventKind, TaskKind
 from services.messaging.outbox import Subject, emit
 from services.messaging.tasks import settle_tasks
 from services.people.access import Action, visible_episode
+from services.people.attempts import Refused
 from services.people.models import Episode
 from services.prescribing.cases import Case, visible_case
 from services.refills.gate import Gate, evaluate_gate, findings_from
 from services.refills.models import RefillAct, RefillRequest
 from services.refills.states import OPEN_STATES, REFILL_TRANSITIONS, RefillState, RefillStep
 from services.screening.written_texts import heed
-from services.sessions.ledgers import record_count
+from services.sessions.ledgers import Occasion, record_count
 from services.vault.boxes import box
 
 PAGE_LIMIT = 101  # a full page of 100, and one that tells that there is more
@@ -64,19 +65,27 @@ def request_refill(
     *,
     remaining_units: Personal[float] | None = None,
     comment: Personal[str] | None = None,
-) -> ReadRequest:
+) -> ReadRequest | Refused:
     """Ask the prescriber for the next supply.
 
     ``remaining_units`` is what was counted at the patient's home, and goes on record; without it the last count does,
     if nothing was taken since. Raises as ``authorize`` does, ``Conflict`` while another request of the episode is
-    undecided, and ``RuleRefused`` with a finding for each condition that is not met and the earliest day.
+    undecided, and ``RuleRefused`` with a finding for each condition that is not met and the earliest day. Gives
+    ``Refused`` (commit, then ``require()``) with the same when the count was not what the ledger says.
     """
     case = visible_case(session, actor, Action.REQUEST_REFILL, episode_id)
     _check_none_open(session, case)
+    is_off = False
     if remaining_units is not None:
-        record_count(session, actor, case.episode.id, remaining_units.reveal())
+        counted = record_count(session, actor, case.episode.id, remaining_units.reveal(), Occasion.REFILL)
+        is_off = bool(counted.count_findings)
     gate = evaluate_gate(session, case, prescriber_id=case.episode.prescriber_id)
-    gate.refuse_unmet("A refill cannot be asked for yet.")
+    try:
+        gate.refuse_unmet("A refill cannot be asked for yet.")
+    except RuleRefused as refusal:
+        if not is_off:
+            raise
+        return Refused(refusal)  # the count and the review it raised stay on record
     row = RefillRequest(
         id=new_id(),
         patient_id=case.episode.patient_id,

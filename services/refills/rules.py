@@ -36,8 +36,9 @@ class RefillFacts:
     """What is known when a refill is asked for on ``on`` (a day where the patient is).
 
     Units are lozenges or tablets and may be halves: all ``dispensed`` ones must have been ``taken``, be ``remaining``
-    or be recorded as ``wasted``. ``units_per_session`` makes doses of what remains. ``scales_on`` names each scale of
-    this episode with the day it was last answered. ``interval_days`` is the patient's own distance between sessions.
+    or be recorded as ``wasted``, ``lost`` or ``returned``. ``units_per_session`` makes doses of what remains.
+    ``scales_on`` names each scale of this episode with the day it was last answered. ``interval_days`` is the patient's
+    own distance between sessions.
     Raises ``InvalidInput`` naming the field when a count is negative or ``units_per_session`` is not more than 0.
     """
 
@@ -59,9 +60,13 @@ class RefillFacts:
     licence_valid: bool
     dea_valid: bool
     interval_days: int
+    lost_units: float = 0
+    returned_units: float = 0
+    diversion_review_open: bool = False
 
     def __post_init__(self) -> None:
-        for field in ("dispensed_units", "taken_units", "remaining_units", "wasted_units"):
+        for name in ("dispensed", "taken", "remaining", "wasted", "lost", "returned"):
+            field = f"{name}_units"
             if getattr(self, field) < 0:
                 raise InvalidInput("A count is not negative.", field=field)
         if self.units_per_session <= 0:
@@ -90,8 +95,12 @@ LICENCE_NOT_VALID = _standing(
 DEA_NOT_VALID = _standing(
     "refills.dea_not_valid", "The prescriber's DEA registration does not hold in that state.", "DOMAIN 4, DOMAIN 5"
 )
+DIVERSION_REVIEW_OPEN = _standing(
+    "refills.diversion_review_open", "A prescriber must end the diversion review first.", "DOMAIN 4, DOMAIN 8"
+)
 COUNT_OFF = _standing(
-    "refills.count_off", "Taken, remaining and wasted units do not add up to what was dispensed; count again."
+    "refills.count_off",
+    "Taken, remaining, wasted, lost and returned units do not add up to what was dispensed.",
 )
 COUNT_MISSING = _standing("refills.count_missing", "Nobody has counted what is left since the last dose; count it.")
 NOTHING_HANDED_OUT = _standing(
@@ -163,6 +172,7 @@ NO_DATE = frozenset(
         SUICIDE_RISK_OPEN,
         LICENCE_NOT_VALID,
         DEA_NOT_VALID,
+        DIVERSION_REVIEW_OPEN,
     )
 )
 """Conditions of which nobody can say when they will be met."""
@@ -256,13 +266,14 @@ def _standing_findings(facts: RefillFacts) -> list[Finding]:
             (SUICIDE_RISK_OPEN, not facts.risk_flag),
             (LICENCE_NOT_VALID, facts.licence_valid),
             (DEA_NOT_VALID, facts.dea_valid),
+            (DIVERSION_REVIEW_OPEN, not facts.diversion_review_open),
         )
     )
 
 
 def _count_findings(facts: RefillFacts, programme: Programme) -> list[Finding]:
     findings = []
-    accounted = facts.taken_units + facts.remaining_units + facts.wasted_units
+    accounted = facts.taken_units + facts.remaining_units + facts.wasted_units + facts.lost_units + facts.returned_units
     if not isclose(accounted, facts.dispensed_units, abs_tol=_SAME_COUNT, rel_tol=0):
         findings.append(COUNT_OFF.finding(accounted_units=accounted, dispensed_units=facts.dispensed_units))
     if facts.doses_left > programme.number("refills.doses_left_at_most") + _SAME_COUNT:

@@ -40,7 +40,7 @@ from services.sessions.dose_rules import (
     DoseTaken,
     dose_findings,
 )
-from services.sessions.ledgers import hold_stock, note_used, taken_units, wasted_units
+from services.sessions.ledgers import hold_stock, note_used, units_to_take
 from services.sessions.lookups import locked_session, refuse, refuse_stops, take
 from services.sessions.models import Dose, TherapySession
 from services.sessions.monitoring import await_look
@@ -51,7 +51,6 @@ from services.sessions.readiness import readiness_of, starting_findings
 from services.sessions.states import SessionStep
 from services.sessions.vitals import Phase, latest_reading
 from services.sessions.vitals_rules import IN_THE_FUTURE, first_dose_findings
-from services.shipping.receipts import received_units
 from services.vault.boxes import box
 
 
@@ -173,8 +172,7 @@ def _last_session_mg(others: Sequence[_Earlier]) -> int | None:
 
 def _stock_findings(session: Session, episode: Episode, units: Fraction) -> list[Finding]:
     """Nothing is taken that cannot be there: only parcels whose receipt was confirmed count."""
-    gone = taken_units(session, episode.id) + wasted_units(session, episode.id)
-    if received_units(session, episode.id) - gone >= units:
+    if units_to_take(session, episode.id) >= units:
         return []
     return [STOCK_SHORT.finding()]
 

@@ -157,6 +157,7 @@ class StockCount(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True)
     episode_id: Mapped[UUID] = mapped_column(ForeignKey("episodes.id"))
     patient_id: Mapped[UUID] = mapped_column(ForeignKey("patients.id"))
+    occasion: Mapped[str] = mapped_column(String(20))
     units: Mapped[bytes | None] = sealed_column(owner="patient_id", nullable=False)
     counted_by: Mapped[UUID]
     counted_at: Mapped[datetime]

@@ -28,6 +28,7 @@ from services.prescribing.cases import case_of
 from services.prescribing.views import DosingOrder, dosing_order
 from services.screening import risk
 from services.sessions.booking_rules import preparation_findings, route_findings, site_findings
+from services.sessions.ledger_rules import DIVERSION_OPEN
 from services.sessions.lookups import locked_session, refuse, refuse_stops, take
 from services.sessions.models import TherapySession
 from services.sessions.orders import route_of
@@ -47,6 +48,7 @@ from services.sessions.readiness_rules import (
 from services.sessions.reminders import stop_reminder
 from services.sessions.rounds import preparation_done, starting_cadence
 from services.sessions.states import SessionStep
+from services.shipping.diversions import is_under_review
 from services.shipping.receipts import receipt_confirmed
 from services.vault.boxes import box
 
@@ -200,6 +202,8 @@ def starting_findings(
         findings.append(ELIGIBILITY_NOT_CURRENT.finding(programme))
     findings += site_findings(place.site, programme)
     findings += preparation_findings(preparation_done(session, episode.id), programme)
+    if is_under_review(session, episode.id):
+        findings.append(DIVERSION_OPEN.finding())
     if order is None:
         return [*findings, PRESCRIPTION_MISSING.finding()]
     findings += route_findings(place.site, order.is_shipped, programme)

@@ -13,6 +13,8 @@ from services.core.database import Base
 from services.vault.models import sealed_column
 
 # The texts of the partial indexes' conditions, for queries that want to use them.
+OPEN_REVIEW = text("state = 'open'")
+STANDING_LOSS = text("found_at IS NULL")
 TRACKER_WANTED = text("tracker_state IN ('pending', 'asking', 'unknown')")
 
 
@@ -22,6 +24,7 @@ class Shipment(Base):
     ``state`` is its stage (``statuses.Stage``). ``tracking_index`` finds it by its code. ``seen`` are the stages it
     has been in and ``told`` the events that were sent on: each goes out once for a parcel. ``tracker_state`` is how far
     registering it at the carrier service got, ``receipt_state`` what the patient said.
+    ``quarantined_at`` is when the pharmacy put away what came back, ``quarantined_units`` what it counted then.
     """
 
     __tablename__ = "shipments"
@@ -63,6 +66,9 @@ class Shipment(Base):
     created_by: Mapped[UUID]
     created_at: Mapped[datetime]
     delivered_at: Mapped[datetime | None]
+    quarantined_at: Mapped[datetime | None]
+    quarantined_by: Mapped[UUID | None]
+    quarantined_units: Mapped[bytes | None] = sealed_column(owner="patient_id")
     version: Mapped[int] = mapped_column()
 
     __mapper_args__ = {"version_id_col": version}  # noqa: RUF012 - read by SQLAlchemy
@@ -101,3 +107,74 @@ class Receipt(Base):
     answer: Mapped[bytes | None] = sealed_column(owner="patient_id", nullable=False)
     given_by: Mapped[UUID]
     given_at: Mapped[datetime]
+
+
+class Loss(Base):
+    """Units lost or stolen, on the way, at home or in the pharmacy, and what was done about it (21 CFR 1301.76(b)).
+
+    ``details`` holds the units and what happened. ``dea_due_at`` and ``form_106_due_at`` are the two timers of the
+    pharmacy; ``dea_notified_at`` and ``form_106_filed_at`` stop them, with a reference each; ``found_at`` too.
+    """
+
+    __tablename__ = "losses"
+    __table_args__ = (
+        Index("ix_losses_episode_id", "episode_id", "id"),
+        # A parcel, or a fill that never left, is lost once.
+        Index("uq_losses_shipment_id", "shipment_id", unique=True, postgresql_where=STANDING_LOSS),
+        Index("uq_losses_fill_id", "fill_id", unique=True, postgresql_where=STANDING_LOSS),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    patient_id: Mapped[UUID] = mapped_column(ForeignKey("patients.id"), index=True)
+    episode_id: Mapped[UUID] = mapped_column(ForeignKey("episodes.id"))
+    shipment_id: Mapped[UUID | None] = mapped_column(ForeignKey("shipments.id"))
+    fill_id: Mapped[UUID | None] = mapped_column(ForeignKey("fills.id"))
+    whereabouts: Mapped[str] = mapped_column(String(20))
+    is_theft: Mapped[bool]
+    details: Mapped[bytes | None] = sealed_column(owner="patient_id", nullable=False)
+    discovered_at: Mapped[datetime]
+    reported_by: Mapped[UUID]
+    reported_at: Mapped[datetime]
+    dea_due_at: Mapped[datetime]
+    dea_notified_at: Mapped[datetime | None]
+    dea_notified_by: Mapped[UUID | None]
+    dea_reference: Mapped[bytes | None] = sealed_column(owner="patient_id")
+    form_106_due_at: Mapped[datetime]
+    form_106_filed_at: Mapped[datetime | None]
+    form_106_filed_by: Mapped[UUID | None]
+    form_106_reference: Mapped[bytes | None] = sealed_column(owner="patient_id")
+    found_at: Mapped[datetime | None]
+    version: Mapped[int] = mapped_column()
+
+    __mapper_args__ = {"version_id_col": version}  # noqa: RUF012 - read by SQLAlchemy
+
+
+class DiversionReview(Base):
+    """A count that does not agree with the ledger, or one loss too many: nothing is taken or refilled meanwhile.
+
+    ``cause`` says which, ``facts`` what was expected and counted. ``outcome`` and ``resolution`` (reason, units booked)
+    are the prescriber's. An episode has one open review at most; whatever comes up meanwhile belongs to it.
+    """
+
+    __tablename__ = "diversion_reviews"
+    __table_args__ = (
+        Index("ix_diversion_reviews_episode_id", "episode_id", "id"),
+        Index("uq_diversion_reviews_open", "episode_id", unique=True, postgresql_where=OPEN_REVIEW),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    patient_id: Mapped[UUID] = mapped_column(ForeignKey("patients.id"), index=True)
+    episode_id: Mapped[UUID] = mapped_column(ForeignKey("episodes.id"))
+    state: Mapped[str] = mapped_column(String(20))
+    cause: Mapped[str] = mapped_column(String(20))
+    about_id: Mapped[UUID | None]
+    facts: Mapped[bytes | None] = sealed_column(owner="patient_id", nullable=False)
+    raised_by: Mapped[UUID]
+    raised_at: Mapped[datetime]
+    outcome: Mapped[str | None] = mapped_column(String(20))
+    resolution: Mapped[bytes | None] = sealed_column(owner="patient_id")
+    resolved_by: Mapped[UUID | None]
+    resolved_at: Mapped[datetime | None]
+    version: Mapped[int] = mapped_column()
+
+    __mapper_args__ = {"version_id_col": version}  # noqa: RUF012 - read by SQLAlchemy

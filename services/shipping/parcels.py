@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from services.audit.records import record
@@ -19,8 +18,9 @@ from services.messaging.tasks import settle_tasks
 from services.messaging.timers import cancel_timers, set_timer
 from services.people.models import Episode
 from services.prescribing.fills import mark_undelivered
+from services.shipping.losses import lose_parcel
 from services.shipping.models import Shipment
-from services.shipping.release_rules import diversion_findings, receipt_times
+from services.shipping.release_rules import receipt_times
 from services.shipping.rules import ParcelChange, ParcelFacts
 from services.shipping.states import SHIPMENT_TRANSITIONS, ReceiptState, ShipmentStep
 from services.shipping.statuses import Stage
@@ -72,7 +72,7 @@ def follow(
     for kind in change.events:
         tell_once(session, shipment, kind, programme)
     if step is not None:
-        _enter(session, shipment, episode, after.stage, programme)
+        _enter(session, actor, shipment, episode, after.stage, programme)
     session.flush()
 
 
@@ -100,15 +100,17 @@ def watch_silence(session: Session, shipment: Shipment, episode: Episode, progra
     )
 
 
-def _enter(session: Session, shipment: Shipment, episode: Episode, stage: Stage, programme: Programme) -> None:
+def _enter(
+    session: Session, actor: Actor, shipment: Shipment, episode: Episode, stage: Stage, programme: Programme
+) -> None:
     match stage:
         case Stage.DELIVERED:
             _delivered(session, shipment, episode, programme)
         case Stage.RETURNED | Stage.LOST:
             cancel_timers(session, subject_of(shipment))
             mark_undelivered(session, shipment.fill_id)
-            if stage is Stage.LOST and diversion_findings(_losses(session, shipment), programme):
-                tell_once(session, shipment, EventKind.SHIPMENT_LOST_AGAIN, programme)
+            if stage is Stage.LOST:
+                lose_parcel(session, actor, shipment, episode)
         case Stage.CANCELLED:
             cancel_timers(session, subject_of(shipment))
 
@@ -125,12 +127,6 @@ def _delivered(session: Session, shipment: Shipment, episode: Episode, programme
         times = receipt_times(now, programme)
         set_timer(session, EventKind.RECEIPT_UNCONFIRMED, episode, subject_of(shipment), times.remind_at)
         set_timer(session, EventKind.RECEIPT_CALL_DUE, episode, subject_of(shipment), times.call_at)
-
-
-def _losses(session: Session, shipment: Shipment) -> int:
-    session.flush()
-    lost = select(func.count()).where(Shipment.patient_id == shipment.patient_id, Shipment.state == Stage.LOST)
-    return session.scalar(lost) or 0
 
 
 def stop_receipt_timers(session: Session, shipment: Shipment) -> None:

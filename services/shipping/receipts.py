@@ -31,9 +31,11 @@ from services.people.access import Action
 from services.people.models import Episode
 from services.prescribing.doses import doses_taken
 from services.prescribing.prescriptions import reason_text
+from services.shipping.diversions import Cause, raise_review
+from services.shipping.losses import lose_parcel, withdraw_loss
 from services.shipping.models import Receipt, Shipment
 from services.shipping.parcels import stop_receipt_timers, subject_of
-from services.shipping.release_rules import receipt_findings
+from services.shipping.release_rules import COUNT_OVER, COUNT_SHORT, receipt_findings
 from services.shipping.rules import DAMAGE_ON_THE_WAY
 from services.shipping.shipments import locked_shipment
 from services.shipping.states import RECEIPT_TRANSITIONS, ReceiptState, ReceiptStep
@@ -93,7 +95,7 @@ def confirm_receipt(
     Raises ``RuleRefused`` for a parcel that has not left or has ended otherwise, ``IllegalTransition`` for one that was
     answered already, ``InvalidInput`` on ``count``, ``StaleVersion``.
     """
-    row, _ = locked_shipment(session, actor, Action.CONFIRM_RECEIPT, shipment_id, version)
+    row, episode = locked_shipment(session, actor, Action.CONFIRM_RECEIPT, shipment_id, version)
     answer = Answer(received=received, count=count, seal_intact=seal_intact)
     _refuse_out_of_time(row, answer)
     findings = _findings(session, row, answer)
@@ -104,7 +106,21 @@ def confirm_receipt(
     settle_tasks(session, actor, subject_of(row), {TaskKind.CALL_ABOUT_RECEIPT})
     kind = EventKind.RECEIPT_DISPUTED if findings else EventKind.RECEIPT_CONFIRMED
     emit(session, kind, subject=subject_of(row), episode_id=row.episode_id)
+    _suspect(session, actor, row, episode, answer, findings)
     return ReceiptResult(row, findings)
+
+
+def _suspect(
+    session: Session, actor: Actor, row: Shipment, episode: Episode, answer: Answer, findings: Sequence[Finding]
+) -> None:
+    """What did not come is a loss from the moment it is said; a wrong number is reviewed for diversion."""
+    if not answer.received:
+        lose_parcel(session, actor, row, episode)
+        return
+    if any(finding.rule in (COUNT_SHORT.id, COUNT_OVER.id) for finding in findings):
+        shipped = box(session, row.patient_id).open(row, "quantity").reveal()
+        facts = {"expected_units": shipped, "counted_units": answer.count}
+        raise_review(session, actor, episode, Cause.RECEIPT_COUNT, row.id, facts)
 
 
 def resolve_receipt(
@@ -131,6 +147,7 @@ def resolve_receipt(
         raise RuleRefused("This receipt stays disputed: nothing of the parcel may be taken.", findings)
     row.receipt_state = after
     _keep(session, actor, row, answer, Way.PHARMACY, reason)
+    withdraw_loss(session, actor, row.id)
     fell_away = {TaskKind.TRACE_SHIPMENT, TaskKind.DECIDE_REPLACEMENT, TaskKind.RECHECK_SESSION_DATE}
     settle_tasks(session, actor, subject_of(row), fell_away, TaskStep.CANCEL)
     emit(session, EventKind.RECEIPT_CONFIRMED, subject=subject_of(row), episode_id=row.episode_id)

@@ -35,6 +35,13 @@ RISK_OPEN = declare(
     "A clinician must sign off the suicide risk first.",
     fixed=_YES_OR_NO,
 )
+DIVERSION_OPEN = declare(
+    "shipping.diversion_review_open",
+    Severity.STOP,
+    "DOMAIN 8",
+    "A prescriber must end the diversion review before anything ships.",
+    fixed=_YES_OR_NO,
+)
 REFILL_UNDECIDED = declare(
     "shipping.refill_undecided",
     Severity.STOP,
@@ -47,6 +54,27 @@ GIVEN_IN_CLINIC = declare(
     Severity.STOP,
     "DOMAIN 1",
     "The clinic gives this itself; it is not shipped.",
+    fixed=_YES_OR_NO,
+)
+FILL_GONE = declare(
+    "shipping.fill_gone",
+    Severity.STOP,
+    "DOMAIN 5",
+    "This fill was lost or came back; nothing is sent again: a replacement takes a new prescription.",
+    fixed=_YES_OR_NO,
+)
+NOTHING_TO_QUARANTINE = declare(
+    "shipping.nothing_to_quarantine",
+    Severity.STOP,
+    "DOMAIN 5",
+    "Only a parcel that came back is put away, and once.",
+    fixed=_YES_OR_NO,
+)
+RECEIVED_ALREADY = declare(
+    "shipping.received_already",
+    Severity.STOP,
+    "DOMAIN 8",
+    "The patient confirmed this parcel; what is lost after that is reported as a loss at home.",
     fixed=_YES_OR_NO,
 )
 CONFIRMATION_REFUSED = declare(
@@ -91,13 +119,6 @@ COUNT_OVER = declare(
     "More units were counted than shipped: the pharmacy checks its record.",
     fixed="The number shipped is what must arrive.",
 )
-DIVERSION_REVIEW = declare(
-    "shipping.diversion_review",
-    Severity.REVIEW,
-    "DOMAIN 8",
-    "This is not the first parcel lost: review for diversion before anything is replaced.",
-    setting="shipping.losses_before_diversion_review",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +136,7 @@ class ReleaseFacts:
     risk_signed_off: bool
     refill_undecided: bool = False
     given_in_clinic: bool = False
+    diversion_open: bool = False
 
 
 def release_findings(facts: ReleaseFacts) -> list[Finding]:
@@ -126,6 +148,7 @@ def release_findings(facts: ReleaseFacts) -> list[Finding]:
         (RISK_OPEN, facts.risk_signed_off),
         (REFILL_UNDECIDED, not facts.refill_undecided),
         (GIVEN_IN_CLINIC, not facts.given_in_clinic),
+        (DIVERSION_OPEN, not facts.diversion_open),
     )
     return [rule.finding() for rule, is_met in conditions if not is_met]
 
@@ -187,10 +210,3 @@ def receipt_findings(*, received: bool, seal_intact: bool, counted_units: int, s
     elif counted_units > shipped_units:
         findings.append(COUNT_OVER.finding(counted_units=counted_units, shipped_units=shipped_units))
     return findings
-
-
-def diversion_findings(losses: int, programme: Programme) -> list[Finding]:
-    """A review when a patient's parcels, ``losses`` of them counting the latest, were lost more often than once."""
-    if losses < programme.whole("shipping.losses_before_diversion_review"):
-        return []
-    return [DIVERSION_REVIEW.finding(programme, losses=losses)]

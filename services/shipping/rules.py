@@ -220,12 +220,18 @@ def apply(current: ParcelFacts, event: TrackerFacts, programme: Programme) -> Pa
 
 
 def silence(
-    current: ParcelFacts, registered_at: datetime, now: datetime, zone: tzinfo, programme: Programme
+    current: ParcelFacts,
+    registered_at: datetime,
+    now: datetime,
+    zone: tzinfo,
+    programme: Programme,
+    state: str | None = None,
 ) -> ParcelChange | None:
     """What it means that the carrier has not scanned a parcel for a while; ``None`` when nothing follows.
 
-    Days are counted in ``zone``, the pharmacy's. A parcel waiting to be picked up is not silent. Before the first scan
-    the change keeps the stage and repeats on every call: keep one open task per parcel.
+    Days are counted in ``zone``, working days by the calendar of ``state``, both the pharmacy's. A parcel waiting to be
+    picked up is not silent. Before the first scan the change keeps the stage and repeats on every call: keep one open
+    task per parcel.
     """
     if current.stage in TERMINAL or current.stage is Stage.AVAILABLE_FOR_PICKUP:
         return None
@@ -233,7 +239,7 @@ def silence(
     today = now.astimezone(zone).date()
     if (today - since).days >= programme.whole("shipping.silent_days_until_lost"):
         return _silent(current, Stage.LOST, "shipping.silent_days_until_lost", programme)
-    working_days = business_days_between(since, today)
+    working_days = business_days_between(since, today, state)
     if current.stage in _NOT_HANDED_OVER:
         if working_days <= programme.whole("shipping.unscanned_label_business_days"):
             return None

@@ -35,9 +35,13 @@ from services.prescribing.signing import refuse_altered
 from services.prescribing.states import VALID, PrescriptionState
 from services.screening import risk
 from services.shipping.addresses import ship_to_findings
+from services.shipping.diversions import Cause, is_under_review, raise_review
 from services.shipping.models import Shipment
-from services.shipping.parcels import facts_of, follow, tell_once, watch_silence
+from services.shipping.parcels import facts_of, follow, subject_of, tell_once, watch_silence
 from services.shipping.release_rules import (
+    FILL_GONE,
+    NOTHING_TO_QUARANTINE,
+    RECEIVED_ALREADY,
     ReleaseFacts,
     confirmation_findings,
     release_findings,
@@ -169,6 +173,7 @@ def _refuse_unless_released(
         has_therapist=episode.therapist_id is not None,
         risk_signed_off=not (blocked.blocks_shipping or blocked.blocks_treatment),
         given_in_clinic=not is_shipped(prescription),
+        diversion_open=is_under_review(session, episode.id),
     )
     address = parcel.ship_to.reveal()
     ship_to = ship_to_findings(address, home, _workplaces(session, address), ())
@@ -195,6 +200,9 @@ def _workplaces(session: Session, address: Address) -> list[Address]:
 
 
 def _refuse_double(session: Session, fill: Fill, parcel: Parcel) -> None:
+    if fill.undelivered_at is not None:
+        finding = FILL_GONE.finding()
+        raise RuleRefused(finding.sentence, [finding])
     travels = select(Shipment.id).where(Shipment.fill_id == fill.id, Shipment.state != Stage.CANCELLED)
     if session.scalar(travels.limit(1)) is not None:
         raise RuleRefused("This fill has been shipped already.", rule="shipping.already_shipped")
@@ -221,6 +229,9 @@ def mark(
     Raises ``IllegalTransition`` when it has ended otherwise, ``StaleVersion``.
     """
     row, episode = locked_shipment(session, actor, Action.CHANGE_SHIPMENT, shipment_id, version)
+    if row.receipt_state == ReceiptState.CONFIRMED:
+        finding = RECEIVED_ALREADY.finding()
+        raise RuleRefused(finding.sentence, [finding])
     stage = PERSON_STEPS[step]
     SHIPMENT_TRANSITIONS.advance(Stage(row.state), step, actor.role)
     before = facts_of(row)
@@ -229,6 +240,31 @@ def mark(
     change = ParcelChange(before, after, () if event is None else (event,))
     box(session, row.patient_id).seal(row, "reason", reason_text(reason))
     follow(session, actor, row, episode, change, step, programme_of(session, episode))
+    return row
+
+
+def quarantine(
+    session: Session, actor: Actor, shipment_id: UUID, count: int, *, version: int | None = None
+) -> Shipment:
+    """The pharmacist puts away a parcel that came back, and counts it; nothing of it is dispensed again.
+
+    A count that is not what was sent raises a diversion review. Raises ``RuleRefused`` for a parcel that did not come
+    back or is put away already, ``StaleVersion``.
+    """
+    row, episode = locked_shipment(session, actor, Action.CHANGE_SHIPMENT, shipment_id, version)
+    if Stage(row.state) is not Stage.RETURNED or row.quarantined_at is not None:
+        finding = NOTHING_TO_QUARANTINE.finding()
+        raise RuleRefused(finding.sentence, [finding])
+    own = box(session, row.patient_id)
+    row.quarantined_at, row.quarantined_by = clock.now(), actor.id
+    own.seal(row, "quarantined_units", count)
+    session.flush()
+    record(session, actor, "shipment.quarantine", "shipment", row.id, episode_id=episode.id)
+    settle_tasks(session, actor, subject_of(row), {TaskKind.QUARANTINE_RETURN})
+    sent = own.open(row, "quantity").reveal()
+    if count != sent:
+        facts = {"expected_units": sent, "counted_units": count}
+        raise_review(session, actor, episode, Cause.RETURN_COUNT, row.id, facts)
     return row
 
 

@@ -102,6 +102,25 @@ TRACKER_TRANSITIONS: Final = Transitions(
 )
 
 
+class DiversionState(StrEnum):
+    """Where a diversion review stands. While it is open nothing is dosed, shipped or refilled."""
+
+    OPEN = "open"
+    RESOLVED = "resolved"
+
+
+class DiversionStep(StrEnum):
+    """What ends a diversion review."""
+
+    RESOLVE = "resolve"
+
+
+DIVERSION_TRANSITIONS: Final = Transitions(
+    "diversion review",
+    {(DiversionState.OPEN, DiversionStep.RESOLVE): (DiversionState.RESOLVED, by(Role.PRESCRIBER))},
+)
+
+
 class ReceiptState(StrEnum):
     """What is known of a parcel's receipt. Only ``confirmed`` lets a dosing session begin."""
 

@@ -24,6 +24,7 @@ from sqlalchemy.orm import Session
 from services.audit.records import record
 from services.core import clock
 from services.core.actors import SYSTEM
+from services.core.business_days import known_state
 from services.core.config import config
 from services.core.database import transaction
 from services.core.errors import InvalidInput, NotFound, Unavailable
@@ -253,8 +254,9 @@ def check_silence(session: Session, shipment_id: UUID, programme: Programme) -> 
     if Stage(row.state) in TERMINAL:
         return
     episode = session.get_one(Episode, row.episode_id)
-    zone = read_zone(organisation_of(session, episode.pharmacy_id).zone)
-    change = silence(facts_of(row), row.created_at, clock.now(), zone, programme)
+    pharmacy = organisation_of(session, episode.pharmacy_id)
+    zone, state = read_zone(pharmacy.zone), known_state(pharmacy.state)
+    change = silence(facts_of(row), row.created_at, clock.now(), zone, programme, state)
     if change is not None:
         _follow(session, row, change, programme)
     if Stage(row.state) not in TERMINAL:

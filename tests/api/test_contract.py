@@ -242,7 +242,7 @@ def test_chains_of_requests_do_what_the_document_says(contract: BaseSchema, cast
             answered[case.operation.definition.raw["operationId"]][response.status_code] += 1
             self.ids |= set(_ids_in(response.json()))
 
-    Chains.run(settings=settings(max_examples=25, stateful_step_count=8, **LIMITS))
+    Chains.run(settings=settings(max_examples=40, stateful_step_count=8, **LIMITS))
     succeeded = {name: sum(codes[code] for code in codes if code < 300) for name, codes in answered.items()}
     reached = {name for name, times in succeeded.items() if times}
     assert sum(succeeded.values()) >= 60, answered

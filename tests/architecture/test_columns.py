@@ -17,11 +17,10 @@ from services.vault.rotation import sealed_columns
 
 # Words of the service's own: what kind, in which state, by which step, under which version. Never what a person wrote.
 WORDS = {
-    "actor_role", "action", "carrier", "channel", "code", "decision", "delivery_confirmation", "kind", "manner",
-    "occasion",
-    "outcome", "party", "phase", "priority", "programme_version", "provider", "purpose", "receipt_state", "role",
-    "rule_set_version", "source", "stage_after", "stage_before", "state", "step", "subject_kind", "supplied", "supply",
-    "text_version", "tracker_state", "way", "withdrawal_source",
+    "actor_role", "action", "carrier", "cause", "channel", "code", "decision", "delivery_confirmation", "kind",
+    "manner", "occasion", "outcome", "party", "phase", "priority", "programme_version", "provider", "purpose",
+    "receipt_state", "role", "rule_set_version", "source", "stage_after", "stage_before", "state", "step",
+    "subject_kind", "supplied", "supply", "text_version", "tracker_state", "way", "whereabouts", "withdrawal_source",
 }  # fmt: skip
 
 # Plain texts that are no words of ours, each with the reason.

@@ -32,13 +32,25 @@ from services.refills import decisions, gate, requests
 from services.refills.gate import findings_from
 from services.refills.models import RefillRequest
 from services.refills.states import REFILL_TRANSITIONS, RefillState, RefillStep
-from services.sessions import adverse_events, ledgers
+from services.sessions import adverse_events, ledgers, reconciliations
 from services.sessions.adverse_event_rules import Grade
 from services.sessions.adverse_events import Report
+from services.sessions.reconciliations import Outcome
+from services.shipping import diversions
 from services.vault.boxes import box
 from tests.factories import audited, make_account, make_actor, make_patient_actor
 from tests.factories_prescribing import check_pdmp, make_case, make_fill, make_signed
-from tests.factories_refills import ASKED_AT, Supplied, ask, held_with, make_supplied, phq9, report, report_all_scales
+from tests.factories_refills import (
+    ASKED_AT,
+    Supplied,
+    ask,
+    held_with,
+    make_supplied,
+    phq9,
+    receive,
+    report,
+    report_all_scales,
+)
 
 COMMENT = "Canary-comment: sleeps well, wants to go on."
 
@@ -182,13 +194,25 @@ def test_each_condition_is_looked_up_in_the_record(session: Session, supplied: S
     assert unmet(session, supplied) == [rule]
 
 
-def test_a_wrong_count_is_named(session: Session, supplied: Supplied) -> None:
-    assert unmet(session, supplied, 2) == ["refills.count_off"]
+def test_a_wrong_count_is_named_kept_and_reviewed_before_a_right_one_helps(
+    session: Session, supplied: Supplied
+) -> None:
+    with pytest.raises(RuleRefused) as refusal:
+        ask(session, supplied, 2)
+    rules = [finding.rule for finding in refusal.value.findings]
+    assert rules == ["refills.diversion_review_open", "refills.count_off"]
+    assert ledgers.ledger(session, supplied.episode.id).remaining_reported == 2
+    ledgers.record_count(session, supplied.therapist, supplied.episode.id, 1)
+    assert unmet(session, supplied, None) == ["refills.diversion_review_open"]
+    review = diversions.open_review(session, supplied.episode.id)
+    assert review is not None
+    reason = Personal("Counted twice.")
+    reconciliations.resolve_review(session, supplied.prescriber, review.id, Outcome.EXPLAINED, reason)
+    assert ask(session, supplied, None).request.state == RefillState.REQUESTED
 
 
 def test_what_was_wasted_counts(session: Session, supplied: Supplied) -> None:
     ledgers.record_waste(session, supplied.therapist, supplied.episode.id, 1, Personal("Fell into the sink."))
-    assert unmet(session, supplied, 1) == ["refills.count_off"]
     assert ask(session, supplied, 0).request.state == RefillState.REQUESTED
 
 
@@ -207,6 +231,7 @@ def test_every_unmet_condition_is_named_at_once(session: Session, supplied: Supp
     assert unmet(session, supplied, 3) == [
         "refills.adverse_event_open",
         "refills.licence_not_valid",
+        "refills.diversion_review_open",
         "refills.count_off",
     ]
 
@@ -261,11 +286,12 @@ def test_before_anything_was_handed_out_there_is_nothing_to_refill(session: Sess
 
 
 def test_a_refusal_names_the_earliest_day_and_shows_no_measured_value(session: Session, supplied: Supplied) -> None:
-    with pytest.raises(RuleRefused) as refusal:
-        ask(session, supplied, 2)
+    asked_at = ASKED_AT + timedelta(days=8)
+    with time_machine.travel(asked_at), pytest.raises(RuleRefused) as refusal:
+        ask(session, supplied)
     earliest = refusal.value.findings[-1]
     assert (earliest.rule, earliest.severity) == ("refills.earliest_date", Severity.INFORM)
-    assert earliest.value == ASKED_AT.date().isoformat()
+    assert earliest.value == asked_at.date().isoformat()
     assert earliest.value in refusal.value.message
     assert all(not finding.inputs for finding in refusal.value.findings)
 
@@ -281,7 +307,7 @@ def test_no_day_is_named_while_nobody_knows_one(session: Session, supplied: Supp
 def test_a_supply_that_lasts_longer_names_the_day_when_two_doses_are_left(session: Session, supplied: Supplied) -> None:
     made = ask(session, supplied).request
     decisions.approve(session, supplied.prescriber, made.id, changed=False)
-    make_fill(session, supplied.case, supplied.prescription, is_refill=True)
+    receive(session, supplied.case, make_fill(session, supplied.case, supplied.prescription, is_refill=True))
     # Five units are two doses and a half; the last session was on the 10th, so one dose fewer is left on the 17th.
     assert unmet(session, supplied, 5) == ["refills.too_early"]
     with pytest.raises(RuleRefused) as refusal:

@@ -35,6 +35,7 @@ from tests.factories_refills import (
     held_with,
     make_supplied,
     open_refill_task,
+    receive,
     report_all_scales,
     told,
 )
@@ -102,7 +103,7 @@ def test_a_prescription_that_was_cancelled_is_replaced(session: Session, supplie
 def test_the_rest_of_a_fill_needs_no_authorization(session: Session) -> None:
     with make_supplied(session) as supplied:
         approve(session, supplied, ask(session, supplied).request.id)
-        make_fill(session, supplied.case, supplied.prescription, 1, is_refill=True)
+        receive(session, supplied.case, make_fill(session, supplied.case, supplied.prescription, 1, is_refill=True))
         held_with(session, supplied.episode, supplied.prescription, 100, clock.now() - timedelta(hours=1))
         supplied.sessions[1].state = "closed"
         read = approve(session, supplied, ask(session, supplied, 1).request.id)

@@ -13,9 +13,12 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from services.core.errors import Conflict
 from services.core.personal import Personal
-from services.sessions import bookings, dosing, ledgers
+from services.sessions import bookings, dosing, ledgers, reconciliations
 from services.sessions.models import TherapySession, Waste
+from services.sessions.reconciliations import Outcome
 from services.sessions.states import SessionKind, SessionState
+from services.shipping import losses
+from services.shipping.models import DiversionReview
 from tests.factories import make_world
 from tests.factories_prescribing import Case, make_case
 from tests.factories_sessions import MORNING, booking, drive, make_supplied, stopped_clock, therapist
@@ -83,7 +86,7 @@ def test_the_same_half_recorded_several_times_at_once_stays_within_the_prescript
     with stopped_clock(starts_at):
         assert sorted(at_once(sessions, take)) == [False, False, True, True]
     with sessions() as session:
-        assert ledgers.ledger(session, case.episode.id).taken == 1
+        assert ledgers.ledger(session, case.episode.id).balance.taken == 1
 
 
 def test_the_last_units_are_wasted_once(sessions: sessionmaker[Session]) -> None:
@@ -95,3 +98,22 @@ def test_the_last_units_are_wasted_once(sessions: sessionmaker[Session]) -> None
     assert sorted(at_once(sessions, waste)) == [False, False, False, True]
     with sessions() as session:
         assert session.scalar(select(func.count(Waste.id))) == 1
+
+
+def test_two_who_count_at_once_raise_one_review_and_it_is_ended_once(sessions: sessionmaker[Session]) -> None:
+    with sessions.begin() as session:
+        case = make_supplied(session)
+
+    def count_at_once(session: Session, number: int) -> None:
+        ledgers.record_count(session, case.patient, case.episode.id, number)
+
+    assert all(at_once(sessions, count_at_once))
+    with sessions() as session:
+        (review,) = session.scalars(select(DiversionReview))
+
+    def resolve_at_once(session: Session, number: int) -> None:
+        reconciliations.resolve_review(session, case.prescriber, review.id, Outcome.LOST, Personal("Stolen."))
+
+    assert sorted(at_once(sessions, resolve_at_once)) == [False, False, False, True]
+    with sessions() as session:
+        assert len(losses.list_losses(session, case.prescriber, case.episode.id)) == 1

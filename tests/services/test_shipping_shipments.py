@@ -268,7 +268,7 @@ def test_a_person_moves_a_delivered_parcel_to_lost_and_both_loss_tasks_follow(
     assert (row.state, fill.undelivered_at) == ("lost", NOON)
     assert timers_of(session, row.id) == {}
     assert {each["party"] for each in emitted(session, EventKind.SHIPMENT_LOST)} >= {Party.PHARMACY, Party.MEDICAL_TEAM}
-    assert emitted(session, EventKind.SHIPMENT_LOST_AGAIN) == []
+    assert emitted(session, EventKind.DIVERSION_SUSPECTED) == []
     assert box(session, row.patient_id).open(row, "reason").reveal() == "The patient never got it."
     with pytest.raises(IllegalTransition):
         mark(session, case.actor("pharmacist"), row.id, ShipmentStep.MARK_RETURNED, Personal("It came back."))
@@ -279,7 +279,11 @@ def test_the_second_loss_of_a_patient_asks_for_a_diversion_review(session: Sessi
     for count in (0, 1):
         row = make_shipment(session, case, make_fill(session, case, make_signed(session, case)))
         mark(session, pharmacist, row.id, ShipmentStep.MARK_LOST, Personal("Gone."))
-        assert len(emitted(session, EventKind.SHIPMENT_LOST_AGAIN)) == count
+        assert len(emitted(session, EventKind.DIVERSION_SUSPECTED)) == 2 * count  # medical team and therapist
+    fill = make_fill(session, case, make_signed(session, case))
+    with pytest.raises(RuleRefused) as refusal:
+        make_shipment(session, case, fill)
+    assert refusal.value.rule == "shipping.diversion_review_open"
 
 
 def test_establishing_needs_a_reason_and_the_version_read(session: Session, case: Case, fill: Fill) -> None:

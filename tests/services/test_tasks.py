@@ -216,9 +216,9 @@ def test_a_deadline_in_working_days_counts_the_days_where_its_owner_works(sessio
     """A loss found late on Thursday in New York: DEA hears on Friday (21 CFR 1301.76(b)), though UTC is a day ahead."""
     world = make_world(session, state="NY")
     episode = make_episode(session, world=world, state="NY")
-    subject = Subject("shipment", new_id())
+    subject = Subject("loss", new_id())
     with time_machine.travel(datetime(2026, 11, 20, 3, 0, tzinfo=UTC), tick=False):
-        lost = OpenedEvent(new_id(), Party.PHARMACY, EventKind.SHIPMENT_LOST, subject, episode.id, clock.now(), {})
+        lost = OpenedEvent(new_id(), Party.PHARMACY, EventKind.LOSS_DISCOVERED, subject, episode.id, clock.now(), {})
         carry_out(session, [lost], programme())
     session.flush()
     task = session.scalars(select(Task).where(Task.subject_id == subject.id, Task.kind == TaskKind.NOTIFY_DEA)).one()

@@ -13,7 +13,6 @@ from services.core.programme import programme
 from services.shipping.release_rules import (
     ReleaseFacts,
     confirmation_findings,
-    diversion_findings,
     receipt_findings,
     receipt_times,
     release_findings,
@@ -39,6 +38,7 @@ def test_a_filled_prescription_of_a_patient_in_therapy_ships() -> None:
         ({"risk_signed_off": False}, "shipping.risk_open"),
         ({"refill_undecided": True}, "shipping.refill_undecided"),
         ({"given_in_clinic": True}, "shipping.given_in_clinic"),
+        ({"diversion_open": True}, "shipping.diversion_review_open"),
     ],
 )
 def test_each_condition_for_shipping_is_named(change: dict[str, bool], rule: str) -> None:
@@ -100,9 +100,3 @@ def test_a_negative_count_names_its_field() -> None:
     with pytest.raises(InvalidInput) as refusal:
         receipt_findings(received=True, seal_intact=True, counted_units=-1, shipped_units=8)
     assert refusal.value.field == "counted_units"
-
-
-@pytest.mark.parametrize(("losses", "reviewed"), [(0, False), (1, False), (2, True), (3, True)])
-def test_a_second_loss_is_reviewed_for_diversion(losses: int, reviewed: bool) -> None:
-    found = diversion_findings(losses, programme())
-    assert [finding.rule for finding in found] == (["shipping.diversion_review"] if reviewed else [])

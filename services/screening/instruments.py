@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import Final
 
 from services.core.config import content_pack
 from services.core.errors import InvalidConfiguration, InvalidInput
@@ -17,8 +18,14 @@ __all__ = [
     "Instrument", "Item", "Kind", "RiskLevel", "asked_by", "check_asked", "get", "known", "load_instruments", "offered",
 ]  # fmt: skip
 
-# Every setting of a programme that lists instruments.
-_LISTED_IN = ("screening.instruments",)
+# Every setting of a programme that lists instruments, and the section with a list for each diagnosis.
+_LISTED_IN: Final = (
+    "screening.instruments",
+    "outcomes.instruments",
+    "outcomes.scales_for_refill",
+    "outcomes.cadence.instruments",
+)
+_LISTED_BELOW: Final = "outcomes.cadence.by_diagnosis"
 
 
 def get(instrument_id: str) -> Instrument:
@@ -62,7 +69,8 @@ def asked_by(programme: Programme, setting: str) -> tuple[Instrument, ...]:
 
 def check_asked(programme: Programme) -> None:
     """Raise ``InvalidConfiguration`` when a programme asks for what is not offered, or the content pack is wrong."""
-    for setting in _LISTED_IN:
+    by_diagnosis = (f"{_LISTED_BELOW}.{name}" for name in programme.section(_LISTED_BELOW))
+    for setting in (*_LISTED_IN, *by_diagnosis):
         asked_by(programme, setting)
 
 

@@ -9,11 +9,12 @@ from click.testing import CliRunner
 
 from coordinator.cli import main
 from services.core.errors import InvalidConfiguration
-from services.core.programme import Programme, programme
+from services.core.programme import Programme, load_programme, shipped
 from services.screening import instruments
 from services.screening.content_packs import with_content_pack
 from services.screening.instrument_files import load_instruments
 from services.screening.scoring import score
+from tests.factories_programmes import changed
 
 LABELS = ", ".join(f'"{number}"' for number in range(9))
 GOOD = f"""# A made-up pack.
@@ -169,8 +170,7 @@ def test_a_pack_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 
 def asking_for(*names: str) -> Programme:
-    ours = programme()
-    return Programme(ours.name, ours.version, {**ours.settings, "screening.instruments": list(names)})
+    return changed({"screening.instruments": list(names)})
 
 
 def test_a_programme_asks_only_for_what_can_be_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,6 +185,26 @@ def test_a_programme_asks_only_for_what_can_be_shown(tmp_path: Path, monkeypatch
     assert [each.id for each in instruments.asked_by(asking_for("wsas", "phq9"), setting)] == ["phq9", "wsas"]
     assert "wsas" in [each.id for each in instruments.offered()]
     assert instruments.get("wsas").items[0].text == "One"
+
+
+@pytest.mark.parametrize("name", list(shipped()))
+def test_what_a_shipped_programme_asks_for_can_be_shown_without_a_pack(name: str) -> None:
+    instruments.check_asked(load_programme(shipped()[name]))
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "screening.instruments",
+        "outcomes.instruments",
+        "outcomes.scales_for_refill",
+        "outcomes.cadence.instruments",
+        "outcomes.cadence.by_diagnosis.trauma",
+    ],
+)
+def test_every_list_of_instruments_is_checked(setting: str) -> None:
+    with pytest.raises(InvalidConfiguration, match=f"'{setting}' of 'default' asks for wsas"):
+        instruments.check_asked(changed({setting: ["wsas"]}))
 
 
 def test_the_command_line_checks_a_pack(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 DATA = Path(__file__).with_name("keywords.toml")
 LONGEST_COUNT = 3
+_SENTENCE_END = re.compile(r"[.!?;\n]+")
 
 
 class Command(StrEnum):
@@ -147,7 +148,7 @@ def read(text: str) -> Reading:
     spellings = [_once(spelling) for spelling in _spellings(text)]
     if any(spelling in words.exact[Command.STOP] for spelling in spellings):
         return Reading(Command.STOP)
-    if may_be_crisis(text):
+    if _is_crisis(text):
         return Reading(Command.CRISIS)
     for command in (Command.START, Command.HELP):
         if any(spelling in words.exact[command] for spelling in spellings):
@@ -158,10 +159,14 @@ def read(text: str) -> Reading:
     return _receipt(spellings[0], words) or Reading(Command.UNCLEAR, resembles=_resembles(spellings[0], words))
 
 
-def may_be_crisis(text: str) -> bool:
-    """Whether a patient's text, of any length, may be a crisis: the words of text messages, found anywhere."""
+def _is_crisis(text: str) -> bool:
     words = _words()
     return any(words.crisis.search(spelling) or spelling in words.crisis_alone for spelling in folded(text))
+
+
+def may_be_crisis(text: str) -> bool:
+    """Whether a text of any length that a patient wrote may tell of a crisis: as a whole, or one sentence of it."""
+    return any(_is_crisis(part) for part in (text, *_SENTENCE_END.split(text)))
 
 
 def folded(text: str) -> tuple[str, ...]:

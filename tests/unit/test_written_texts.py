@@ -69,6 +69,11 @@ def test_a_patients_everyday_text_is_left_alone(text: str) -> None:
     assert not may_be_crisis(text)
 
 
+def test_a_cry_for_help_counts_as_a_sentence_of_its_own() -> None:
+    assert may_be_crisis("A quiet day. Help me! Tomorrow I see my sister.")
+    assert not may_be_crisis("My sister came to help me move house.")
+
+
 def test_a_crisis_is_found_deep_in_a_long_text() -> None:
     assert may_be_crisis("The session was calm. " * 200 + "At night I wanted to kill myself. " + "Then I slept. " * 50)
     assert may_concern("The session was calm. " * 200 + "At night she wanted to kill herself. " + "Then slept. " * 50)

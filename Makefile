@@ -8,7 +8,7 @@ export OUT QUICK
 
 VENV := .venv
 BIN := $(VENV)/bin
-PINS := requirements/runtime.txt requirements/local.txt requirements/dev.txt
+PINS := requirements/runtime.txt requirements/local.txt requirements/reports.txt requirements/dev.txt
 # A new stamp, and so a new installation, whenever a pin changes.
 STAMP := $(VENV)/installed-$(shell cat $(PINS) | cksum | cut -d ' ' -f 1)
 is_set = $(filter-out 0 no false,$(1))
@@ -66,7 +66,7 @@ docs: $(STAMP) ## Write the generated documents in docs/ from the code
 pins: ## Choose versions anew within requirements/*.in and pin them with hashes (UPGRADE=1: newest that fit)
 	@$(PYTHON) -m venv var/pins
 	@var/pins/bin/python -m pip install --quiet --disable-pip-version-check uv
-	@for name in runtime local dev; do \
+	@for name in runtime local reports dev; do \
 		var/pins/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 			--no-header --no-annotate $(if $(call is_set,$(UPGRADE)),--upgrade) \
 			requirements/$$name.in --output-file requirements/$$name.txt || exit 1; \

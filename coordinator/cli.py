@@ -22,6 +22,7 @@ from sqlalchemy import exc, select
 
 from coordinator.commands import organisations as organisation_commands
 from coordinator.commands import programmes as programme_commands
+from coordinator.commands.cohorts import cohort_report_command
 from coordinator.commands.content_packs import check_content_pack
 from coordinator.commands.replays import replay
 from services import exports, tables
@@ -89,6 +90,7 @@ for command in (
     programme_commands.adopt_programme,
     programme_commands.list_programmes,
     replay,
+    cohort_report_command,
     check_content_pack,
 ):
     main.add_command(command)

@@ -130,6 +130,7 @@ def make_everything(session: Session) -> Iterator[Everything]:
             "session_id": [_preparation(session, case).id, dosing.id, held.id],
             "event_id": [_adverse_event(session, case)],
             "outcome_id": [report_all_scales(session, episode).report.id],
+            "team_id": [world.medical_team.id],
             "assessment_id": [factories_outcomes.ask(session, shipped.episode).id],
             "decision_id": [factories_outcomes.not_responding(session, waiting.episode).id],
             "note_id": [_note(session, case)],

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from services.core.programme import Programme
-from services.screening.instruments import Instrument
+from services.screening.instruments import Instrument, get
 from services.screening.scoring import OutcomeClass, compare
 
 
@@ -39,16 +39,22 @@ def change(instrument: Instrument, *, baseline: int, current: int | None, progra
     found = compare(instrument, baseline=baseline, current=current, programme=programme)
     if found is None or current is None:
         return None
-    remits = programme.number(f"{instrument.change_settings}.remission_below") > instrument.lowest
     return Change(
         outcome=found.outcome,
         drop=found.drop,
         percent=improvement_percent(baseline, current),
         response=100 * found.drop >= baseline * programme.number("instruments.outcome_classes.response_drop_percent"),
-        remission=found.outcome is OutcomeClass.REMISSION if remits else None,
+        remission=found.outcome is OutcomeClass.REMISSION if remits(instrument.id, programme) else None,
         reliable=found.reliable,
         clinically_significant=found.clinically_significant,
     )
+
+
+def remits(name: str, programme: Programme) -> bool:
+    """Whether an instrument knows of remission at all: a total under its threshold is possible."""
+    instrument = get(name)
+    section = instrument.change_settings
+    return section is not None and programme.number(f"{section}.remission_below") > instrument.lowest
 
 
 def improvement_percent(baseline: int, current: int) -> float:

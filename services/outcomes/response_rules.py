@@ -97,6 +97,14 @@ def judge_response(facts: ResponseFacts, programme: Programme) -> Response:
     return Response(False, finding)
 
 
+def is_helping(facts: ResponseFacts, programme: Programme) -> bool | None:
+    """Whether the treatment helped, for counting; None without a score, or before the session that tells it."""
+    judged = _judged(facts)
+    if judged is None or judged[1].sessions < programme.whole("outcomes.response.review_after_sessions"):
+        return None
+    return judged[1].percent >= programme.number("outcomes.response.improvement_percent")
+
+
 def _judged(facts: ResponseFacts) -> tuple[str, Scores] | None:
     counting = {name: scores for name, scores in facts.scores.items() if scores.positive}
     if facts.judged_by in counting:

@@ -95,6 +95,7 @@ class Action(StrEnum):
     ANSWER_ASSESSMENT = "assessment.answer"
     READ_ASSESSMENT = "assessment.read"
     DECIDE_RESPONSE = "response.decide"
+    READ_COHORT = "cohort.read"
     WRITE_PSYCHOTHERAPY_NOTE = "psychotherapy_note.write"
     READ_PSYCHOTHERAPY_NOTE = "psychotherapy_note.read"
     REQUEST_REFILL = "refill_request.create"
@@ -218,6 +219,7 @@ POLICY: Final[Mapping[Action, Mapping[Role, Relationship]]] = {
     Action.ANSWER_ASSESSMENT: _PATIENT,
     Action.READ_ASSESSMENT: _THERAPIST | _MEDICAL | _PATIENT,
     Action.DECIDE_RESPONSE: _PRESCRIBER,
+    Action.READ_COHORT: {Role.PRESCRIBER: Relationship.ANY, Role.OPERATIONS: Relationship.ANY},
     Action.WRITE_PSYCHOTHERAPY_NOTE: _THERAPIST,
     Action.READ_PSYCHOTHERAPY_NOTE: _THERAPIST,
     Action.REQUEST_REFILL: _THERAPIST,

@@ -21,6 +21,7 @@ from services.core.programme import (
     shipped,
 )
 from services.core.setting_bounds import bounds, order
+from services.eligibility.facts import Diagnosis
 
 HEADER = '[programme]\nname = "test"\nversion = "1"\n'
 
@@ -302,3 +303,9 @@ def test_the_five_practices_have_a_programme_each() -> None:
 
 def test_a_file_without_the_settings_of_the_default_is_not_whole(tmp_path: Path) -> None:
     assert "vitals.start.systolic_below" in missing_settings(loaded(tmp_path, "[a]\nb = 1\n"))
+
+
+@pytest.mark.parametrize("diagnosis", Diagnosis)
+def test_every_diagnosis_has_its_words_wherever_settings_go_by_diagnosis(diagnosis: Diagnosis) -> None:
+    for section in ("outcomes.response.judged_by", "outcomes.cadence.by_diagnosis"):
+        assert f"{section}.{diagnosis}" in programme().settings

@@ -37,6 +37,7 @@ def found(
     plan = {
         "organisations": organisations or ORGANISATIONS,
         "existing": cast.organisations,
+        "desk": cast.operator.id,
         "people": [_plan_of(cast, person) for person in founded],
     }
     done = subprocess.run(

@@ -21,7 +21,7 @@ from services.core import clock
 from services.core.actors import SYSTEM, Role
 from services.core.database import transaction
 from services.core.personal import Personal, Secret
-from services.people import accounts, organisations, practitioners
+from services.people import accounts, locations, organisations, practitioners
 from services.people.attempts import Refused
 from services.people.models import OrganisationKind
 from services.people.tokens import actor_for
@@ -31,12 +31,13 @@ from services.prescribing import signing_access
 def found(plan: Mapping[str, Any]) -> dict[str, Any]:
     """Create ``plan["organisations"]`` (by kind; the practice works with the others) and ``plan["people"]``.
 
-    Of ``plan["existing"]`` the ids by kind are used and nothing is created.
+    Of ``plan["existing"]`` the ids by kind are used and nothing is created; ``plan["desk"]`` is whose account works
+    at an existing operations desk.
     """
     with transaction() as session:
         ids = _create_organisations(session, plan["organisations"], plan["existing"])
         people = [_create_account(session, person, ids[person["workplace"]]) for person in plan["people"]]
-        _give_signing_access(session, plan["people"], people)
+        _give_signing_access(session, plan["people"], people, plan["desk"])
     return {"organisations": {kind: str(id_) for kind, id_ in ids.items()}, "people": people}
 
 
@@ -46,8 +47,13 @@ def _create_organisations(
     def create(kind: OrganisationKind, **partners: Any) -> UUID:
         if kind.value in existing:
             return UUID(existing[kind.value])
-        details = organisations.OrganisationDetails(kind=kind, **given[kind.value], **partners)
-        return organisations.create_organisation(session, SYSTEM, details).id
+        named = dict(given[kind.value])
+        places = named.pop("locations", ())
+        details = organisations.OrganisationDetails(kind=kind, **named, **partners)
+        made = organisations.create_organisation(session, SYSTEM, details).id
+        for place in places:
+            locations.create_location(session, SYSTEM, locations.LocationDetails(practice_id=made, **place))
+        return made
 
     desk, pharmacy = create(OrganisationKind.OPERATIONS), create(OrganisationKind.PHARMACY)
     team = create(OrganisationKind.MEDICAL_TEAM, partner_pharmacy_id=pharmacy)
@@ -70,12 +76,13 @@ def _create_account(session: Session, person: Mapping[str, Any], organisation_id
 
 
 def _give_signing_access(
-    session: Session, plans: Sequence[Mapping[str, Any]], people: Sequence[Mapping[str, str]]
+    session: Session, plans: Sequence[Mapping[str, Any]], people: Sequence[Mapping[str, str]], known_desk: str
 ) -> None:
     """The desk nominates each prescriber, and another one, a DEA registrant, approves with two factors."""
     whole = [(plan, UUID(made["id"]), made["enrolment"]) for plan, made in zip(plans, people, strict=True)]
     registrants = [each for each in whole if "dea_number" in each[0]["papers"]]
-    desk = next((id_ for plan, id_, _ in whole if plan["role"] == Role.OPERATIONS), None)
+    founded = next((id_ for plan, id_, _ in whole if plan["role"] == Role.OPERATIONS), None)
+    desk = UUID(known_desk) if known_desk else founded
     for _, nominee, _ in registrants:
         approver = next((each for each in registrants if each[1] != nominee), None)
         if desk is None or approver is None:

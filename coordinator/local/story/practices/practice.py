@@ -15,7 +15,8 @@ from coordinator.local.story.stage import Stage
 class Practice:
     """One of the five practices (DOMAIN 1). ``exchange`` is the block of its made-up phone numbers.
 
-    ``names`` are its organisations', by kind; what is not named there is called as in the journey.
+    ``names`` are its organisations', by kind; what is not named there is called as in the journey. ``locations`` are
+    where the practice treats besides its own address.
     """
 
     programme: str
@@ -25,6 +26,7 @@ class Practice:
     characters: Sequence[Character]
     chapters: Sequence[Callable[[Stage], None]]
     two_therapists: bool = False
+    locations: Sequence[Mapping[str, str]] = ()
 
     def script(self) -> Script:
         """The patients."""
@@ -46,4 +48,5 @@ class Practice:
             made[kind] |= {"name": name, "short_name": name[:24].strip()}
         for kind in ("practice", "medical_team"):
             made[kind]["programme"] = self.programme
+        made["practice"]["locations"] = self.locations
         return made

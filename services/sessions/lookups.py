@@ -11,7 +11,6 @@ from sqlalchemy.orm import Session
 from services.core.actors import Actor
 from services.core.errors import NotFound, RuleRefused, StaleVersion
 from services.core.findings import Finding, Severity, of_severity
-from services.eligibility.reviews import without_inputs
 from services.messaging.outbox import Subject
 from services.people.access import Action, visible_episode
 from services.people.models import Episode
@@ -56,12 +55,15 @@ def subject_of(row: TherapySession) -> Subject:
 
 
 def refuse_stops(findings: Iterable[Finding], sentence: str, *, field: str | None = None) -> None:
-    """Raise ``RuleRefused`` with every stop among ``findings``, if there is one; what was measured stays out of it."""
+    """Raise ``RuleRefused`` with every stop among ``findings``, if there is one.
+
+    The facts that were looked at stay in: who books or runs the session is the therapist, who may see them.
+    """
     stops = of_severity(findings, Severity.STOP)
     if stops:
-        raise RuleRefused(sentence, without_inputs(stops), field=field)
+        raise RuleRefused(sentence, stops, field=field)
 
 
 def refuse(finding: Finding, *, field: str | None = None) -> NoReturn:
-    """Raise ``RuleRefused`` with one finding; what was measured stays out of it."""
-    raise RuleRefused(finding.sentence, without_inputs([finding]), field=field)
+    """Raise ``RuleRefused`` with one finding, the facts that were looked at among it as in ``refuse_stops``."""
+    raise RuleRefused(finding.sentence, [finding], field=field)

@@ -257,6 +257,8 @@ ROUTES: Final[Mapping[E, Mapping[Party, tuple[Effect, ...]]]] = {
         _MEDICAL: (Task(T.ATTEND_START, Owner.MEDICAL_TEAM, "sla.same_day_hours"),)},
     E.PHYSICIAN_AWAITED: {  # the session is about to begin
         _MEDICAL: (Task(T.ATTEND_START, Owner.MEDICAL_TEAM, "sla.immediate_minutes", _STAT),)},
+    E.MEDICINES_CHANGED: {  # on the day of a session, which waits for the decision
+        _MEDICAL: (Task(T.REVIEW_MEDICINES, Owner.PRESCRIBER, "sla.immediate_minutes", _URGENT),)},
     E.LOOK_MISSED: {  # a timer that each look at the patient sets anew
         _THERAPIST: (Task(T.WATCH_PATIENT, Owner.THERAPIST, "sla.immediate_minutes", _STAT),)},
     E.VITALS_REFUSED: {

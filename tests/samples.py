@@ -39,6 +39,7 @@ TEXTS = (
     *("Made up for a test.", "123456", "94601", "+14155550123", "pat@example.net", "1234567893", "FP1234563"),
     *("America/Los_Angeles", "eligibility.age_65_or_over", "patient_in_clinic", "USPS", "ADULT_SIGNATURE"),
     *("94001000000000000001", "https://meet.example/abc", "prescription.sign", "Abcdefgh_0123456789-Abcdefgh_012"),
+    "eligibility.medicine_benzodiazepines",
 )
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 from marshmallow import Schema, fields, validate
 
 from coordinator.api.endpoints import Call, endpoint, resource
-from coordinator.api.fields import Flag, Moment, PersonalText, Whole
+from coordinator.api.fields import Flag, Moment, PersonalText, Text, Whole
 from coordinator.api.sessions import ReasonIn, SessionOut, after_step
 from coordinator.api.tasks import StepIn
 from services.core.programme import programme
@@ -62,6 +62,13 @@ class RemoteIn(Schema):
     emergency_phone_confirmed = Flag(required=True)
 
 
+class IntakeIn(Schema):
+    """When something that is held before a session was last taken, by the eligibility rule of its class, or never."""
+
+    rule = Text(80, pattern=r"^eligibility\.medicine_[a-z0-9_]{1,50}$", required=True)
+    last_taken_at = Moment(required=True, allow_none=True)
+
+
 class ReadinessIn(Schema):
     """What is found before the start. ``chaperone`` null: there is none. A time null: it could not be told.
 
@@ -72,6 +79,7 @@ class ReadinessIn(Schema):
     last_food_at = Moment(required=True, allow_none=True)
     last_water_at = Moment(required=True, allow_none=True)
     staff_stays = Flag(load_default=False)
+    intakes = fields.List(fields.Nested(IntakeIn), load_default=[], validate=validate.Length(max=30))
     remote = fields.Nested(RemoteIn, load_default=None, allow_none=True)
 
 
@@ -159,6 +167,7 @@ def record_readiness(call: Call, body: dict[str, Any], session_id: UUID) -> dict
         last_food_at=body["last_food_at"],
         last_water_at=body["last_water_at"],
         staff_stays=body["staff_stays"],
+        intakes={each["rule"]: each["last_taken_at"] for each in body["intakes"]},
         remote=None if remote is None else RemoteFacts(**remote),
     )
     row = readiness.record_readiness(call.session, call.actor, session_id, found, version=call.version)

@@ -8,6 +8,7 @@ from uuid import UUID
 from marshmallow import Schema, fields
 
 from coordinator.api import cursors
+from coordinator.api.comfort import ComfortOut
 from coordinator.api.endpoints import Call, endpoint, resource
 from coordinator.api.fields import Choice, Flag, Id, Moment, PersonalText, Revealed, Whole, page_schema
 from coordinator.api.findings import FindingOut
@@ -128,6 +129,7 @@ class ReadinessOut(Schema):
     last_food_at = fields.AwareDateTime(required=True, allow_none=True)
     last_water_at = fields.AwareDateTime(required=True, allow_none=True)
     staff_stays = fields.Boolean(required=True)
+    intakes = fields.Dict(keys=fields.String(), values=fields.AwareDateTime(allow_none=True), required=True)
     remote = fields.Nested(RemoteOut, required=True, allow_none=True)
 
 
@@ -179,6 +181,7 @@ class SessionOut(SessionSummaryOut):
     reason = Revealed(fields.Nested(ReasonOut), required=True, allow_none=True)
     doses = Revealed(fields.List(fields.Nested(DoseOut)), required=True, allow_none=True)
     checks = fields.List(fields.Nested(CheckOut), required=True, allow_none=True)
+    comfort = Revealed(fields.Nested(ComfortOut), required=True, allow_none=True)
     findings = fields.List(fields.Nested(FindingOut), required=True)
 
 
@@ -348,6 +351,7 @@ def shown(view: SessionView) -> dict[str, Any]:
         "reason": view.reason,
         "doses": view.doses,
         "checks": None if view.checks is None else [_check(each) for each in view.checks],
+        "comfort": view.comfort,
         "findings": [],
     }
 

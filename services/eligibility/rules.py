@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from datetime import date
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -40,6 +41,13 @@ def evaluate(facts: Facts, programme: Programme) -> list[Finding]:
     """What all rules say about a case: stops first, then reviews, then information, each in the order of the table."""
     judged = (each.judge(facts, programme) for each in RULES)
     return sorted((finding for finding in judged if finding is not None), key=lambda each: _WEIGHT[each.severity])
+
+
+def medicine_findings(medicines: tuple[str, ...] | None, programme: Programme) -> list[Finding]:
+    """What the table of interactions says about some medicines alone, for a list that changes between decisions."""
+    facts = Facts(on=date.min, medicines=medicines)
+    judged = (each.judge(facts, programme) for each in MEDICINE_RULES)
+    return [finding for finding in judged if finding is not None]
 
 
 def may_override(rule_id: str, role: Role = Role.PRESCRIBER) -> bool:

@@ -81,6 +81,11 @@ class Action(StrEnum):
     READ_SESSION = "session.read"
     CLOSE_EMERGENCY = "session.close_emergency"
     ATTEND_START = "session.attend_start"
+    DECIDE_MEDICINES = "session.decide_medicines"
+    RECORD_TRANSPORT = "session.record_transport"
+    RATE_SESSION = "session.rate"
+    CHANGE_COMFORT = "comfort.change"
+    READ_COMFORT = "comfort.read"
     EXTEND_ROUND = "round.extend"
     RECORD_STOCK = "stock.record"
     READ_STOCK = "stock.read"
@@ -205,6 +210,11 @@ POLICY: Final[Mapping[Action, Mapping[Role, Relationship]]] = {
     Action.READ_SESSION: _THERAPIST | _MEDICAL | _PATIENT,
     Action.CLOSE_EMERGENCY: _PRESCRIBER,
     Action.ATTEND_START: _MEDICAL,
+    Action.DECIDE_MEDICINES: _PRESCRIBER,
+    Action.RECORD_TRANSPORT: _THERAPIST | _PATIENT,
+    Action.RATE_SESSION: _THERAPIST | _PATIENT,
+    Action.CHANGE_COMFORT: _PATIENT,
+    Action.READ_COMFORT: _THERAPIST | _PATIENT,
     Action.EXTEND_ROUND: _MEDICAL,  # and of them who the programme says
     Action.RECORD_STOCK: _THERAPIST | _PATIENT,
     Action.READ_STOCK: _THERAPIST | _MEDICAL | _PATIENT,

@@ -15,7 +15,6 @@ from sqlalchemy.orm import Session
 from services.audit.records import record
 from services.core import clock
 from services.core.actors import Actor
-from services.core.ids import new_id
 from services.core.personal import Personal
 from services.core.vocabulary import EventKind, TaskKind
 from services.messaging.tasks import settle_tasks
@@ -26,10 +25,10 @@ from services.people.programmes import programme_of
 from services.screening.written_texts import heed
 from services.sessions.booking_rules import INTEGRATES_UNFINISHED, TALK_NOT_BEGUN
 from services.sessions.lookups import locked_session, refuse, subject_of, take
-from services.sessions.models import Check, TherapySession
+from services.sessions.models import TherapySession
+from services.sessions.noted import Noted, note
 from services.sessions.rules import afterward_times
 from services.sessions.states import OVER, SessionKind, SessionState, SessionStep
-from services.vault.boxes import box
 
 CHECK_IN: Final = EventKind.CHECK_IN_DUE
 INTEGRATION: Final = (EventKind.INTEGRATION_DUE, EventKind.INTEGRATION_OVERDUE, EventKind.INTEGRATION_ESCALATED)
@@ -111,7 +110,7 @@ def record_check_in(
     actor: Actor,
     session_id: UUID,
     concern: bool,
-    note: Personal[str] | None = None,
+    text: Personal[str] | None = None,
     *,
     version: int | None = None,
 ) -> TherapySession:
@@ -121,20 +120,8 @@ def record_check_in(
     """
     row, episode = locked_session(session, actor, Action.RUN_SESSION, session_id, version)
     take(row, SessionStep.CHECK_IN, actor)
-    now = clock.now()
-    check = Check(
-        id=new_id(),
-        session_id=row.id,
-        patient_id=row.patient_id,
-        kind="check_in",
-        checked_at=now,
-        recorded_by=actor.id,
-        recorded_at=now,
-    )
-    text = None if note is None else note.reveal().strip()
-    box(session, row.patient_id).seal(check, "content", {"concern": concern, "note": text})
-    session.add(check)
-    session.flush()
+    content = {"concern": concern, "note": None if text is None else text.reveal().strip()}
+    note(session, actor, row, Noted.CHECK_IN, content)
     cancel_timers(session, subject_of(row), {CHECK_IN})
     settle_tasks(session, actor, subject_of(row), {TaskKind.CHECK_IN})
     record(session, actor, "session.check_in", "session", row.id, episode_id=episode.id)

@@ -221,7 +221,8 @@ def end_planned(session: Session, actor: Actor, row: TherapySession, reason: str
         box(session, row.patient_id).seal(row, "reason", {"red_flags": [], "texts": [reason]})
     session.flush()
     cancel_timers(session, subject_of(row))
-    settle_tasks(session, actor, subject_of(row), {TaskKind.RESCHEDULE_SESSION, TaskKind.ATTEND_START})
+    asked = {TaskKind.RESCHEDULE_SESSION, TaskKind.ATTEND_START, TaskKind.REVIEW_MEDICINES}
+    settle_tasks(session, actor, subject_of(row), asked)
 
 
 def _check_open(episode: Episode) -> None:

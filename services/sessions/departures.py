@@ -13,7 +13,6 @@ from services.audit.records import record
 from services.core import clock
 from services.core.actors import Actor
 from services.core.findings import Finding
-from services.core.ids import new_id
 from services.core.personal import Personal
 from services.core.vocabulary import EventKind, Party
 from services.messaging.outbox import emit
@@ -28,8 +27,9 @@ from services.screening.written_texts import heed
 from services.sessions.afterwards import begin_afterwards
 from services.sessions.discharge_rules import DischargeFacts, discharge_gate
 from services.sessions.lookups import locked_session, refuse_stops, subject_of, take
-from services.sessions.models import Check, TherapySession
+from services.sessions.models import TherapySession
 from services.sessions.monitoring import end_watch, watch_facts
+from services.sessions.noted import Noted, note
 from services.sessions.orders import limits_of_session
 from services.sessions.rules import may_drive_at
 from services.sessions.states import SessionStep
@@ -75,6 +75,7 @@ def pass_discharge(
     refuse_stops(findings, "The patient may not go home yet.")
     if missed and departure.missed_because is not None:
         _explain(session, actor, row, missed, departure.missed_because)
+    heed(session, actor, episode, departure.missed_because, subject=subject_of(row))
     session.flush()
     record(session, actor, "session.pass_discharge", "session", row.id, episode_id=episode.id)
     return row
@@ -83,19 +84,8 @@ def pass_discharge(
 def _explain(
     session: Session, actor: Actor, row: TherapySession, missed: Sequence[Finding], because: Personal[str]
 ) -> None:
-    now = clock.now()
-    check = Check(
-        id=new_id(),
-        session_id=row.id,
-        patient_id=row.patient_id,
-        kind="explanation",
-        checked_at=now,
-        recorded_by=actor.id,
-        recorded_at=now,
-    )
     content = {"missed": [finding.rule for finding in missed], "because": because.reveal().strip()}
-    box(session, row.patient_id).seal(check, "content", content)
-    session.add(check)
+    note(session, actor, row, Noted.EXPLANATION, content)
     record(session, actor, "session.explain_missed", "session", row.id, episode_id=row.episode_id)
 
 

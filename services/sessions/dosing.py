@@ -190,7 +190,7 @@ def _keep_dose(session: Session, actor: Actor, row: TherapySession, order: Dosin
     )
     content = {
         "mg": new.mg,
-        "strength_mg": order.strength_mg,
+        "strength_mg": order.strength_mg if order.is_shipped else None,  # what the clinic gives uses up nothing at home
         "is_booster": new.is_booster,
         "route": order.route.value,
         "is_shipped": order.is_shipped,

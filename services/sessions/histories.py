@@ -19,13 +19,15 @@ from services.people.access import Action, visible_episode
 from services.people.models import Episode
 from services.people.programmes import programme_of
 from services.prescribing.routes import Route
+from services.sessions.comfort import Comfort, preferred
 from services.sessions.departures import drives_from
 from services.sessions.discharge_rules import blood_pressure_due_at, discharge_from, next_check_at
 from services.sessions.emergencies import Advice, emergency_advice
 from services.sessions.ledgers import taken_in
 from services.sessions.lookups import visible_session
 from services.sessions.models import Check, Dose, TherapySession, VitalsReading
-from services.sessions.monitoring import LOOK, UNDER_WATCH
+from services.sessions.monitoring import UNDER_WATCH
+from services.sessions.noted import Noted
 from services.sessions.places import Place
 from services.sessions.readiness import Readiness
 from services.sessions.states import SessionKind, SessionState
@@ -82,6 +84,7 @@ class SessionView:
     reason: Personal[Mapping[str, Any]] | None = None
     doses: Personal[Sequence[Given]] | None = None
     checks: Sequence[LookedAt] | None = None
+    comfort: Personal[Comfort] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +107,16 @@ def read_session(session: Session, actor: Actor, session_id: UUID) -> SessionVie
 def view_of(session: Session, actor: Actor, row: TherapySession, episode: Episode | None = None) -> SessionView:
     """A session as the actor's role sees it. The caller has authorized and audits.
 
-    The patient sees when and where, and from when driving is allowed; what was found is for those who treat.
+    The patient sees when and where, from when driving is allowed, and the own comfort preferences; what was found is
+    for those who treat.
     """
     episode = episode or session.get_one(Episode, row.episode_id)
     own = box(session, row.patient_id)
     place = Place.from_dict(own.open(row, "place").reveal())
     driving = drives_from(session, row, episode)
+    comfort = preferred(session, row.patient_id).comfort if actor.role in (Role.PATIENT, Role.THERAPIST) else None
     if actor.role is Role.PATIENT:
-        return SessionView(row, place, driving)
+        return SessionView(row, place, driving, comfort=comfort)
     readiness: Personal[dict[str, Any] | None] = own.open(row, "readiness")
     reason: Personal[Mapping[str, Any] | None] = own.open(row, "reason")
     known, why = readiness.reveal(), reason.reveal()
@@ -127,6 +132,7 @@ def view_of(session: Session, actor: Actor, row: TherapySession, episode: Episod
         reason=None if why is None else Personal(why),
         doses=Personal(_doses(session, own, row)),
         checks=checks,
+        comfort=comfort,
     )
 
 
@@ -149,7 +155,7 @@ def _checks(session: Session, own: Box, row: TherapySession) -> list[LookedAt]:
 def _watch(row: TherapySession, checks: Sequence[LookedAt], programme: Programme) -> Watch | None:
     if row.state not in UNDER_WATCH or row.dosed_at is None or row.last_dose_at is None:
         return None
-    last_look = max([row.dosed_at, *(each.check.checked_at for each in checks if each.check.kind == LOOK)])
+    last_look = max([row.dosed_at, *(each.check.checked_at for each in checks if each.check.kind == Noted.LOOK)])
     return Watch(
         next_check_at=next_check_at(last_look, programme),
         blood_pressure_due_at=blood_pressure_due_at(row.dosed_at, programme),

@@ -242,6 +242,8 @@ def _movements(session: Session, own: Box, episode_id: UUID, gone: set[UUID]) ->
             continue
         content = _open(own, row.source, row.id, "content", row.content)
         if row.source == Dose.__tablename__:
+            if not content.get("is_shipped", True):
+                continue  # what the clinic gives is never at home
             units = part(Fraction(content["mg"], content["strength_mg"]))
         else:
             units = part(content["units"])

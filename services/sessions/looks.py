@@ -12,7 +12,6 @@ from sqlalchemy.orm import Session
 from services.audit.records import record
 from services.core import clock
 from services.core.actors import Actor
-from services.core.ids import new_id
 from services.core.personal import Personal
 from services.people.access import Action
 from services.people.programmes import programme_of
@@ -20,10 +19,10 @@ from services.screening.written_texts import heed
 from services.sessions.dose_rules import CHECK_OUT_OF_TIME
 from services.sessions.emergencies import begin_emergency, check_red_flags
 from services.sessions.lookups import locked_session, refuse, subject_of, take
-from services.sessions.models import Check, TherapySession
+from services.sessions.models import TherapySession
 from services.sessions.monitoring import saw_patient
+from services.sessions.noted import Noted, note
 from services.sessions.states import SessionState, SessionStep
-from services.vault.boxes import box
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,24 +55,13 @@ def record_check(
     at = look.at or now
     if at > now or at < (row.dosed_at or row.created_at):
         refuse(CHECK_OUT_OF_TIME.finding(), field="checked_at")
-    check = Check(
-        id=new_id(),
-        session_id=row.id,
-        patient_id=row.patient_id,
-        kind="monitoring",
-        checked_at=at,
-        recorded_by=actor.id,
-        recorded_at=now,
-    )
     content = {
         "concern": look.concern,
         "ratings": None if look.ratings is None else dict(look.ratings),
         "red_flags": sorted(look.red_flags),
         "note": None if look.note is None else look.note.reveal().strip(),
     }
-    box(session, row.patient_id).seal(check, "content", content)
-    session.add(check)
-    session.flush()
+    note(session, actor, row, Noted.LOOK, content, at)
     record(session, actor, "session.check", "session", row.id, episode_id=episode.id)
     heed(session, actor, episode, look.note, subject=subject_of(row))
     if look.red_flags:

@@ -90,10 +90,10 @@ class Dose(Base):
 
 
 class Check(Base):
-    """A look at the patient while the medicine works (``monitoring``), or a call the day after (``check_in``).
+    """What is noted with a session beside doses and vitals; ``kind`` is one of ``noted.Noted``.
 
-    Also that the medical team was there at the start (``physician_check_in``), and why something was missed
-    (``explanation``).
+    A look at the patient while the medicine works, a call the day after, the medical team at the start, why something
+    was missed, medicines reconciled or allowed, how the medicine was brought, ratings.
     """
 
     __tablename__ = "checks"
@@ -161,6 +161,20 @@ class StockCount(Base):
     units: Mapped[bytes | None] = sealed_column(owner="patient_id", nullable=False)
     counted_by: Mapped[UUID]
     counted_at: Mapped[datetime]
+
+
+class ComfortPreferences(Base):
+    """What a patient would like in a session: music, talking, mat or recliner, aromatherapy, eye mask."""
+
+    __tablename__ = "comfort_preferences"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    patient_id: Mapped[UUID] = mapped_column(ForeignKey("patients.id"), unique=True)
+    content: Mapped[bytes | None] = sealed_column(owner="patient_id", nullable=False)
+    changed_at: Mapped[datetime]
+    version: Mapped[int] = mapped_column()
+
+    __mapper_args__ = {"version_id_col": version}  # noqa: RUF012 - read by SQLAlchemy
 
 
 class RoundExtension(Base):

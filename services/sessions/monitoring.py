@@ -21,18 +21,18 @@ from services.people.programmes import programme_of
 from services.prescribing.routes import Route
 from services.sessions.lookups import subject_of
 from services.sessions.models import Check, Dose, TherapySession, VitalsReading
+from services.sessions.noted import Noted
 from services.sessions.states import SessionState
 from services.sessions.watch_rules import Infusion, WatchFacts, next_due_at
 from services.vault.boxes import box
 
 MISSED: Final = EventKind.LOOK_MISSED
-LOOK: Final = "monitoring"
 UNDER_WATCH: Final = frozenset({SessionState.DOSED, SessionState.MONITORING, SessionState.DISCHARGE_READY})
 
 
 def watch_facts(session: Session, row: TherapySession, first_dose_at: datetime, at: datetime) -> WatchFacts:
     """What was seen and measured since the first dose of a session. The caller has settled who may know."""
-    looks = select(Check.checked_at).where(Check.session_id == row.id, Check.kind == LOOK)
+    looks = select(Check.checked_at).where(Check.session_id == row.id, Check.kind == Noted.LOOK)
     readings = select(VitalsReading.taken_at).where(
         VitalsReading.session_id == row.id, VitalsReading.taken_at > first_dose_at
     )

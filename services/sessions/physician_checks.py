@@ -6,13 +6,11 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from services.audit.records import record
 from services.core import clock
 from services.core.actors import Actor
-from services.core.ids import new_id
 from services.core.personal import Personal
 from services.core.vocabulary import EventKind, TaskKind
 from services.messaging.outbox import emit
@@ -23,11 +21,10 @@ from services.people.models import Episode
 from services.people.programmes import programme_of
 from services.screening.written_texts import heed
 from services.sessions.lookups import locked_session, subject_of, take
-from services.sessions.models import Check, TherapySession
+from services.sessions.models import TherapySession
+from services.sessions.noted import Noted, latest_note, note
 from services.sessions.states import SessionStep
-from services.vault.boxes import box
 
-KIND: Final = "physician_check_in"
 AHEAD: Final = EventKind.PHYSICIAN_WANTED
 
 
@@ -48,7 +45,7 @@ def check_in_at_start(
     session: Session,
     actor: Actor,
     session_id: UUID,
-    note: Personal[str] | None = None,
+    text: Personal[str] | None = None,
     *,
     version: int | None = None,
 ) -> TherapySession:
@@ -58,20 +55,7 @@ def check_in_at_start(
     """
     row, episode = locked_session(session, actor, Action.ATTEND_START, session_id, version)
     take(row, SessionStep.ATTEND_START, actor)
-    now = clock.now()
-    check = Check(
-        id=new_id(),
-        session_id=row.id,
-        patient_id=row.patient_id,
-        kind=KIND,
-        checked_at=now,
-        recorded_by=actor.id,
-        recorded_at=now,
-    )
-    text = None if note is None else note.reveal().strip()
-    box(session, row.patient_id).seal(check, "content", {"note": text})
-    session.add(check)
-    session.flush()
+    note(session, actor, row, Noted.PHYSICIAN, {"note": None if text is None else text.reveal().strip()})
     cancel_timers(session, subject_of(row), {AHEAD})
     settle_tasks(session, actor, subject_of(row), {TaskKind.ATTEND_START})
     record(session, actor, "session.attend_start", "session", row.id, episode_id=episode.id)
@@ -81,5 +65,5 @@ def check_in_at_start(
 
 def checked_in_at(session: Session, row: TherapySession) -> datetime | None:
     """When somebody of the medical team last checked in at the start of a session."""
-    query = select(Check.checked_at).where(Check.session_id == row.id, Check.kind == KIND)
-    return session.scalar(query.order_by(Check.checked_at.desc()).limit(1))
+    found = latest_note(session, row, Noted.PHYSICIAN)
+    return None if found is None else found.at

@@ -5,7 +5,8 @@ What the therapist finds is recorded once; what the service knows itself is look
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -17,6 +18,7 @@ from services.core import clock
 from services.core.actors import Actor
 from services.core.findings import Finding
 from services.core.personal import Personal
+from services.core.programme import Programme
 from services.eligibility.decisions import eligibility_current
 from services.people.access import Action
 from services.people.consents import ConsentKind, has_consent
@@ -24,12 +26,15 @@ from services.people.models import Episode
 from services.people.phones import e164
 from services.people.practitioners import is_kap_trained
 from services.people.programmes import programme_of
+from services.people.zones import read_zone
 from services.prescribing.cases import case_of
 from services.prescribing.views import DosingOrder, dosing_order
 from services.screening import risk
 from services.sessions.booking_rules import preparation_findings, route_findings, site_findings
 from services.sessions.ledger_rules import DIVERSION_OPEN
 from services.sessions.lookups import locked_session, refuse, refuse_stops, take
+from services.sessions.medicine_checks import allowed_unheld, holds_of, reconciled
+from services.sessions.medicine_rules import LAST_INTAKE_AHEAD, Intake, hold_findings, reconciliation_findings
 from services.sessions.models import TherapySession
 from services.sessions.orders import route_of
 from services.sessions.physician_checks import call_physician
@@ -48,6 +53,8 @@ from services.sessions.readiness_rules import (
 from services.sessions.reminders import stop_reminder
 from services.sessions.rounds import preparation_done, starting_cadence
 from services.sessions.states import SessionStep
+from services.sessions.transport_rules import is_brought, transport_findings
+from services.sessions.transports import carried_to
 from services.shipping.diversions import is_under_review
 from services.shipping.receipts import receipt_confirmed
 from services.vault.boxes import box
@@ -81,13 +88,15 @@ class Readiness:
     """What the therapist finds before the start. Times are aware, None when they could not be told.
 
     ``chaperone`` is None while there is none, ``staff_stays`` is asked where the programme needs none; ``remote`` is
-    needed when the therapist is not in the room.
+    needed when the therapist is not in the room. ``intakes`` are the last intakes of what is held before a session, by
+    the eligibility rule of its class; None when nothing of it was taken.
     """
 
     chaperone: Chaperone | None
     last_food_at: datetime | None
     last_water_at: datetime | None
     staff_stays: bool = False
+    intakes: Mapping[str, datetime | None] = field(default_factory=dict)
     remote: RemoteFacts | None = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -106,6 +115,7 @@ class Readiness:
             "last_food_at": _text(self.last_food_at),
             "last_water_at": _text(self.last_water_at),
             "staff_stays": self.staff_stays,
+            "intakes": {rule: _text(at) for rule, at in self.intakes.items()},
             "remote": None if self.remote is None else asdict(self.remote),
         }
 
@@ -126,6 +136,7 @@ class Readiness:
             last_food_at=_moment(document["last_food_at"]),
             last_water_at=_moment(document["last_water_at"]),
             staff_stays=document.get("staff_stays", False),
+            intakes={rule: _moment(at) for rule, at in document.get("intakes", {}).items()},
             remote=None if remote is None else RemoteFacts(**remote),
         )
 
@@ -148,6 +159,8 @@ def record_readiness(
     """
     row, episode = locked_session(session, actor, Action.RUN_SESSION, session_id, version)
     take(row, SessionStep.READY, actor)
+    if any(taken_at is not None and taken_at > clock.now() for taken_at in readiness.intakes.values()):
+        refuse(LAST_INTAKE_AHEAD.finding(), field="intakes")
     document = readiness.as_dict()
     order = dosing_order(session, actor, episode, route_of(session, row))
     found = starting_findings(session, actor, row, episode, readiness, order, clock.now())
@@ -200,6 +213,7 @@ def starting_findings(
     findings = readiness_findings(facts, programme)
     if not eligibility_current(session, episode.id, case.today):
         findings.append(ELIGIBILITY_NOT_CURRENT.finding(programme))
+    findings += _medicine_findings(session, row, episode, readiness, at, programme)
     findings += site_findings(place.site, programme)
     findings += preparation_findings(preparation_done(session, episode.id), programme)
     if is_under_review(session, episode.id):
@@ -207,7 +221,21 @@ def starting_findings(
     if order is None:
         return [*findings, PRESCRIPTION_MISSING.finding()]
     findings += route_findings(place.site, order.is_shipped, programme)
+    if is_brought(place.site, order.is_shipped, programme):
+        findings += transport_findings(*carried_to(session, row), programme)
     return findings + starting_cadence(session, case, row, order.limits)
+
+
+def _medicine_findings(
+    session: Session, row: TherapySession, episode: Episode, readiness: Readiness, at: datetime, programme: Programme
+) -> list[Finding]:
+    zone = read_zone(case_of(session, episode).zone)
+    intakes = {rule: Intake(last_taken_at=taken_at) for rule, taken_at in readiness.intakes.items()}
+    allowed = allowed_unheld(session, row)
+    return [
+        *hold_findings(holds_of(session, episode), intakes, allowed, at, zone, programme),
+        *reconciliation_findings(reconciled(session, row), programme),
+    ]
 
 
 def readiness_of(session: Session, row: TherapySession, episode: Episode) -> Readiness:

@@ -63,6 +63,15 @@ INTEGRATION_OUTSIDE_WINDOW: Final = declare(
 )
 
 
+RATING_NOT_ASKED: Final = declare(
+    "sessions.rating_not_asked",
+    Severity.STOP,
+    "DOMAIN 2.1, DOMAIN 2.3",
+    "A session is rated by what the programme lists and has texts for: {value}.",
+    setting="sessions.session_instruments",
+)
+
+
 def cadence_findings(
     on: date,
     others: Iterable[date],

@@ -53,6 +53,10 @@ class SessionStep(StrEnum):
     READY = "ready"
     TAKE_VITALS = "take_vitals"
     PASS_VITALS = "pass_vitals"
+    TRANSPORT = "transport"
+    COUNT_ARRIVAL = "count_arrival"
+    RECONCILE = "reconcile"
+    DECIDE_MEDICINES = "decide_medicines"
     ATTEND_START = "attend_start"
     DOSE = "dose"
     END_INFUSION = "end_infusion"
@@ -62,6 +66,7 @@ class SessionStep(StrEnum):
     CHECK_IN = "check_in"
     HOLD = "hold"
     INTEGRATE = "integrate"
+    RATE = "rate"
     CANCEL = "cancel"
     ABORT = "abort"
     DECLARE_EMERGENCY = "declare_emergency"
@@ -96,6 +101,14 @@ DOSING_TRANSITIONS: Final = Transitions(
         # Readiness grows old: it is recorded anew when the session does not begin in time.
         (_S.READY, _T.READY): (_S.READY, _THERAPIST),
         (_S.VITALS_PASSED, _T.READY): (_S.READY, _THERAPIST),
+        # The medicine is brought and counted, and the list of medicines gone through, before anything is taken.
+        (_S.SCHEDULED, _T.TRANSPORT): (_S.SCHEDULED, by(Role.THERAPIST, Role.PATIENT)),
+        **{(state, _T.COUNT_ARRIVAL): (state, _THERAPIST) for state in (_S.SCHEDULED, _S.READY)},
+        **{
+            (state, step): (state, who)
+            for state in (_S.SCHEDULED, _S.READY, _S.VITALS_PASSED)
+            for step, who in ((_T.RECONCILE, _THERAPIST), (_T.DECIDE_MEDICINES, _PRESCRIBER))
+        },
         # Whoever measures again asks the gate again.
         (_S.READY, _T.TAKE_VITALS): (_S.READY, _THERAPIST),
         (_S.VITALS_PASSED, _T.TAKE_VITALS): (_S.READY, _THERAPIST),
@@ -129,6 +142,11 @@ DOSING_TRANSITIONS: Final = Transitions(
         (_S.CLOSED, _T.CHECK_IN): (_S.CLOSED, _THERAPIST),
         (_S.INTEGRATION_DUE, _T.INTEGRATE): (_S.CLOSED, _THERAPIST),
         (_S.ABORTED, _T.INTEGRATE): (_S.CLOSED, _THERAPIST),
+        # How it was is rated by whoever was there, once something was taken.
+        **{
+            (state, _T.RATE): (state, by(Role.THERAPIST, Role.PATIENT))
+            for state in (_S.MONITORING, _S.DISCHARGE_READY, _S.INTEGRATION_DUE, _S.ABORTED, _S.CLOSED)
+        },
         (_S.READY, _T.CANCEL): (_S.CANCELLED, _THERAPIST),
         (_S.VITALS_PASSED, _T.CANCEL): (_S.CANCELLED, _THERAPIST),
         # After a dose nothing is merely cancelled. Aborted: the patient did not stay until the discharge gate.

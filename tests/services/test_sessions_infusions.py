@@ -101,8 +101,8 @@ def test_an_infusion_needs_no_receipt_and_uses_no_stock(
     assert doses is not None
     (dose,) = doses.reveal()
     assert (dose.mg, dose.units, dose.route, dose.ended_at) == (20, 0.0, Route.INTRAVENOUS, None)
-    kept = ledgers.ledger(session, case.episode.id)
-    assert (kept.dispensed, kept.taken, kept.remaining_expected) == (0, 0, 0)
+    kept = ledgers.ledger(session, case.episode.id).balance
+    assert (kept.dispensed, kept.taken, kept.overdrawn, kept.remaining) == (0, 0, 0, 0)
     assert refused(lambda: give(session, case, row, 1), session) == ["sessions.dose_over_cap"]
 
 
@@ -208,7 +208,7 @@ def test_a_plan_has_several_routes_and_each_begins_with_a_first_session(
     assert refused(lambda: infusions.end_infusion(session, therapist(case), injected.id), session) == [
         "sessions.infusion_not_running"
     ]
-    assert ledgers.ledger(session, case.episode.id).taken == 0.5
+    assert ledgers.ledger(session, case.episode.id).balance.taken == 0.5
     shown = histories.read_session(session, therapist(case), injected.id)
     assert shown.place.route is Route.INTRAMUSCULAR
 

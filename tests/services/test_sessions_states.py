@@ -22,12 +22,16 @@ from services.sessions import (
     dosing,
     emergencies,
     looks,
+    medicine_checks,
     physician_checks,
+    ratings,
     readiness,
+    transports,
     vitals,
 )
 from services.sessions.bookings import Move
 from services.sessions.looks import Look
+from services.sessions.medicine_checks import Decision
 from services.sessions.models import TherapySession
 from services.sessions.states import (
     DOSING_TRANSITIONS,
@@ -37,6 +41,7 @@ from services.sessions.states import (
     SessionStep,
     TalkState,
 )
+from services.sessions.transports import Transport
 from services.sessions.vitals import Phase
 from tests.factories_prescribing import Case
 from tests.factories_sessions import a_reading, book, drive, found, make_supplied, stopped_clock, therapist, well
@@ -56,6 +61,21 @@ ACTS: Mapping[SessionStep, Act] = {
     T.READY: lambda db, case, row: readiness.record_readiness(db, therapist(case), row.id, found()),
     T.TAKE_VITALS: lambda db, case, row: vitals.record_vitals(
         db, therapist(case), row.id, Phase.BEFORE, a_reading(systolic=150)
+    ),
+    T.TRANSPORT: lambda db, case, row: transports.record_transport(
+        db, case.patient, row.id, Transport(carried_by=WHY, sealed=True, units=2, left_at_home=0)
+    ),
+    T.COUNT_ARRIVAL: lambda db, case, row: transports.count_arrival(db, therapist(case), row.id, 2),
+    T.RECONCILE: lambda db, case, row: medicine_checks.reconcile_medicines(db, therapist(case), row.id, None),
+    T.DECIDE_MEDICINES: lambda db, case, row: (
+        medicine_checks.reconcile_medicines(db, therapist(case), row.id, Personal(("Obscurol",))),
+        medicine_checks.decide_medicines(db, case.prescriber, row.id, Decision(True, WHY)),
+    ),
+    T.RATE: lambda db, case, row: ratings.rate_session(
+        db,
+        case.patient,
+        row.id,
+        {"session_ratings": dict.fromkeys(("dissociation", "distress", "nausea", "sedation"), 3)},
     ),
     T.ATTEND_START: lambda db, case, row: physician_checks.check_in_at_start(db, case.prescriber, row.id),
     T.DOSE: lambda db, case, row: dosing.record_dose(db, therapist(case), row.id, 25, is_booster=False),

@@ -20,7 +20,16 @@ from services.sessions.discharge_rules import (
     discharge_gate,
     next_check_at,
 )
-from services.sessions.vitals_rules import Gate, GateOutcome, Reading, check_reading, emergency_findings, start_gate
+from services.sessions.vitals_rules import (
+    Gate,
+    GateOutcome,
+    Reading,
+    age_findings,
+    check_reading,
+    emergency_findings,
+    first_dose_findings,
+    start_gate,
+)
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
@@ -70,6 +79,43 @@ def test_an_impossible_reading_names_its_field(changes: dict[str, Any], field: s
     with pytest.raises(InvalidInput) as refusal:
         check_reading(reading(**changes), programme())
     assert (refusal.value.field, refusal.value.rule) == (field, rule)
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"systolic": 261}, "vitals.systolic_impossible"),
+        ({"diastolic": 29}, "vitals.diastolic_impossible"),
+        ({"heart_rate": 221}, "vitals.heart_rate_impossible"),
+        ({"oxygen_percent": 101}, "vitals.oxygen_impossible"),
+        ({"systolic": 90, "diastolic": 90}, "vitals.diastolic_not_below_systolic"),
+    ],
+)
+def test_an_impossible_reading_names_the_rule(changes: dict[str, Any], rule: str) -> None:
+    with pytest.raises(InvalidInput) as refusal:
+        check_reading(reading(**changes), programme())
+    assert refusal.value.rule == rule
+
+
+@pytest.mark.parametrize(("minutes", "expected"), [(0, []), (30, []), (30.1, ["sessions.reading_old"])])
+def test_an_old_reading_opens_no_session(minutes: float, expected: list[str]) -> None:
+    found = age_findings(NOON, NOON + timedelta(minutes=minutes), programme())
+    assert [finding.rule for finding in found] == expected
+
+
+@pytest.mark.parametrize(
+    ("passed", "expected"),
+    [
+        (None, ["sessions.vitals_not_current"]),
+        (-30.1, ["sessions.vitals_not_current"]),
+        (-30, []),
+        (0, []),
+        (0.1, ["sessions.vitals_not_current"]),
+    ],
+)
+def test_the_first_dose_follows_the_vitals_that_passed(passed: float | None, expected: list[str]) -> None:
+    passed_at = None if passed is None else NOON + timedelta(minutes=passed)
+    assert [finding.rule for finding in first_dose_findings(passed_at, NOON, programme())] == expected
 
 
 @pytest.mark.parametrize(

@@ -442,6 +442,7 @@ def test_a_version_is_refused_where_nothing_has_one(
 REPEATABLE = {
     *("dosing_record_check", "dosing_declare_emergency", "dosing_check_in", "fills_record_fill"),
     *("notices_read_notice", "prescriptions_mark_ready", "sessions_confirm_session", "sessions_ask_to_reschedule"),
+    *("dosing_check_in_at_start", "questions_answer"),  # another look, a second thought
 }
 
 

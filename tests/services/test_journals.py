@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,24 +9,18 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from services.core.errors import IllegalTransition, NotAllowed, NotFound, RuleRefused, StaleVersion
-from services.core.findings import Severity
 from services.core.ids import new_id
 from services.core.personal import Personal
-from services.core.programme import DEFAULT_FILE, programme, shipped
 from services.core.vocabulary import EventKind
 from services.exports import export_patient
 from services.journals import entries
 from services.journals.models import JournalEntry
-from services.journals.prompts import Occasion, prompt_problems, prompts_of
-from services.journals.rules import EntryFacts, entry_findings
+from services.journals.prompts import Occasion
 from services.people.models import Episode
 from services.people.states import EpisodeState
 from tests.factories import World, audited, make_episode, make_patient_actor, make_world
 from tests.factories_messaging import emitted
-from tests.factories_programmes import changed
 
-ISHA = programme(shipped()["isha_health"])
-FACTS = EntryFacts(ended=False, prompt=1, prompts=3)
 WORDS = Personal("Canary: a blue door.")
 
 
@@ -45,50 +37,6 @@ def episode(session: Session, world: World) -> Episode:
 def write(session: Session, episode: Episode, text: Personal[str] = WORDS, **given: Any) -> entries.WrittenEntry:
     occasion = given.pop("occasion", Occasion.AFTER_SESSION)
     return entries.write_entry(session, make_patient_actor(episode), episode.id, occasion, text, **given)
-
-
-@pytest.mark.parametrize(
-    ("facts", "name", "rules"),
-    [
-        (FACTS, "isha_health", []),
-        (FACTS, "default", ["journals.not_offered"]),
-        (replace(FACTS, ended=True), "isha_health", ["journals.episode_ended"]),
-        (replace(FACTS, prompt=None, prompts=0), "isha_health", []),
-        (replace(FACTS, prompt=3), "isha_health", []),
-        (replace(FACTS, prompt=4), "isha_health", ["journals.prompt_unknown"]),
-        (replace(FACTS, prompt=0), "isha_health", ["journals.prompt_unknown"]),
-    ],
-)
-def test_when_an_entry_may_be_written(facts: EntryFacts, name: str, rules: list[str]) -> None:
-    findings = entry_findings(facts, programme(shipped()[name]))
-    assert [(finding.rule, finding.severity) for finding in findings] == [(rule, Severity.STOP) for rule in rules]
-
-
-@pytest.mark.parametrize("path", sorted(DEFAULT_FILE.parent.glob("*.toml")), ids=lambda path: path.stem)
-def test_the_prompts_that_are_shipped_are_fit_to_be_read(path: Path) -> None:
-    assert prompt_problems(programme(path)) == {}
-
-
-@pytest.mark.parametrize(
-    ("setting", "value"),
-    [
-        ("journal.offered", "yes"),
-        ("journal.before_session", "one"),
-        ("journal.before_session", [" "]),
-        ("journal.after_session", ["x" * 301]),
-        ("journal.after_session", ["a\nb"]),
-        ("journal.to_do_before_session", ["x"] * 21),
-        ("journal.afterwards", ["x"]),
-    ],
-)
-def test_prompts_that_are_not_fit_are_named(setting: str, value: Any) -> None:
-    assert list(prompt_problems(changed({setting: value}, ISHA))) == [setting]
-
-
-def test_things_to_do_need_no_journal() -> None:
-    quiet = prompts_of(programme(shipped()["journey_clinical"]))
-    assert (len(quiet.to_do_before_session), quiet.before_session, quiet.after_session) == (1, (), ())
-    assert prompts_of(programme()).to_do_before_session == ()
 
 
 def test_the_patient_reads_the_prompts_of_the_own_programme(session: Session, episode: Episode) -> None:

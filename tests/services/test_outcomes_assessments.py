@@ -23,6 +23,7 @@ from services.core.errors import (
 from services.core.personal import Personal
 from services.core.programme import programme
 from services.core.vocabulary import EventKind, NoticeKind, Party, TaskKind
+from services.eligibility.facts import Diagnosis
 from services.messaging.models import Event, Notice, Task
 from services.messaging.notices import text_patient
 from services.messaging.outbox import Subject
@@ -78,6 +79,11 @@ def test_what_is_asked_for_is_what_the_programme_says(session: Session, episode:
     assert (row.state, row.occasion) == ("requested", "on_request")
     assert row.instruments == ["phq9", "gad7", "cssrs_since_last_visit"]
     assert events(session, EventKind.ASSESSMENT_REQUESTED) == ["assessment.requested patient"]
+
+
+def test_a_diagnosis_adds_what_it_is_judged_by(session: Session, world: World) -> None:
+    veteran = make_eligible(session, world=world, diagnosis=Diagnosis.TRAUMA)
+    assert sorted(ask(session, veteran).instruments) == ["cssrs_since_last_visit", "gad7", "pcl5", "phq9"]
 
 
 def test_a_completed_assessment_counts_like_a_report(session: Session, world: World, episode: Episode) -> None:

@@ -245,7 +245,13 @@ def test_every_number_is_the_clinics() -> None:
     assert local([fresh.at]) == ["06-05 10:00"]
 
 
-@pytest.mark.parametrize("listed", [[0], ["2"], "2", [True]])
+def test_the_first_session_may_be_listed() -> None:
+    found = next_due(facts(sessions=weekly(1)), setting(after_sessions=[1]))
+    assert found is not None
+    assert (found.occasion, found.number) == ("after_session", 1)
+
+
+@pytest.mark.parametrize("listed", [[0], ["2"], "2", [True], [2, 0], [-1, 4], 2, (2, 4)])
 def test_a_list_of_sessions_that_is_none_is_refused(listed: Any) -> None:
     with pytest.raises(InvalidConfiguration, match="after_sessions"):
         next_due(facts(sessions=weekly(2)), setting(after_sessions=listed))

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from services.core.programme import Programme, programme
-from services.outcomes.change_rules import change, improvement_percent
-from services.outcomes.response_rules import Response, ResponseFacts, Scores, judge_response
+from services.outcomes.change_rules import change, improvement_percent, remits
+from services.outcomes.response_rules import Response, ResponseFacts, Scores, is_helping, judge_response
 from services.screening.instruments import get
 
 PROGRAMME = programme()
@@ -106,6 +106,47 @@ def test_response_is_half_and_remission_below_five(current: int, response: bool,
     assert (found.response, found.remission) == (response, remission)
     assert (found.reliable, found.clinically_significant) == (None, None)
     assert (found.drop, found.percent) == (16 - current, 100 * (16 - current) / 16)
+    assert found.as_dict() == {
+        "outcome": found.outcome.value,
+        "drop": found.drop,
+        "percent": found.percent,
+        "response": response,
+        "remission": remission,
+        "reliable": None,
+        "clinically_significant": None,
+    }
+
+
+def test_half_of_an_uneven_baseline_is_reckoned_exactly() -> None:
+    """101 % of the drop would let 8 of 16.2 pass; here 13 of 25 is not yet half better, 12 is."""
+    almost = change(get("phq9"), baseline=25, current=13, programme=PROGRAMME)
+    half = change(get("phq9"), baseline=25, current=12, programme=PROGRAMME)
+    assert almost is not None
+    assert half is not None
+    assert (almost.response, half.response) == (False, True)
+    close = change(get("pcl5"), baseline=79, current=40, programme=PROGRAMME)
+    assert close is not None
+    assert close.response is False  # 39 of 79 are 49.4 %
+
+
+def test_only_some_instruments_know_of_remission() -> None:
+    assert {name: remits(name, PROGRAMME) for name in ("phq9", "gad7", "pcl5", "b_ipf", "cssrs")} == {
+        "phq9": True,
+        "gad7": True,
+        "pcl5": False,
+        "b_ipf": False,
+        "cssrs": False,
+    }
+
+
+def test_helping_is_counted_from_the_third_session_on() -> None:
+    def helping(current: int, sessions: int, *, positive: bool = True) -> bool | None:
+        scores = {"phq9": Scores(16, current, positive=positive, sessions=sessions)}
+        return is_helping(ResponseFacts(scores, "phq9"), PROGRAMME)
+
+    assert [helping(12, sessions) for sessions in (2, 3, 4)] == [None, True, True]
+    assert [helping(current, 3) for current in (12, 13)] == [True, False]
+    assert helping(12, 3, positive=False) is None
 
 
 def test_nothing_is_said_of_a_baseline_under_the_cut_off() -> None:
@@ -131,6 +172,8 @@ def test_a_reliable_change_is_significant_when_the_patient_ends_low_enough(
     assert (found.reliable, found.clinically_significant, found.remission) == (reliable, significant, None)
 
 
-@pytest.mark.parametrize(("baseline", "current", "percent"), [(16, 12, 25.0), (16, 20, -25.0), (0, 3, 0.0)])
+@pytest.mark.parametrize(
+    ("baseline", "current", "percent"), [(16, 12, 25.0), (16, 20, -25.0), (1, 0, 100.0), (0, 3, 0.0)]
+)
 def test_the_improvement_is_a_part_of_the_baseline(baseline: int, current: int, percent: float) -> None:
     assert improvement_percent(baseline, current) == percent

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from services.core.findings import Finding, Severity
 from services.core.programme import Programme
@@ -91,6 +91,7 @@ def read_result(instrument: Instrument, score: Score, programme: Programme, *, s
     """Whether a score is positive under the programme, and the findings that say why."""
     if instrument.positive is None or score.unscorable_because is not None:
         return Result(None, ())
+    # What is scorable and is judged by a total has one.
     match instrument.positive:
         case Positive.CLUSTERS_OR_TOTAL:
             findings = _of_clusters_and_total(instrument, score, programme)
@@ -111,8 +112,8 @@ def _of_total(instrument: Instrument, score: Score, programme: Programme, sex: S
         rule = BIPOLAR_POSITIVE
         if not _is_confirmed(instrument, score.trace["answers"]):
             return []
-    total = score.total
-    if total is None or total < programme.number(setting):
+    total = cast(int, score.total)
+    if total < programme.number(setting):
         return []
     says = {"title": instrument.title}
     findings = [rule.finding(programme, setting=setting, says=says, total=total)]
@@ -123,7 +124,9 @@ def _of_total(instrument: Instrument, score: Score, programme: Programme, sex: S
 
 
 def _is_confirmed(instrument: Instrument, answers: Mapping[str, int | bool]) -> bool:
-    return all(int(answers.get(item_id, 0)) >= lowest for item_id, lowest in instrument.confirmed_by.items())
+    return all(
+        item_id in answers and int(answers[item_id]) >= lowest for item_id, lowest in instrument.confirmed_by.items()
+    )
 
 
 def _of_clusters_and_total(instrument: Instrument, score: Score, programme: Programme) -> list[Finding]:
@@ -131,19 +134,17 @@ def _of_clusters_and_total(instrument: Instrument, score: Score, programme: Prog
     symptoms = symptoms_of(instrument, score)
     if all(symptoms[group.name] >= group.symptoms_needed for group in instrument.groups):
         findings.append(PTSD_CLUSTERS.finding(says=says, symptoms=symptoms))
-    if score.total is not None and score.total >= programme.whole(setting):
-        findings.append(PTSD_TOTAL.finding(programme, setting=setting, says=says, total=score.total))
+    total = cast(int, score.total)
+    if total >= programme.whole(setting):
+        findings.append(PTSD_TOTAL.finding(programme, setting=setting, says=says, total=total))
     return findings
 
 
 def symptoms_of(instrument: Instrument, score: Score) -> dict[str, int]:
-    """How many items of each group count as a symptom."""
+    """How many items of each group count as a symptom, of a complete score of an instrument with clusters."""
     added: Mapping[str, int] = score.trace["added"]
-    least = instrument.symptom_from
-    return {
-        group.name: sum(least is not None and added.get(item_id, 0) >= least for item_id in group.items)
-        for group in instrument.groups
-    }
+    least = cast(int, instrument.symptom_from)
+    return {group.name: sum(added[item_id] >= least for item_id in group.items) for group in instrument.groups}
 
 
 def _of_every_group(instrument: Instrument, score: Score, programme: Programme) -> list[Finding]:

@@ -34,7 +34,7 @@ def positive(name: str, answers: dict[str, Any], sex: Sex = Sex.UNSPECIFIED) -> 
     return read_result(instrument, score(instrument, answers), programme(), sex=sex).positive
 
 
-def changed(**settings: int) -> Programme:
+def changed(**settings: float) -> Programme:
     ours = programme()
     named = {f"instruments.{name.replace('__', '.')}": value for name, value in settings.items()}
     return Programme(ours.name, ours.version, {**ours.settings, **named})
@@ -266,6 +266,11 @@ def test_the_mdq_is_positive_with_seven_signs_together_and_a_problem(answers: di
     assert rules_of("mdq", answers, programme()) == (["screening.bipolar_positive"] if expected else [])
 
 
+def test_what_the_mdq_did_not_ask_confirms_nothing() -> None:
+    assert rules_of("mdq", mdq(1, problem=3), changed(mdq__positive_from=1)) == []
+    assert rules_of("mdq", mdq(2, co_occurrence=True, problem=2), changed(mdq__positive_from=1)) != []
+
+
 def test_the_mdq_counts_the_thirteen_signs_alone() -> None:
     assert scored("mdq", mdq(13, co_occurrence=True, problem=3)).total == 13
 
@@ -409,6 +414,7 @@ def test_one_point_less_on_one_factor_is_not_complete(factor: str) -> None:
 
 def test_a_clinic_may_set_the_percent() -> None:
     assert rules_of("meq30", THREES, changed(meq30__complete_from_percent=61)) == []
+    assert rules_of("meq30", THREES, changed(meq30__complete_from_percent=60.5)) == []
 
 
 def test_the_meq30_must_be_complete() -> None:
@@ -540,3 +546,75 @@ def test_the_phq9_and_the_gad7_are_positive_by_their_total() -> None:
     assert positive("gad7", numbered(3, 3, 3, 1, 0, 0, 0)) is True
     assert positive("gad7", numbered(3, 3, 3, 0, 0, 0, 0)) is False
     assert positive("cssrs", {"q1": False, "q2": False, "q6_ever": False}) is None
+
+
+def test_a_result_is_kept_with_its_findings() -> None:
+    instrument = instruments.get("audit_c")
+    result = read_result(instrument, score(instrument, numbered(3, 0, 0)), programme())
+
+    assert result.as_dict() == {
+        "positive": True,
+        "findings": [finding.as_dict() for finding in result.findings],
+    }
+    assert [each["rule"] for each in result.as_dict()["findings"]] == [
+        "screening.alcohol_positive",
+        "screening.alcohol_one_question",
+    ]
+    assert "True" not in repr(result)
+
+
+def test_a_score_is_kept_as_plain_json_with_its_whole_trace() -> None:
+    found = scored("qids_sr16", {**QIDS_ZERO, "q1": 2, "q16": None})
+
+    assert (found.complete, scored("qids_sr16", QIDS_ZERO).complete) == (False, True)
+    assert found.as_dict()["missing"] == ["q16"]
+    assert found.as_dict() == {
+        "instrument": "qids_sr16",
+        "version": "1",
+        "total": None,
+        "band": None,
+        "prorated": False,
+        "missing": ["q16"],
+        "unscorable_because": "Not answered: q16. At most 0 may be missing.",
+        "parts": found.parts,
+        "trace": {
+            "answers": {
+                name: answer for name, answer in {**QIDS_ZERO, "q1": 2}.items() if answer is not None and name != "q16"
+            },
+            "added": found.trace["added"],
+            "groups": found.parts,
+            "sum": 2,
+            "answered": 13,
+            "items": 16,
+            "texts": None,
+        },
+    }
+    assert scored("session_ratings", {"nausea": 3}).trace == {
+        "answers": {"nausea": 3},
+        "added": {"nausea": 3},
+        "groups": {},
+        "sum": None,
+        "answered": 1,
+        "texts": "shipped",
+    }
+
+
+@pytest.mark.parametrize(
+    ("setting", "percent", "current", "expected"),
+    [
+        ("response_drop_percent", 47.5, 21, OutcomeClass.RESPONSE),  # 19 of 40 is 47.5 %
+        ("response_drop_percent", 47.7, 21, OutcomeClass.PARTIAL),
+        ("partial_drop_percent", 22.5, 31, OutcomeClass.PARTIAL),  # 9 of 40 is 22.5 %
+        ("partial_drop_percent", 22.6, 31, OutcomeClass.NO_CHANGE),
+    ],
+)
+def test_a_part_of_a_percent_decides_too(setting: str, percent: float, current: int, expected: OutcomeClass) -> None:
+    ours = changed(**{f"outcome_classes__{setting}": percent})
+
+    assert outcome_class(instruments.get("pcl5"), baseline=40, current=current, programme=ours) is expected
+
+
+def test_an_empty_form_says_that_nothing_is_answered() -> None:
+    assert scored("session_ratings", {}).unscorable_because is not None
+    assert scored("cssrs", {}).missing == ("q1", "q2", "q6_ever")
+    assert scored("b_ipf", numbered(*[NA] * 7)).prorated is False

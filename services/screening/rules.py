@@ -15,11 +15,6 @@ from services.screening import instruments
 from services.screening.answers import asked_items, checked_answers
 from services.screening.definitions import Answers, Instrument, RiskLevel
 
-__all__ = [
-    "CrisisResource", "RiskLevel", "Triage", "crisis_resources", "cssrs_instrument", "cssrs_level", "level_so_far",
-    "risk_answer", "triage", "triage_of",
-]  # fmt: skip
-
 ITEM9_ALERT: Final = declare(
     "triage.phq9_item9_alert",
     Severity.REVIEW,

@@ -12,11 +12,6 @@ from services.core.programme import Programme
 from services.screening.answers import asked_items, checked_answers
 from services.screening.definitions import NOT_APPLICABLE, Answers, Instrument, Positive, Total, combined
 
-__all__ = [
-    "Answers", "Change", "OutcomeClass", "Score", "asked_items", "checked_answers", "compare", "is_positive",
-    "outcome_class", "score",
-]  # fmt: skip
-
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Score:

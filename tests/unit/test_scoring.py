@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from services.core.errors import InvalidInput
 from services.core.programme import Programme, programme
 from services.screening import instruments
+from services.screening.answers import asked_items
 from services.screening.definitions import Instrument
-from services.screening.scoring import OutcomeClass, asked_items, is_positive, outcome_class, score
+from services.screening.scoring import OutcomeClass, is_positive, outcome_class, score
 
 PHQ9 = instruments.get("phq9")
 GAD7 = instruments.get("gad7")

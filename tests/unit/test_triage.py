@@ -13,8 +13,8 @@ from services.core.errors import InvalidConfiguration, InvalidInput
 from services.core.findings import Severity
 from services.core.programme import Programme, programme
 from services.core.vocabulary import Party
+from services.screening.definitions import RiskLevel
 from services.screening.rules import (
-    RiskLevel,
     Triage,
     crisis_resources,
     cssrs_instrument,

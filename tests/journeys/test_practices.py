@@ -22,7 +22,7 @@ OWN: dict[str, tuple[set[str], set[str]]] = {
         {"ship_fill"},
     ),
     "isha_health": ({"sessions.physician_missing"}, {"answer_match", "attend_start"}),
-    "options_md": (set(), {"fill_prescription"}),
+    "options_md": (set(), {"answer_question"}),
     "avesta": ({"prescribing.fill_of_clinic_order", "sessions.location_missing"}, {"review_eligibility"}),
 }
 

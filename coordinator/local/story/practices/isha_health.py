@@ -1,5 +1,5 @@
 """Isha Health: the physician evaluates first; who has no therapist is matched and chooses; sessions are at home with a
-support person, and the physician checks in at the start when the dose demands it."""
+support person, and the physician checks in at the start when the dose demands it; journals and online circles."""
 
 from __future__ import annotations
 
@@ -24,6 +24,15 @@ CHARACTERS: Final = (
         "5205581142",
         "anxiety",
         "Worries that do not stop; has no therapist and would like one.",
+    ),
+    Character(
+        "amir",
+        "Amir Kowalski",
+        "1988-04-02",
+        "54 Yucca Terrace",
+        "5205581143",
+        "trauma",
+        "Cannot sleep since the fire; in therapy for a year.",
     ),
 )
 AT_HOME: Final = {"site": "home", "remote": True}
@@ -131,12 +140,71 @@ def _attended(stage: Stage, noor: Patient) -> None:
     acts.follow_up(stage, noor, session["id"], **AT_HOME)
 
 
+def write(stage: Stage) -> None:
+    """Journaling prompts; an entry is the patient's own until shared."""
+    stage.begin_step(4, "Journaling, and things to do before a session")
+    noor, cast = stage.patients["noor"], stage.cast
+    prompts = stage.read(noor, f"/episodes/{noor.episode_id}/prompts")
+    stage.narrator.fact(f"After a session Noor is asked: “{prompts['after_session'][0]}”")
+    entries = f"/episodes/{noor.episode_id}/journal-entries"
+    body = {"occasion": "after_session", "prompt": 1, "text": "A wide field, and that I was not in a hurry."}
+    entry = stage.act(noor, "POST", entries, body, doing="writes in the journal")
+    path = f"/journal-entries/{entry['id']}"
+    stage.refuse(cast.therapist, "GET", path, status=404, doing="opens the entry before it is shared")
+    stage.act(noor, "POST", f"{path}/share", {}, doing="shares it with the therapist")
+    if stage.read(cast.therapist, path)["text"] != body["text"]:
+        raise Unmet("A shared entry is there for the therapist to read.")
+
+
+def gather(stage: Stage) -> None:
+    """A circle online: several patients, and each one's record by itself."""
+    stage.begin_step(5, "An online integration circle; each patient's record stays separate")
+    noor, amir, therapist = stage.patients["noor"], stage.patients["amir"], stage.cast.therapist
+    acts.refer(stage, amir, "amir")
+    acts.screen(stage, amir)
+    acts.approve(stage, amir)
+    acts.supply(stage, amir, "amir", Order(), "794611500102")
+    home = stage.clock.on_day(stage.clock.day + 2, "14:00")
+    session = acts.dose_session(stage, amir, home, 100, ready={"remote": REMOTE}, **AT_HOME)
+    acts.follow_up(stage, amir, session["id"], **AT_HOME)
+    at = stage.clock.on_day(stage.clock.day + 3, "17:00")
+    circle = stage.act(
+        therapist,
+        "POST",
+        "/circles",
+        {
+            "title": "Evening circle",
+            "address": "https://meet.example.org/evening",
+            "starts_at": at.isoformat(),
+            "ends_at": (at + timedelta(minutes=75)).isoformat(),
+            "capacity": 8,
+        },
+        doing=f"plans a circle for {at:%a %d %b %H:%M}",
+    )
+    path = f"/circles/{circle['id']}"
+    places = {}
+    for patient in (noor, amir):
+        invited = {"episode_id": patient.episode_id}
+        places[patient.name] = stage.act(therapist, "POST", f"{path}/places", invited, doing=f"invites {patient.name}")
+        stage.act(patient, "POST", f"{path}/answer", {"accepts": True}, doing="will come")
+    seen = stage.read(noor, path)
+    if seen["places"] or seen["capacity"] is not None or amir.name in str(seen):
+        raise Unmet("A patient must see nobody else's place.")
+    stage.narrator.fact("Noor sees the own place alone: not who else comes, nor how many.")
+    stage.pass_time(at + timedelta(minutes=80), "they meet")
+    for name, place in places.items():
+        note = {"attended": True, "note": f"{name} listened a lot and spoke once."}
+        stage.act(
+            therapist, "POST", f"/circle-places/{place['id']}/attendance", note, doing=f"notes that {name} was there"
+        )
+
+
 PRACTICE: Final = Practice(
     programme="isha_health",
     title="Isha Health",
     exchange="520558",
     names={"practice": "Creosote Therapists", "medical_team": "Isha Remote Medical"},
     characters=CHARACTERS,
-    chapters=(arrive, match, treat),
+    chapters=(arrive, match, treat, write, gather),
     two_therapists=True,
 )

@@ -25,7 +25,7 @@ from services.prescribing.limits import PatientLimits
 from services.sessions.booking_rules import Preparation
 from services.sessions.lookups import refuse
 from services.sessions.models import RoundExtension, TherapySession
-from services.sessions.rules import EXTENSION_NOT_YOURS, EXTENSION_TOO_SMALL, cadence_findings
+from services.sessions.rules import EXTENSION_NOT_YOURS, EXTENSION_TOO_SMALL, cadence_findings, round_notes
 from services.sessions.states import SessionKind, SessionState
 from services.vault.boxes import box
 
@@ -57,7 +57,8 @@ def _findings(
         in_round = sum(other.episode_id == case.episode.id for other in others)
     extended_to = _extended_to(session, case)
     programme = programme_of(session, case.episode)
-    return cadence_findings(_day(at, case.zone), days, limits, in_round + 1, extended_to, programme)
+    found = cadence_findings(_day(at, case.zone), days, limits, in_round + 1, extended_to, programme)
+    return [*found, *round_notes(in_round + 1, programme)]
 
 
 def _dosing_sessions(session: Session, case: Case, except_id: UUID | None) -> list[TherapySession]:

@@ -39,6 +39,13 @@ ROUND_FULL: Final = declare(
     "A round has {value} dosing sessions; only the prescriber extends it.",
     setting="sessions.round_sessions",
 )
+ROUND_LONG_ENOUGH: Final = declare(
+    "sessions.round_long_enough",
+    Severity.INFORM,
+    "DOMAIN 1",
+    "A round is {value} to {sessions.round_sessions} dosing sessions, this is number {number}: agree on what follows.",
+    setting="sessions.round_sessions_least",
+)
 EXTENSION_TOO_SMALL: Final = declare(
     "sessions.extension_too_small",
     Severity.STOP,
@@ -96,6 +103,13 @@ def cadence_findings(
     if round_number > max(programme.whole("sessions.round_sessions"), round_extended_to or 0):
         findings.append(ROUND_FULL.finding(programme, round_number=round_number))
     return findings
+
+
+def round_notes(round_number: int, programme: Programme) -> list[Finding]:
+    """A note on a session beyond the shortest round: from now on the prescriber may be asked what follows."""
+    if round_number <= programme.whole("sessions.round_sessions_least"):
+        return []
+    return [ROUND_LONG_ENOUGH.finding(programme, says={"number": round_number}, round_number=round_number)]
 
 
 def interval_days(limits: PatientLimits, programme: Programme) -> int:

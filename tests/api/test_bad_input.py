@@ -443,6 +443,8 @@ REPEATABLE = {
     *("dosing_record_check", "dosing_declare_emergency", "dosing_check_in", "fills_record_fill"),
     *("notices_read_notice", "prescriptions_mark_ready", "sessions_confirm_session", "sessions_ask_to_reschedule"),
     *("dosing_check_in_at_start", "questions_answer"),  # another look, a second thought
+    *("session_checks_rate_session", "session_checks_record_transport", "session_checks_count_arrival"),
+    "session_checks_reconcile_medicines",
 }
 
 

@@ -34,6 +34,7 @@ from services.sessions.rules import (
     integration_state,
     interval_days,
     may_drive_at,
+    round_notes,
 )
 from tests.factories_programmes import changed
 
@@ -220,6 +221,13 @@ def test_booking_whatever_is_allowed_never_puts_three_sessions_into_seven_days(o
 )
 def test_only_the_prescriber_extends_a_round(number: int, extended_to: int | None, full: bool) -> None:
     assert cadence(round_number=number, extended_to=extended_to) == (["sessions.round_full"] if full else [])
+
+
+@pytest.mark.parametrize(("number", "expected"), [(6, []), (7, ["sessions.round_long_enough"])])
+def test_beyond_the_shortest_round_what_follows_is_to_be_agreed(number: int, expected: list[str]) -> None:
+    found = round_notes(number, programme())
+    assert [finding.rule for finding in found] == expected
+    assert all(finding.severity is Severity.INFORM and "6 to 8" in finding.sentence for finding in found)
 
 
 def test_a_prescriber_lowers_the_interval_to_three_days_at_most() -> None:

@@ -88,6 +88,15 @@ def infuse(stage: Stage) -> None:
     stage.begin_step(3, "The infusion, with vitals all through it")
     ruth, cast, session = stage.patients["ruth"], stage.cast, stage.kept["dosing"]
     path = f"/sessions/{session}"
+    stage.refuse(
+        cast.therapist,
+        "POST",
+        f"{path}/readiness",
+        acts.readiness(stage, chaperone=None, staff_stays=True),
+        doing="begins before going through the medicines",
+        rules=["sessions.medicines_not_reconciled"],
+    )
+    stage.act(cast.therapist, "POST", f"{path}/medicines", {}, doing="goes through the list of medicines: unchanged")
     acts.make_ready(stage, session, chaperone=None, staff_stays=True)
     acts.measure(stage, session, "before")
     acts.give(stage, session, 20)

@@ -65,6 +65,7 @@ def dose(stage: Stage) -> None:
     session = acts.book(stage, ines, "dosing", at)
     stage.kept["dosing"] = session["id"]
     stage.pass_time(at, "Ines comes in")
+    _bring(stage, session["id"])
     acts.make_ready(stage, session["id"])
     high = acts.measure(stage, session["id"], "before", systolic=136, diastolic=84)
     _must(high["outcome"] == "rest_and_repeat", "136 is above this patient's own limit of 134.")
@@ -73,6 +74,22 @@ def dose(stage: Stage) -> None:
     _must(passed["outcome"] == "pass", "128/80 is within this patient's limits.")
     acts.give(stage, session["id"], 100)
     acts.watch(stage, session["id"])
+
+
+def _bring(stage: Stage, session_id: str) -> None:
+    """The lozenges were shipped to the patient's home: who carries them is noted, and the therapist counts."""
+    ines, path = stage.patients["ines"], f"/sessions/{session_id}"
+    stage.refuse(
+        stage.cast.therapist,
+        "POST",
+        f"{path}/readiness",
+        acts.readiness(stage),
+        doing="begins before it is on record how the medicine came",
+        rules=["sessions.transport_missing"],
+    )
+    carried = {"carried_by": ines.name, "sealed": True, "units": 2, "left_at_home": 2}
+    stage.act(ines, "POST", f"{path}/transport", carried, doing="notes: carried two units, sealed; two stay at home")
+    stage.act(stage.cast.therapist, "POST", f"{path}/arrival-count", {"units": 2}, doing="counts two units")
 
 
 def leave(stage: Stage) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from services.audit.records import record
@@ -92,6 +92,8 @@ def propose(session: Session, actor: Actor, episode_id: UUID, therapist_ids: Seq
     stops = [*case_findings(case, programme), *options_findings(len(wanted), programme)]
     if stops:
         raise RuleRefused("No therapists can be proposed so.", stops)
+    # Of two lists made at the same instant the second finds the first, and ends it.
+    session.execute(select(func.pg_advisory_xact_lock(episode.id.int & (2**63 - 1))))
     for earlier in session.scalars(_under_way(episode.id)).all():
         _end(session, actor, earlier, episode)
     match = Match(

@@ -19,7 +19,7 @@ from services.core import clock
 from services.core.errors import Conflict, RuleRefused
 from services.core.personal import Personal
 from services.matching import matches
-from services.matching.models import MatchOption
+from services.matching.models import Match, MatchOption
 from services.people.states import EpisodeState
 from tests.factories import make_episode, make_patient_actor
 from tests.factories_matching import make_licensed, make_matching_world, make_therapist, make_unmatched, propose
@@ -55,7 +55,7 @@ def at_once(sessions: sessionmaker[Session], act: Callable[[Session, int], Any])
 def test_the_last_place_is_taken_once(sessions: sessionmaker[Session]) -> None:
     with sessions.begin() as session:
         world = make_matching_world(session)
-        therapist = make_therapist(session, world, capacity=1)
+        therapist, other = make_therapist(session, world, capacity=1), make_therapist(session, world)
         unmatched = [make_unmatched(session, world) for _ in range(AT_ONCE)]
         lists = [propose(session, world, episode, therapist).match.id for episode in unmatched]
         treated = [make_episode(session, world=world, at=EpisodeState.IN_TREATMENT) for _ in range(AT_ONCE)]
@@ -83,7 +83,11 @@ def test_the_last_place_is_taken_once(sessions: sessionmaker[Session]) -> None:
         lambda session, number: places.invite(session, world.actor("therapist"), circle.id, treated[number].id),
     )
     assert (sorted(chosen), sorted(invited)) == ([False, False, True], [False, False, True])
+    proposed = at_once(sessions, lambda session, number: propose(session, world, unmatched[number // 3], other))
+    assert proposed == [True, True, True]
     with sessions.begin() as session:
+        under_way = select(func.count()).where(Match.episode_id == unmatched[0].id, Match.state == "proposed")
+        assert session.scalar(under_way) == 1
         asked = select(func.count()).where(MatchOption.therapist_id == therapist.id, MatchOption.state == "asked")
         taken = select(func.count()).where(CirclePlace.circle_id == circle.id, CirclePlace.state == "invited")
-        assert (session.scalar(asked), session.scalar(taken)) == (1, 1)
+        assert (session.scalar(asked), session.scalar(taken)) == (1 - chosen[0], 1)

@@ -516,6 +516,13 @@ def test_a_finding_says_rule_source_setting_value_and_only_the_facts_it_used() -
     )
 
 
+def test_a_missing_result_names_the_setting_that_requires_it() -> None:
+    (finding,) = findings(phq9=None)
+
+    assert (finding.rule, finding.setting) == ("eligibility.phq9_missing", "eligibility.results_required")
+    assert finding.value == programme().value("eligibility.results_required")
+
+
 def test_findings_come_as_stops_then_reviews_then_information() -> None:
     spoken = said(
         history={Condition.SEIZURE_DISORDER: PRESENT, Condition.STROKE: PRESENT},

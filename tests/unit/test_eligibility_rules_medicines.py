@@ -127,6 +127,7 @@ def test_a_misspelt_name_leads_to_a_question_and_is_never_resolved(name: str, me
     assert (finding.rule, finding.severity) == ("eligibility.medicine_unclear", "review")
     assert finding.inputs == {"medicines": [{"given": name, "did_you_mean": meant}]}
     assert name not in finding.sentence
+    assert (finding.setting, finding.value) == ("eligibility.medicines.one_letter_off_from_letters", 5)
     assert unclear([name], programme()) == [(name, tuple(meant))]
 
 
@@ -167,8 +168,8 @@ def test_no_more_than_three_names_are_suggested_the_nearest_first() -> None:
 
 def test_no_medicines_is_an_answer_and_not_asked_is_not() -> None:
     assert medicine_findings() == []
-    unknown = [finding.rule for finding in evaluate(Facts(on=date(2026, 11, 22)), programme())]
-    assert "eligibility.medicines_unknown" in unknown
+    unknown = {finding.rule: finding.severity for finding in evaluate(Facts(on=date(2026, 11, 22)), programme())}
+    assert unknown["eligibility.medicines_unknown"] == "review"
 
 
 def test_medicines_of_one_class_come_as_one_finding_in_the_order_given() -> None:

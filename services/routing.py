@@ -41,6 +41,7 @@ class Work(StrEnum):
     READ_SMS = "read_sms"
     READ_SMS_STATUS = "read_sms_status"
     END_PRESCRIPTION = "end_prescription"
+    NOTE_TRANSMISSION = "note_transmission"
     CHECK_SILENCE = "check_silence"
     REMIND_OF_SESSION = "remind_of_session"
     PLAN_ASSESSMENTS = "plan_assessments"
@@ -151,7 +152,7 @@ ROUTES: Final[Mapping[E, Mapping[Party, tuple[Effect, ...]]]] = {
     E.PRESCRIPTION_REPORTED: {  # signed in a system elsewhere, as somebody says
         _MEDICAL: (Task(T.CONFIRM_SIGNATURE, Owner.ADDRESSEE, "sla.same_day_hours"),)},  # the named prescriber
     E.PRESCRIPTION_SIGNED: {
-        _PHARMACY: (Task(T.FILL_PRESCRIPTION, Owner.PHARMACY, "sla.fill_hours"),),
+        _PHARMACY: (Call(Work.NOTE_TRANSMISSION), Task(T.FILL_PRESCRIPTION, Owner.PHARMACY, "sla.fill_hours"),),
         _THERAPIST: (Inform(Owner.THERAPIST),)},
     E.PRESCRIPTION_CANCELLED: {
         _PHARMACY: (Task(T.STOP_FILLING, Owner.PHARMACY, "sla.immediate_minutes", _STAT),),
@@ -164,6 +165,10 @@ ROUTES: Final[Mapping[E, Mapping[Party, tuple[Effect, ...]]]] = {
         _THERAPIST: (Task(T.RECHECK_SESSION_DATE, Owner.THERAPIST, "sla.same_day_hours", _URGENT),)},
     E.SIGNER_NOMINATED: {  # another DEA registrant of the team approves
         _MEDICAL: (Task(T.APPROVE_SIGNER, Owner.ADDRESSEE, "sla.two_days_hours"),)},
+    E.SIGNING_LOG_READY: {  # of the month that is over
+        _MEDICAL: (Inform(Owner.ADDRESSEE),)},
+    E.SECURITY_REVIEW_DUE: {
+        _OPERATIONS: (Task(T.REVIEW_SECURITY, Owner.OPERATIONS, "sla.security_review_hours"),)},
     E.SIGNER_WITHDRAWN: {
         _MEDICAL: (Inform(Owner.ADDRESSEE),)},  # the practitioner
     E.SIGNING_ACCESS_ENDED: {

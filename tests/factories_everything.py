@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -40,7 +40,9 @@ from services.people import tokens
 from services.people.models import Account, DeaRegistration, Episode, Licence, SigningGrant
 from services.people.states import EpisodeState
 from services.prescribing import signing_access
-from services.prescribing.models import Fill
+from services.prescribing.models import Fill, SecurityReview
+from services.prescribing.security_reviews import open_due
+from services.prescribing.signing_logs import keep_log
 from services.questions import asking
 from services.questions.routing_rules import AskedFacts, routed
 from services.questions.topics import topics_of
@@ -68,7 +70,7 @@ from tests.factories_prescribing import (
     raise_risk,
     report,
 )
-from tests.factories_refills import ask, report_all_scales
+from tests.factories_refills import FIRST_DAY, ask, report_all_scales
 from tests.factories_screening import make_referral
 from tests.factories_sessions import book, drive
 
@@ -162,11 +164,18 @@ def _expendable(session: Session, world: World) -> dict[str, list[UUID]]:
     registration = select(DeaRegistration.id).where(DeaRegistration.account_id == spare.id)
     return {
         "account_id": [spare.id, candidate.id],
+        "log_id": [keep_log(session, world.prescriber.id, FIRST_DAY.date().replace(day=1), UTC).id],
+        "review_id": [_security_review(session)],
         "grant_id": [grant.id for grant in grants],
         "licence_id": list(session.scalars(licence)),
         "registration_id": list(session.scalars(registration)),
         "token_id": [tokens.issue_token(session, SYSTEM, world.therapist).id],
     }
+
+
+def _security_review(session: Session) -> UUID:
+    assert open_due(session) == 1
+    return session.scalars(select(SecurityReview.id)).one()
 
 
 def grant_of(session: Session, account: Account) -> SigningGrant:

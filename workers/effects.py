@@ -78,6 +78,7 @@ WORK: Final[Mapping[Work, Callable[[Session, UUID, Programme], None]]] = {
     Work.READ_CARRIER_EVENT: tracking.read_carrier_event,
     Work.CHECK_SILENCE: tracking.check_silence,
     Work.END_PRESCRIPTION: fills.end_prescription,
+    Work.NOTE_TRANSMISSION: fills.note_transmission,
     Work.REMIND_OF_SESSION: reminders.remind_of_session,
     Work.PLAN_ASSESSMENTS: schedules.plan_assessments,
     Work.REMIND_OF_ASSESSMENT: schedules.remind_of_assessment,

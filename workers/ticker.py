@@ -20,7 +20,9 @@ from services.core.programme import Programme
 from services.core.redis_connections import connect
 from services.messaging.escalations import escalate_due
 from services.messaging.timers import fire_due
+from services.prescribing.security_reviews import open_due
 from services.prescribing.signing_access import end_lapsed
+from services.prescribing.signing_logs import keep_due
 from workers.errands import ERRANDS
 from workers.jobs import RUN_ERRANDS
 from workers.queues import depths, push, queue_of
@@ -68,6 +70,16 @@ def end_signing_access(programme: Programme) -> None:
     _until_none(lambda: _in_transaction(end_lapsed), "signing_access_ended")
 
 
+def keep_signing_logs(programme: Programme) -> None:
+    """Keep the monthly logs of those who signed."""
+    _until_none(lambda: _in_transaction(keep_due), "signing_logs_kept")
+
+
+def open_security_reviews(programme: Programme) -> None:
+    """Open the review of yesterday's security events."""
+    _until_none(lambda: _in_transaction(open_due), "security_review_opened")
+
+
 def sign_audit_heads(programme: Programme) -> None:
     """Sign where the audit chains end, in the database and in a file outside it."""
     with transaction() as session:
@@ -87,6 +99,8 @@ def steps() -> Sequence[Step]:
         Step("escalate_tasks", escalate_tasks, BEAT_SECONDS),
         Step("ask_for_errands", ask_for_errands, 1.0),
         Step("end_signing_access", end_signing_access, 10.0),
+        Step("keep_signing_logs", keep_signing_logs, 60.0),
+        Step("open_security_reviews", open_security_reviews, 60.0),
         Step("sign_audit_heads", sign_audit_heads, 60.0),
         Step("forget_answers", forget_answers, 600.0),
     )

@@ -129,6 +129,9 @@ class Action(StrEnum):
     APPROVE_SIGNER = "signing_grant.approve"
     END_SIGNING_GRANT = "signing_grant.end"
     READ_SIGNING_GRANT = "signing_grant.read"
+    READ_SIGNING_LOG = "signing_log.read"
+    READ_SECURITY_REVIEW = "security_review.read"
+    REVIEW_SECURITY = "security_review.review"
     READ_OWN_ACCOUNT = "account.read_own"
     MANAGE_OWN_TOKENS = "token.manage_own"
     SIGN_OUT = "token.sign_out"
@@ -260,6 +263,9 @@ POLICY: Final[Mapping[Action, Mapping[Role, Relationship]]] = {
     Action.APPROVE_SIGNER: {Role.PRESCRIBER: Relationship.ANY},
     Action.END_SIGNING_GRANT: {Role.OPERATIONS: Relationship.ANY, Role.PRESCRIBER: Relationship.ANY},
     Action.READ_SIGNING_GRANT: {Role.OPERATIONS: Relationship.ANY, Role.PRESCRIBER: Relationship.ANY},
+    Action.READ_SIGNING_LOG: {Role.PRESCRIBER: Relationship.ANY},  # one's own
+    Action.READ_SECURITY_REVIEW: {Role.OPERATIONS: Relationship.ANY},
+    Action.REVIEW_SECURITY: {Role.OPERATIONS: Relationship.ANY},
     Action.READ_OWN_ACCOUNT: _ANY_STAFF,
     Action.MANAGE_OWN_TOKENS: _ANY_STAFF,
     Action.SIGN_OUT: _ANY_STAFF | {Role.PATIENT: Relationship.ANY},

@@ -212,6 +212,13 @@ def authorize_next_fill(
     return authorization
 
 
+def note_transmission(session: Session, prescription_id: UUID, programme: Programme) -> None:
+    """A signed prescription has reached the pharmacy, whose worker runs this: that is on record (21 CFR 1311)."""
+    row = session.get(Prescription, prescription_id)
+    if row is not None:
+        record(session, SYSTEM, "prescription.transmit", "prescription", row.id, episode_id=row.episode_id)
+
+
 def end_prescription(session: Session, prescription_id: UUID, programme: Programme) -> None:
     """A prescription's last day is over: nothing more is filled on it. The pharmacy's worker runs this by timer."""
     row = session.get(Prescription, prescription_id, with_for_update=True, populate_existing=True)

@@ -176,3 +176,38 @@ class StockEntry(Base):
     about_id: Mapped[UUID | None]
     entered_by: Mapped[UUID]
     entered_at: Mapped[datetime]
+
+
+class SigningLog(Base):
+    """All that one practitioner signed in one month, for that practitioner's eyes alone (21 CFR 1311).
+
+    ``month`` is its first day where the practitioner's team works. There is one log of each month.
+    """
+
+    __tablename__ = "signing_logs"
+    __table_args__ = (UniqueConstraint("account_id", "month"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    account_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.id"))
+    month: Mapped[date]
+    content: Mapped[bytes | None] = sealed_column(owner="account_id", nullable=False)
+    kept_at: Mapped[datetime]
+
+
+class SecurityReview(Base):
+    """The security events from ``since`` up to ``until``, for the operations desk to look at (21 CFR 1311.150).
+
+    ``day`` is the last day it covers, where the desk works; no day has two.
+    """
+
+    __tablename__ = "security_reviews"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    organisation_id: Mapped[UUID] = mapped_column(ForeignKey("organisations.id"))
+    day: Mapped[date] = mapped_column(unique=True)
+    since: Mapped[datetime]
+    until: Mapped[datetime]
+    opened_at: Mapped[datetime]
+    reviewed_by: Mapped[UUID | None]
+    reviewed_at: Mapped[datetime | None]
+    remark: Mapped[bytes | None] = sealed_column(owner="organisation_id")

@@ -140,6 +140,8 @@ def test_operations_sees_no_clinical_content() -> None:
         Action.NOMINATE_SIGNER,
         Action.END_SIGNING_GRANT,
         Action.READ_SIGNING_GRANT,
+        Action.READ_SECURITY_REVIEW,
+        Action.REVIEW_SECURITY,
         Action.READ_OWN_ACCOUNT,
         Action.MANAGE_OWN_TOKENS,
         Action.SIGN_OUT,

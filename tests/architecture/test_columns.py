@@ -116,6 +116,7 @@ DATES = {
     "dea_registrations.expires_on", "dea_registrations.revoked_on", "eligibility_decisions.valid_until",
     "fills.filled_on", "licences.expires_on", "licences.revoked_on", "practitioners.kap_trained_on",
     "prescriptions.expires_on", "prescriptions.issued_on", "programme_adoptions.effective_from",
+    "security_reviews.day", "signing_logs.month",
 }  # fmt: skip
 
 

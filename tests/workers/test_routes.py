@@ -15,6 +15,7 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from services import routing
+from services.audit.models import AuditRecord
 from services.core import clock as service_clock
 from services.core.database import Sessions
 from services.core.ids import new_id
@@ -262,6 +263,7 @@ SUBJECTS: dict[Work, Callable[[Stage], UUID]] = {
     Work.READ_CARRIER_EVENT: a_carrier_event,
     Work.CHECK_SILENCE: lambda stage: a_shipment(stage).id,
     Work.END_PRESCRIPTION: lambda stage: make_signed(stage.session, make_case(stage.session, world=stage.world)).id,
+    Work.NOTE_TRANSMISSION: lambda stage: make_signed(stage.session, make_case(stage.session, world=stage.world)).id,
     Work.REMIND_OF_SESSION: a_session,
     Work.PLAN_ASSESSMENTS: lambda stage: make_eligible(stage.session, world=stage.world).id,
     Work.REMIND_OF_ASSESSMENT: an_assessment,
@@ -276,6 +278,9 @@ def trace(session: Session, work: Work, subject_id: UUID) -> datetime | str | in
             return session.get_one(WebhookDelivery, subject_id).read_at
         case Work.CHECK_SILENCE | Work.PLAN_ASSESSMENTS:
             return len(session.scalars(select(Timer.id).where(Timer.subject_id == subject_id)).all())
+        case Work.NOTE_TRANSMISSION:
+            noted = (AuditRecord.action == "prescription.transmit", AuditRecord.subject_id == subject_id)
+            return len(session.scalars(select(AuditRecord.id).where(*noted)).all())
         case Work.END_PRESCRIPTION:
             return session.get_one(Prescription, subject_id).state
         case Work.REMIND_OF_SESSION:

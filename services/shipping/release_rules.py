@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from services.core.errors import InvalidInput
 from services.core.findings import Finding, Severity
@@ -20,6 +20,13 @@ NOT_SIGNED = declare(
 )
 NOT_FILLED = declare(
     "shipping.not_filled", Severity.STOP, "21 CFR 1306.22", "Record the fill before shipping it.", fixed=_YES_OR_NO
+)
+PRESCRIPTION_OVER = declare(
+    "shipping.prescription_over",
+    Severity.STOP,
+    "21 CFR 1306.22",
+    "The prescription's last day is over: what was filled and not sent needs a new prescription.",
+    fixed="The last day stands on the prescription.",
 )
 NO_THERAPIST = declare(
     "shipping.no_therapist",
@@ -137,6 +144,11 @@ class ReleaseFacts:
     refill_undecided: bool = False
     given_in_clinic: bool = False
     diversion_open: bool = False
+
+
+def day_findings(today: date, last_day: date | None) -> list[Finding]:
+    """Why nothing leaves on ``today`` (the patient's day): filled in time is not enough when it is sent too late."""
+    return [PRESCRIPTION_OVER.finding()] if last_day is not None and today > last_day else []
 
 
 def release_findings(facts: ReleaseFacts) -> list[Finding]:

@@ -44,6 +44,7 @@ from services.shipping.release_rules import (
     RECEIVED_ALREADY,
     ReleaseFacts,
     confirmation_findings,
+    day_findings,
     release_findings,
     required_confirmation,
 )
@@ -108,7 +109,11 @@ def create_shipment(session: Session, actor: Actor, fill_id: UUID, parcel: Parce
         return altered
     programme = programme_of(session, episode)
     confirmation = parcel.delivery_confirmation or required_confirmation(parcel.carrier, programme)
-    home = case_of(session, episode).address.reveal()
+    case = case_of(session, episode)
+    over = day_findings(case.today, prescription.expires_on)
+    if over:
+        raise RuleRefused(over[0].sentence, over)
+    home = case.address.reveal()
     _refuse_unless_released(session, prescription, episode, parcel, confirmation, home)
     _refuse_double(session, fill, parcel)
     row = Shipment(

@@ -25,7 +25,7 @@ from services.people.locations import LocationDetails, create_location
 from services.people.models import OrganisationKind
 from services.people.postal import Address
 from services.prescribing import prescriptions
-from services.prescribing.models import Fill
+from services.prescribing.models import Fill, Prescription
 from services.screening import risk
 from services.shipping import shipments
 from services.shipping.models import Shipment
@@ -188,6 +188,18 @@ def test_nothing_ships_while_a_suicide_risk_waits_for_a_clinician(
 def test_without_a_therapist_of_record_nothing_ships(session: Session, case: Case, fill: Fill) -> None:
     episodes.change_therapist(session, case.prescriber, case.episode.id, None)
     assert refusing_rules(session, case, fill) == {"shipping.no_therapist"}
+
+
+def test_what_was_filled_in_time_is_not_sent_after_the_prescriptions_last_day(
+    session: Session, case: Case, fill: Fill, moment: time_machine.Traveller
+) -> None:
+    last_day = session.get_one(Prescription, fill.prescription_id).expires_on
+    assert last_day is not None
+    # Noon in California, and so the day after it there.
+    moment.move_to(datetime(last_day.year, last_day.month, last_day.day, 20, tzinfo=UTC) + timedelta(days=1))
+    assert refusing_rules(session, case, fill) == {"shipping.prescription_over"}
+    moment.shift(-timedelta(days=1))
+    assert create_shipment(session, case.actor("pharmacist"), fill.id, parcel(session, case))
 
 
 def test_nothing_ships_on_a_cancelled_prescription(session: Session, case: Case, fill: Fill) -> None:

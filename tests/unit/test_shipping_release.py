@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from services.core.programme import programme
 from services.shipping.release_rules import (
     ReleaseFacts,
     confirmation_findings,
+    day_findings,
     receipt_findings,
     receipt_times,
     release_findings,
@@ -23,6 +24,14 @@ from services.shipping.release_rules import (
 def release(**changes: bool) -> list[str]:
     facts = {"prescription_signed": True, "fill_recorded": True, "has_therapist": True, "risk_signed_off": True}
     return [finding.rule for finding in release_findings(ReleaseFacts(**{**facts, **changes}))]
+
+
+def test_what_was_filled_in_time_leaves_on_the_last_day_and_not_after_it() -> None:
+    last_day = date(2026, 8, 28)
+    assert day_findings(last_day, last_day) == []
+    assert day_findings(last_day, None) == []
+    (finding,) = day_findings(last_day + timedelta(days=1), last_day)
+    assert (finding.rule, finding.severity) == ("shipping.prescription_over", Severity.STOP)
 
 
 def test_a_filled_prescription_of_a_patient_in_therapy_ships() -> None:

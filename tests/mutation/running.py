@@ -24,7 +24,7 @@ import time
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -40,6 +40,7 @@ OURS: Final = ("services", "tests", "coordinator", "workers")
 SETTINGS: Final = ROOT / "services" / "core" / "programmes" / "default.toml"
 # A mutant may loop for ever; its tests take milliseconds.
 SECONDS_AT_MOST: Final = 20
+UNCHANGED_SECONDS_AT_MOST: Final = 300
 FAILED: Final = 1
 
 
@@ -139,7 +140,8 @@ class _Collected:
         functions = functions_in(namespace, name)
         killers = mmap.mmap(-1, max(len(mutants), 1) * 2)  # shared with the forks: which test noticed which mutant
         gc.freeze()
-        (broken,) = (code for _, code in self.pool.each([0], lambda index: self._tests(session, index, killers)))
+        unhurried = replace(self.pool, seconds=UNCHANGED_SECONDS_AT_MOST)
+        (broken,) = (code for _, code in unhurried.each([0], lambda index: self._tests(session, index, killers)))
         if broken != 0:
             return {"failure": "its tests fail without any change"}
         fates: list[Fate | None] = [None] * len(mutants)

@@ -16,6 +16,7 @@ SHARING = ("tests/journeys/", "tests/faults/")
 # What takes more than a few seconds, in the order in which to begin: two that start many processes not side by side.
 SLOWEST = (
     "tests/journeys/",
+    "tests/machine/test_episode.py",
     "tests/api/test_contract.py",
     "tests/faults/",
     "tests/api/test_bad_input.py",

@@ -326,6 +326,13 @@ ROUTES: Final[Mapping[E, Mapping[Party, tuple[Effect, ...]]]] = {
         _PHARMACY: (Task(T.FILL_PRESCRIPTION, Owner.PHARMACY, "sla.fill_hours"),),
         _THERAPIST: (Inform(Owner.THERAPIST),),
         _PATIENT: (Sms(N.REFILL_DECIDED),)},
+    E.MAINTENANCE_AGREED: {
+        _THERAPIST: (Inform(Owner.THERAPIST),),
+        _PATIENT: (Sms(N.DECISION_MADE),)},
+    E.EPISODE_DISCONTINUED: {
+        _MEDICAL: (Task(T.HOLD_CLOSING_FOLLOW_UP, Owner.PRESCRIBER, "sla.closing_follow_up_days"),),
+        _THERAPIST: (Inform(Owner.THERAPIST), Task(T.COUNT_LEFTOVERS, Owner.THERAPIST, "sla.two_days_hours")),
+        _PATIENT: (Sms(N.DECISION_MADE),)},
     E.REFILL_DECLINED: {
         _THERAPIST: (Inform(Owner.THERAPIST),),
         _PATIENT: (Sms(N.REFILL_DECIDED),)},

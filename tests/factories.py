@@ -302,6 +302,7 @@ PATHS[EpisodeState.ELIGIBLE] = (*PATHS[EpisodeState.IN_REVIEW], EpisodeStep.APPR
 PATHS[EpisodeState.DECLINED] = (*PATHS[EpisodeState.IN_REVIEW], EpisodeStep.DECLINE)
 PATHS[EpisodeState.IN_TREATMENT] = (*PATHS[EpisodeState.ELIGIBLE], EpisodeStep.BEGIN_TREATMENT)
 PATHS[EpisodeState.IN_MAINTENANCE] = (*PATHS[EpisodeState.IN_TREATMENT], EpisodeStep.BEGIN_MAINTENANCE)
+PATHS[EpisodeState.DISCONTINUED] = (*PATHS[EpisodeState.IN_TREATMENT], EpisodeStep.DISCONTINUE)
 PATHS[EpisodeState.CLOSED] = (*PATHS[EpisodeState.DECLINED], EpisodeStep.CLOSE)
 BY_PATIENT = (EpisodeStep.BEGIN_SCREENING, EpisodeStep.COMPLETE_SCREENING)
 

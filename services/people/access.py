@@ -69,6 +69,9 @@ class Action(StrEnum):
     CHANGE_SHIPMENT = "shipment.change"
     READ_SHIPMENT = "shipment.read"
     CONFIRM_RECEIPT = "receipt.confirm"
+    DECIDE_COURSE = "course.decide"
+    CLOSE_EPISODE = "episode.close"
+    READ_COURSE = "course.read"
     REPORT_LOSS = "loss.report"
     RECORD_LOSS = "loss.record"
     READ_LOSS = "loss.read"
@@ -201,6 +204,9 @@ POLICY: Final[Mapping[Action, Mapping[Role, Relationship]]] = {
     Action.CHANGE_SHIPMENT: _PHARMACY,
     Action.READ_SHIPMENT: _THERAPIST | _MEDICAL | _PHARMACY | _PATIENT,
     Action.CONFIRM_RECEIPT: _PATIENT,
+    Action.DECIDE_COURSE: _PRESCRIBER,
+    Action.CLOSE_EPISODE: _MEDICAL,
+    Action.READ_COURSE: _THERAPIST | _MEDICAL | _PATIENT,
     Action.REPORT_LOSS: _THERAPIST | _PATIENT,
     Action.RECORD_LOSS: _PHARMACY,
     Action.READ_LOSS: _THERAPIST | _MEDICAL | _PHARMACY | _PATIENT,

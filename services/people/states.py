@@ -19,6 +19,7 @@ class EpisodeState(StrEnum):
     DECLINED = "declined"
     IN_TREATMENT = "in_treatment"
     IN_MAINTENANCE = "in_maintenance"
+    DISCONTINUED = "discontinued"
     CLOSED = "closed"
 
 
@@ -34,6 +35,7 @@ class EpisodeStep(StrEnum):
     BEGIN_TREATMENT = "begin_treatment"
     BEGIN_MAINTENANCE = "begin_maintenance"
     RESUME_TREATMENT = "resume_treatment"
+    DISCONTINUE = "discontinue"
     CLOSE = "close"
 
 
@@ -59,6 +61,12 @@ EPISODE_TRANSITIONS: Final = Transitions(
         (_S.ELIGIBLE, _T.BEGIN_TREATMENT): (_S.IN_TREATMENT, by(Role.THERAPIST, Role.PRESCRIBER)),
         (_S.IN_TREATMENT, _T.BEGIN_MAINTENANCE): (_S.IN_MAINTENANCE, _PRESCRIBER),
         (_S.IN_MAINTENANCE, _T.RESUME_TREATMENT): (_S.IN_TREATMENT, _PRESCRIBER),
+        # Discontinued: nothing is prescribed, booked or taken; leftovers and the closing follow-up are due.
+        (_S.IN_REVIEW, _T.DISCONTINUE): (_S.DISCONTINUED, _PRESCRIBER),
+        (_S.ELIGIBLE, _T.DISCONTINUE): (_S.DISCONTINUED, _PRESCRIBER),
+        (_S.IN_TREATMENT, _T.DISCONTINUE): (_S.DISCONTINUED, _PRESCRIBER),
+        (_S.IN_MAINTENANCE, _T.DISCONTINUE): (_S.DISCONTINUED, _PRESCRIBER),
+        (_S.DISCONTINUED, _T.CLOSE): (_S.CLOSED, _PRESCRIBER),
         (_S.REFERRED, _T.CLOSE): (_S.CLOSED, _MEDICAL),
         (_S.SCREENING, _T.CLOSE): (_S.CLOSED, _MEDICAL),
         (_S.IN_REVIEW, _T.CLOSE): (_S.CLOSED, _PRESCRIBER),

@@ -26,6 +26,7 @@ from services.people.paper_rules import licence_findings
 from services.people.practitioners import dea_facts, licence_facts
 from services.people.programmes import programme_of
 from services.people.signing_grants import may_sign
+from services.people.states import EpisodeState
 from services.people.zones import read_zone
 from services.prescribing.cases import Case, Questions
 from services.prescribing.contents import Content
@@ -39,6 +40,7 @@ from services.prescribing.routes import setting_of
 from services.prescribing.rules import Draft, draft_findings
 from services.prescribing.signing_rules import (
     ELIGIBILITY_NOT_CURRENT,
+    EPISODE_OVER,
     PDMP_BEFORE_LOSS,
     PDMP_CONCERN,
     SigningFacts,
@@ -269,6 +271,8 @@ def _standing_findings(session: Session, case: Case, questions: Questions = ASK_
         is_current = questions.approved_until is not None and questions.approved_until >= case.today
     if not is_current:
         findings.append(ELIGIBILITY_NOT_CURRENT.finding())
+    if case.episode.state in (EpisodeState.DISCONTINUED, EpisodeState.CLOSED):
+        findings.append(EPISODE_OVER.finding())
     if questions.has_risk and risk.blocking(session, case.episode.id).blocks_treatment:
         today = case.today
         facts = SigningFacts(signed_on=today, issued_on=today, patient_state="", session_mg=0, risk_blocked=True)

@@ -97,6 +97,13 @@ SUICIDE_RISK_OPEN: Final = declare(
     "A high suicide risk is open; a named prescriber must clear it before anything is prescribed.",
     fixed=_YES_OR_NO,
 )
+EPISODE_OVER: Final = declare(
+    "prescribing.episode_over",
+    Severity.STOP,
+    "DOMAIN 4",
+    "The treatment was discontinued: nothing is prescribed any more.",
+    fixed="a state of the episode",
+)
 ELIGIBILITY_NOT_CURRENT: Final = declare(
     "prescribing.eligibility_not_current",
     Severity.STOP,

@@ -23,6 +23,7 @@ from services.core.findings import Finding
 from services.eligibility.decisions import eligibility_current
 from services.eligibility.reviews import without_inputs
 from services.outcomes.reports import scales_taken_on
+from services.outcomes.responses import open_response_decision
 from services.people.access import Action
 from services.people.paper_rules import valid_on
 from services.people.practitioners import dea_facts, licence_facts
@@ -56,6 +57,7 @@ from services.screening import risk
 from services.sessions.adverse_events import open_high_adverse_events
 from services.sessions.histories import held_dosing_sessions
 from services.sessions.ledgers import Ledger, ledger
+from services.sessions.rounds import is_round_full
 from services.sessions.rules import interval_days
 from services.shipping.diversions import is_under_review
 from services.vault.boxes import Box
@@ -249,6 +251,8 @@ def _facts(session: Session, case: Case, prescriber_id: UUID | None, content: Co
         licence_valid=prescriber_id is not None and is_licensed(session, prescriber_id, case),
         dea_valid=prescriber_id is not None and _is_registered(session, prescriber_id, case),
         interval_days=interval_days(content.limits, programme_of(session, episode)),
+        response_undecided=open_response_decision(session, episode.id) is not None,
+        round_full=is_round_full(session, case),
     )
 
 

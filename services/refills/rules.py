@@ -63,6 +63,8 @@ class RefillFacts:
     lost_units: float = 0
     returned_units: float = 0
     diversion_review_open: bool = False
+    response_undecided: bool = False
+    round_full: bool = False
 
     def __post_init__(self) -> None:
         for name in ("dispensed", "taken", "remaining", "wasted", "lost", "returned"):
@@ -94,6 +96,18 @@ LICENCE_NOT_VALID = _standing(
 )
 DEA_NOT_VALID = _standing(
     "refills.dea_not_valid", "The prescriber's DEA registration does not hold in that state.", "DOMAIN 4, DOMAIN 5"
+)
+RESPONSE_UNDECIDED = _standing(
+    "refills.response_undecided",
+    "The treatment does not help so far, and nobody decided how it goes on.",
+    "DOMAIN 1, DOMAIN 2.1",
+)
+ROUND_FULL = declare(
+    "refills.round_full",
+    Severity.STOP,
+    "DOMAIN 4",
+    "The round of {value} sessions is over: it takes an extension or a maintenance plan.",
+    setting="sessions.round_sessions",
 )
 DIVERSION_REVIEW_OPEN = _standing(
     "refills.diversion_review_open", "A prescriber must end the diversion review first.", "DOMAIN 4, DOMAIN 8"
@@ -173,6 +187,8 @@ NO_DATE = frozenset(
         LICENCE_NOT_VALID,
         DEA_NOT_VALID,
         DIVERSION_REVIEW_OPEN,
+        RESPONSE_UNDECIDED,
+        ROUND_FULL,
     )
 )
 """Conditions of which nobody can say when they will be met."""
@@ -187,6 +203,7 @@ def evaluate(facts: RefillFacts, programme: Programme) -> list[Finding]:
         *_scale_findings(facts, programme),
         *_contact_findings(facts, programme),
         *_pdmp_findings(facts, programme),
+        *([ROUND_FULL.finding(programme)] if facts.round_full else []),
     ]
 
 
@@ -267,6 +284,7 @@ def _standing_findings(facts: RefillFacts) -> list[Finding]:
             (LICENCE_NOT_VALID, facts.licence_valid),
             (DEA_NOT_VALID, facts.dea_valid),
             (DIVERSION_REVIEW_OPEN, not facts.diversion_review_open),
+            (RESPONSE_UNDECIDED, not facts.response_undecided),
         )
     )
 

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from services.audit.records import record
 from services.core import clock
-from services.core.actors import Actor
+from services.core.actors import SYSTEM, Actor
 from services.core.findings import Finding, Severity, of_severity
 from services.core.ids import new_id
 from services.core.personal import Personal
@@ -142,7 +142,7 @@ def book_session(session: Session, actor: Actor, episode_id: UUID, booking: Book
     and for a dosing session the place, the preparation, the cadence, no signed prescription, no current eligibility.
     """
     episode = visible_episode(session, actor, Action.BOOK_SESSION, episode_id)
-    _check_open(episode)
+    _check_open(episode, booking.kind)
     _check_place(session, episode, booking.place)
     dosing, programme = _integrated(session, episode, booking), programme_of(session, episode)
     _check_start(booking.starts_at, programme)
@@ -176,7 +176,7 @@ def move_session(session: Session, actor: Actor, session_id: UUID, move: Move, *
     """
     row, episode = locked_session(session, actor, Action.CHANGE_SESSION, session_id, version)
     take(row, SessionStep.MOVE, actor)
-    _check_open(episode)
+    _check_open(episode, row.kind)
     own = box(session, row.patient_id)
     place = move.place_after(Place.from_dict(own.open(row, "place").reveal()))
     _check_place(session, episode, place)
@@ -225,8 +225,26 @@ def end_planned(session: Session, actor: Actor, row: TherapySession, reason: str
     settle_tasks(session, actor, subject_of(row), asked)
 
 
-def _check_open(episode: Episode) -> None:
-    if episode.state == EpisodeState.CLOSED:
+def end_for_discontinuation(session: Session, episode: Episode, reason: str) -> None:
+    """Cancel the dosing sessions to come of an episode that was discontinued; talks may still help the patient."""
+    planned = select(TherapySession).where(
+        TherapySession.episode_id == episode.id,
+        TherapySession.kind == SessionKind.DOSING,
+        TherapySession.state.in_([SessionState.SCHEDULED, SessionState.READY, SessionState.VITALS_PASSED]),
+    )
+    for row in session.scalars(planned.order_by(TherapySession.id).with_for_update()).all():
+        is_awaited = row.state == SessionState.SCHEDULED and row.starts_at > clock.now()
+        take(row, SessionStep.CANCEL, SYSTEM)
+        end_planned(session, SYSTEM, row, reason)
+        record(session, SYSTEM, "session.cancel", "session", row.id, episode_id=episode.id)
+        if is_awaited:
+            _tell_patient(session, EventKind.SESSION_CANCELLED, row)
+
+
+def _check_open(episode: Episode, kind: str) -> None:
+    """Talks may follow a treatment that was discontinued, dosing sessions not; after the discharge neither."""
+    is_over = episode.state == EpisodeState.DISCONTINUED and kind == SessionKind.DOSING
+    if episode.state == EpisodeState.CLOSED or is_over:
         refuse(EPISODE_CLOSED.finding())
 
 

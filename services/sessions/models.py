@@ -188,3 +188,21 @@ class RoundExtension(Base):
     content: Mapped[bytes | None] = sealed_column(owner="patient_id", nullable=False)
     extended_by: Mapped[UUID]
     extended_at: Mapped[datetime]
+
+
+class CourseDecision(Base):
+    """A decision on the course of an episode: a maintenance plan, its discontinuation, its discharge.
+
+    ``content`` holds the text, of a plan ``interval_days``, of a discontinuation its ``cause``.
+    """
+
+    __tablename__ = "course_decisions"
+    __table_args__ = (Index("ix_course_decisions_episode_id", "episode_id", "id"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    patient_id: Mapped[UUID] = mapped_column(ForeignKey("patients.id"))
+    episode_id: Mapped[UUID] = mapped_column(ForeignKey("episodes.id"))
+    kind: Mapped[str] = mapped_column(String(20))
+    content: Mapped[bytes | None] = sealed_column(owner="patient_id", nullable=False)
+    decided_by: Mapped[UUID]
+    decided_at: Mapped[datetime]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -24,8 +25,14 @@ from services.prescribing.cases import Case
 from services.prescribing.limits import PatientLimits
 from services.sessions.booking_rules import Preparation
 from services.sessions.lookups import refuse
-from services.sessions.models import RoundExtension, TherapySession
-from services.sessions.rules import EXTENSION_NOT_YOURS, EXTENSION_TOO_SMALL, cadence_findings, round_notes
+from services.sessions.models import CourseDecision, RoundExtension, TherapySession
+from services.sessions.rules import (
+    EXTENSION_NOT_YOURS,
+    EXTENSION_TOO_SMALL,
+    cadence_findings,
+    plan_interval_findings,
+    round_notes,
+)
 from services.sessions.states import SessionKind, SessionState
 from services.vault.boxes import box
 
@@ -56,9 +63,27 @@ def _findings(
     if case.episode.state != EpisodeState.IN_MAINTENANCE:
         in_round = sum(other.episode_id == case.episode.id for other in others)
     extended_to = _extended_to(session, case)
-    programme = programme_of(session, case.episode)
-    found = cadence_findings(_day(at, case.zone), days, limits, in_round + 1, extended_to, programme)
-    return [*found, *round_notes(in_round + 1, programme)]
+    programme, on = programme_of(session, case.episode), _day(at, case.zone)
+    findings = cadence_findings(on, days, limits, in_round + 1, extended_to, programme)
+    if case.episode.state == EpisodeState.IN_MAINTENANCE:
+        findings += plan_interval_findings(on, days, plan_interval_days(session, case))
+    return [*findings, *round_notes(in_round + 1, programme)]
+
+
+class CourseKind(StrEnum):
+    """What was decided on the course of an episode."""
+
+    MAINTENANCE_PLAN = "maintenance_plan"
+    DISCONTINUATION = "discontinuation"
+    DISCHARGE = "discharge"
+
+
+def plan_interval_days(session: Session, case: Case) -> int | None:
+    """The days between two maintenance sessions by the plan that was agreed; None without one."""
+    row = CourseDecision
+    query = select(row).where(row.episode_id == case.episode.id, row.kind == CourseKind.MAINTENANCE_PLAN)
+    plan = session.scalar(query.order_by(row.id.desc()).limit(1))
+    return None if plan is None else int(case.box.open(plan, "content").reveal()["interval_days"])
 
 
 def _dosing_sessions(session: Session, case: Case, except_id: UUID | None) -> list[TherapySession]:
@@ -67,6 +92,17 @@ def _dosing_sessions(session: Session, case: Case, except_id: UUID | None) -> li
     )
     rows = session.scalars(query.order_by(TherapySession.starts_at))
     return [row for row in rows if row.id != except_id and (row.dosed_at is not None or row.state in PLANNED)]
+
+
+def is_round_full(session: Session, case: Case) -> bool:
+    """Whether a round has had all its dosing sessions, extended ones too; in maintenance there are no rounds."""
+    if case.episode.state == EpisodeState.IN_MAINTENANCE:
+        return False
+    held = select(func.count()).where(
+        TherapySession.episode_id == case.episode.id, TherapySession.dosed_at.is_not(None)
+    )
+    most = max(programme_of(session, case.episode).whole("sessions.round_sessions"), _extended_to(session, case) or 0)
+    return (session.scalar(held) or 0) >= most
 
 
 def preparation_done(session: Session, episode_id: UUID) -> Preparation:

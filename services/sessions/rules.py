@@ -112,6 +112,23 @@ def round_notes(round_number: int, programme: Programme) -> list[Finding]:
     return [ROUND_LONG_ENOUGH.finding(programme, says={"number": round_number}, round_number=round_number)]
 
 
+PLAN_INTERVAL = declare(
+    "sessions.maintenance_interval",
+    Severity.STOP,
+    "DOMAIN 4",
+    "By the maintenance plan sessions lie {interval} days apart.",
+    fixed="The plan that prescriber and patient agreed says so.",
+)
+
+
+def plan_interval_findings(on: date, others: Iterable[date], interval: int | None) -> list[Finding]:
+    """Why a maintenance session may not be on ``on``, by the plan's ``interval``; None when there is no plan."""
+    nearest = min((abs((on - other).days) for other in others), default=None)
+    if interval is None or nearest is None or nearest >= interval:
+        return []
+    return [PLAN_INTERVAL.finding(says={"interval": interval}, days=nearest)]
+
+
 def interval_days(limits: PatientLimits, programme: Programme) -> int:
     """The days between two dosing sessions of a patient: the prescriber's, not below what a prescriber may allow."""
     if limits.interval_days is None:

@@ -74,6 +74,7 @@ class SessionStep(StrEnum):
 
 
 _THERAPIST, _PATIENT, _PRESCRIBER = by(Role.THERAPIST), by(Role.PATIENT), by(Role.PRESCRIBER)
+_SYSTEM = by(Role.SYSTEM)
 _MEDICAL = by(Role.PRESCRIBER, Role.MEDICAL_STAFF)
 _S, _T = SessionState, SessionStep
 
@@ -96,7 +97,8 @@ DOSING_TRANSITIONS: Final = Transitions(
         (_S.SCHEDULED, _T.MOVE): (_S.SCHEDULED, _THERAPIST),
         (_S.SCHEDULED, _T.CONFIRM): (_S.SCHEDULED, _PATIENT),
         (_S.SCHEDULED, _T.ASK_TO_RESCHEDULE): (_S.SCHEDULED, _PATIENT),
-        (_S.SCHEDULED, _T.CANCEL): (_S.CANCELLED, _THERAPIST),
+        # The system cancels what was booked when the treatment is discontinued.
+        (_S.SCHEDULED, _T.CANCEL): (_S.CANCELLED, _THERAPIST | _SYSTEM),
         (_S.SCHEDULED, _T.READY): (_S.READY, _THERAPIST),
         # Readiness grows old: it is recorded anew when the session does not begin in time.
         (_S.READY, _T.READY): (_S.READY, _THERAPIST),
@@ -147,8 +149,8 @@ DOSING_TRANSITIONS: Final = Transitions(
             (state, _T.RATE): (state, by(Role.THERAPIST, Role.PATIENT))
             for state in (_S.MONITORING, _S.DISCHARGE_READY, _S.INTEGRATION_DUE, _S.ABORTED, _S.CLOSED)
         },
-        (_S.READY, _T.CANCEL): (_S.CANCELLED, _THERAPIST),
-        (_S.VITALS_PASSED, _T.CANCEL): (_S.CANCELLED, _THERAPIST),
+        (_S.READY, _T.CANCEL): (_S.CANCELLED, _THERAPIST | _SYSTEM),
+        (_S.VITALS_PASSED, _T.CANCEL): (_S.CANCELLED, _THERAPIST | _SYSTEM),
         # After a dose nothing is merely cancelled. Aborted: the patient did not stay until the discharge gate.
         (_S.DOSED, _T.ABORT): (_S.ABORTED, _THERAPIST),
         (_S.MONITORING, _T.ABORT): (_S.ABORTED, _THERAPIST),

@@ -9,9 +9,11 @@ so that changing a programme never rewrites history.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from uuid import UUID
 
+import structlog
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
@@ -28,11 +30,16 @@ from services.people.models import Account, Episode, Organisation, ProgrammeAdop
 from services.people.settings import settings
 from services.vault.boxes import box
 
+log = structlog.get_logger()
+
 
 def programme_of(session: Session, episode: Episode) -> Programme:
-    """The programme that an episode is pinned to."""
-    if not episode.programme_version:  # opened before versions were kept
-        return programme_in_force(session, episode)
+    """The programme that an episode is pinned to.
+
+    One opened before versions were kept is read by what holds today, approved or not; a decision pins it (``pin``).
+    """
+    if not episode.programme_version:
+        return holding(session, _named_by(session, episode.practice_id, episode.medical_team_id))
     return version_of(session, episode.programme_version)
 
 
@@ -102,7 +109,10 @@ def holding(session: Session, name: str | None) -> Programme:
 
 
 def version_of(session: Session, version: str) -> Programme:
-    """A stored version. Raises ``InvalidConfiguration`` when there is none, or when it was altered."""
+    """A stored version. Raises ``InvalidConfiguration`` when there is none, or when it was altered.
+
+    Settings that a later release added have the default's values in it: whoever adopted it could not know them.
+    """
     configured = settings()
     if version == configured.version:
         return configured
@@ -111,8 +121,18 @@ def version_of(session: Session, version: str) -> Programme:
         row = session.get(ProgrammeVersion, version)
         if row is None:
             raise InvalidConfiguration(f"The programme version '{version}' is not on record.")
-        known = _OPENED[version] = Programme.from_dict(row.content)
+        known = _OPENED[version] = _filled(Programme.from_dict(row.content))
     return known
+
+
+def _filled(stored: Programme) -> Programme:
+    """A stored version with the settings that it lacks; its version and digest stay those it was stored with."""
+    missing = missing_settings(stored)
+    if not missing:
+        return stored
+    default = programme().settings
+    log.warning("programme.settings_filled", programme=stored.version, number=len(missing))
+    return replace(stored, settings=MappingProxyType({**stored.settings, **{name: default[name] for name in missing}}))
 
 
 # Versions never change, and a service has few of them.

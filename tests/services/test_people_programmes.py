@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -159,6 +160,21 @@ def test_a_version_that_is_not_on_record_is_not_guessed(session: Session) -> Non
         programmes.programme_of(session, episode)
 
 
+def test_a_version_stored_before_a_release_added_a_setting_goes_by_the_default_there(session: Session) -> None:
+    episode = make_episode(session)
+    lacking = {name: value for name, value in settings().settings.items() if name != "sessions.interval_days"}
+    old = replace(settings(), settings={**lacking, "sessions.round_sessions": 5})
+    old = replace(old, version=f"{old.name}-old-{old.digest()}")
+    session.add(ProgrammeVersion(version=old.version, content=old.as_dict(), kept_at=clock.now()))
+    episode.programme_version = old.version
+    session.flush()
+    found = programmes.programme_of(session, episode)
+    assert found.whole("sessions.interval_days") == settings().whole("sessions.interval_days")
+    assert (found.version, found.whole("sessions.round_sessions")) == (old.version, 5)
+    kept = session.get_one(ProgrammeVersion, old.version)
+    assert "sessions.interval_days" not in kept.content["settings"]
+
+
 def test_an_episode_from_before_versions_were_kept_follows_the_programme_in_force(session: Session) -> None:
     episode = make_episode(session, programme="avesta")
     episode.programme_version = ""
@@ -199,6 +215,8 @@ def test_production_does_not_treat_under_starting_values(
     laptop = ("TWILIO_API_BASE", "EASYPOST_API_BASE", "COORDINATOR_CLOCK_FILE", "COORDINATOR_EMBEDDED")
     for name in (*laptop, "COORDINATOR_LIGHT_PASSWORDS"):
         monkeypatch.delenv(name, raising=False)
+    unpinned = make_episode(session)
+    unpinned.programme_version = ""
     keys = tmp_path / "keys"
     shutil.copytree(environment["COORDINATOR_KEYRING"], keys, ignore=shutil.ignore_patterns("GENERATED"))
     monkeypatch.setenv("COORDINATOR_KEYRING", str(keys))
@@ -207,6 +225,9 @@ def test_production_does_not_treat_under_starting_values(
         for name in (None, "life_works"):
             with pytest.raises(InvalidConfiguration, match="no medical director approved"):
                 programmes.in_force(session, name)
+        with pytest.raises(InvalidConfiguration, match="no medical director approved"):
+            programmes.pin(session, SYSTEM, unpinned)
+        assert programmes.programme_of(session, unpinned) == settings()  # read, until somebody decides on it
         adopt(session, director, written(tmp_path))
         assert programmes.in_force(session, None).whole("sessions.interval_days") == 10
     finally:

@@ -16,6 +16,7 @@ from services.people.access import Action
 from services.questions import answering
 from services.questions.answering import ReadQuestion
 from services.questions.models import Question
+from services.questions.routing_rules import Answering
 from services.questions.states import QuestionState
 
 blueprint = resource("questions", "Questions that patients text in, and the answers.")
@@ -40,7 +41,7 @@ class ForwardQuestionIn(Schema):
     """To a colleague of your organisation or to another party of the patient's care, and why."""
 
     to = Id()
-    party = Choice(Party)
+    party = Choice(Answering)
     reason = PersonalText(1000, required=True)
 
 
@@ -156,7 +157,7 @@ def forward(call: Call, body: dict[str, Any], question_id: UUID) -> Question:
         question_id,
         body["reason"],
         to=body.get("to"),
-        party=body.get("party"),
+        party=None if body.get("party") is None else Party(body["party"]),
         version=call.version,
     )
 

@@ -142,13 +142,14 @@ def _once(text: str) -> str:
 def read(text: str) -> Reading:
     """Understand one inbound text. Never raises; an empty text is ``UNCLEAR``.
 
-    A word of the STOP family alone is STOP ("END"); otherwise crisis words win over everything ("end it all").
+    A word of the STOP family alone is STOP ("END"); otherwise crisis words win over everything ("end it all"),
+    be they the whole text or one sentence of it.
     """
     words = _words()
     spellings = [_once(spelling) for spelling in _spellings(text)]
     if any(spelling in words.exact[Command.STOP] for spelling in spellings):
         return Reading(Command.STOP)
-    if _is_crisis(text):
+    if may_be_crisis(text):
         return Reading(Command.CRISIS)
     for command in (Command.START, Command.HELP):
         if any(spelling in words.exact[command] for spelling in spellings):

@@ -32,7 +32,7 @@ from services.people.programmes import programme_of
 from services.questions.answer_rules import AnswerFacts, answer_findings
 from services.questions.asking import add_post, owner_of, subject_of
 from services.questions.models import Question, QuestionPost
-from services.questions.routing_rules import RULES
+from services.questions.routing_rules import NOT_TO_PATIENT, RULES
 from services.questions.states import QUESTION_TRANSITIONS, QuestionState, QuestionStep
 from services.screening.written_texts import heed
 from services.vault.boxes import box
@@ -144,6 +144,9 @@ def forward(
     if (to is None) == (party is None):
         sentence = "Name a colleague or a party to forward it to, one of them."
         raise RuleRefused(sentence, field="to", rule="questions.forward_to_one")
+    if party is Party.PATIENT:
+        finding = NOT_TO_PATIENT.finding(programme_of(session, episode))
+        raise RuleRefused(finding.sentence, [finding], field="party")
     words = _words(reason, field="reason")
     _take(question, QuestionStep.FORWARD, actor)
     if party is None:

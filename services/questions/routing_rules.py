@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
 from services.core.findings import Severity
@@ -81,6 +82,13 @@ UNCLEAR: Final = declare(
     "Nobody can tell by the words what it is about: the desk reads it.",
     fixed=NOTHING_TO_SET,
 )
+NOT_TO_PATIENT: Final = declare(
+    "questions.not_to_the_patient",
+    Severity.STOP,
+    SOURCE,
+    "A question is for somebody who can answer it, not for the patient who asked.",
+    fixed="a patient has no inbox, and a question without one is lost",
+)
 
 RULES: Final = {
     rule.id: rule
@@ -89,6 +97,19 @@ RULES: Final = {
         *(OF_VISIT_TO_TEAM, WITH_PARCEL, BEFORE_VISIT, UNCLEAR),
     )
 }
+
+
+CLINICAL: Final = frozenset({OF_SYMPTOMS.id, OF_MEDICINE.id})
+"""The rules of what is about the patient's body or medicine: its answer may never stand in a text (DOMAIN 7)."""
+
+
+class Answering(StrEnum):
+    """The parties that a question can be forwarded to: all but the patient."""
+
+    THERAPIST = Party.THERAPIST.value
+    MEDICAL_TEAM = Party.MEDICAL_TEAM.value
+    PHARMACY = Party.PHARMACY.value
+    OPERATIONS = Party.OPERATIONS.value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

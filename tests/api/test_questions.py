@@ -65,6 +65,7 @@ def test_forwarding_and_closing(api: Api, world: World, question: Question) -> N
     therapist, staff = api.as_account(world.therapist), api.as_account(world.medical_staff)
     assert therapist.post(f"{path}/forward", reason).json["rule"] == "questions.forward_to_one"
     assert api.as_account(world.pharmacist).get(path).status_code == 404
+    assert therapist.post(f"{path}/forward", {**reason, "party": "patient"}).status_code == 422
     moved = therapist.post(f"{path}/forward", {**reason, "party": "medical_team"})
     assert (moved.status_code, moved.json["owner_id"]) == (200, str(world.medical_team.id))
     refused = therapist.post(f"{path}/answer", {"text": "Yes."})

@@ -238,6 +238,17 @@ def test_a_question_is_forwarded_to_one(session: Session, world: World, episode:
         answering.forward(session, therapist, question.id, REASON, to=world.prescriber.id)
 
 
+def test_a_question_is_never_forwarded_to_the_patient_who_asked(
+    session: Session, world: World, episode: Episode
+) -> None:
+    question = ask(session)
+    with pytest.raises(RuleRefused) as refusal:
+        answering.forward(session, world.actor("therapist"), question.id, REASON, party=Party.PATIENT)
+    assert [finding.rule for finding in refusal.value.findings] == ["questions.not_to_the_patient"]
+    assert (question.party, question.owner_id) == ("therapist", world.therapist.id)
+    assert emitted(session, EventKind.QUESTION_FORWARDED) == []
+
+
 def test_a_question_for_a_missing_therapist_is_the_medical_teams(
     session: Session, world: World, episode: Episode
 ) -> None:

@@ -195,6 +195,16 @@ def test_a_crisis_wins_over_every_other_command(text: str) -> None:
     assert read(text).command is Command.CRISIS
 
 
+@pytest.mark.parametrize("text", ["Hi. Help me.", "I can't. I give up.", "Not doing well. End it."])
+def test_one_sentence_of_a_text_may_be_the_crisis(text: str) -> None:
+    assert read(text) == Reading(Command.CRISIS)
+
+
+@pytest.mark.parametrize("text", ["S.T.O.P.", "Stop. Stop.", "END!"])
+def test_a_word_of_the_stop_family_is_stop_before_its_sentences_are_read(text: str) -> None:
+    assert read(text) == Reading(Command.STOP)
+
+
 def test_a_crisis_that_is_denied_is_still_caught() -> None:
     assert read("I don't want to die, but thanks").command is Command.CRISIS
 

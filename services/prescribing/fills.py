@@ -21,6 +21,7 @@ from services.core.findings import Finding, Severity, of_severity
 from services.core.ids import new_id
 from services.core.programme import Programme
 from services.core.vocabulary import EventKind, TaskKind
+from services.eligibility.decisions import eligibility_current
 from services.messaging.outbox import Subject, emit
 from services.messaging.states import TaskStep
 from services.messaging.tasks import settle_tasks
@@ -40,6 +41,7 @@ from services.prescribing.follow_ups import follow_up
 from services.prescribing.models import Fill, FillAuthorization, Prescription
 from services.prescribing.prescriptions import NOT_VISIBLE, check_sees, content_of, locked_prescription
 from services.prescribing.signing import refuse_altered
+from services.prescribing.signing_rules import ELIGIBILITY_NOT_CURRENT
 from services.prescribing.states import PRESCRIPTION_TRANSITIONS, VALID, PrescriptionState, PrescriptionStep
 from services.prescribing.supplies import Supply, prescribed_and_filled, supply_of
 from services.vault.boxes import box
@@ -84,6 +86,9 @@ def record_fill(
     findings = may_fill(facts, handed_out, quantity, case.today, is_refill, programme_of(session, episode))
     if is_refill and not supply.next_is_authorized:
         findings.insert(0, REFILL_NOT_AUTHORIZED.finding())
+    # Whoever was declined or is looked at anew after the signature gets nothing more on it.
+    if not eligibility_current(session, episode.id, case.today):
+        findings.append(ELIGIBILITY_NOT_CURRENT.finding())
     if of_severity(findings, Severity.STOP):
         raise RuleRefused("This may not be handed out.", findings, field=_field_of(findings))
     row.state = after

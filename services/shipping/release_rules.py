@@ -28,6 +28,13 @@ PRESCRIPTION_OVER = declare(
     "The prescription's last day is over: what was filled and not sent needs a new prescription.",
     fixed="The last day stands on the prescription.",
 )
+NOT_ELIGIBLE = declare(
+    "shipping.not_eligible",
+    Severity.STOP,
+    "DOMAIN 3",
+    "No current approval of eligibility stands: a prescriber must approve before anything ships.",
+    fixed="The approval itself says how long it holds.",
+)
 NO_THERAPIST = declare(
     "shipping.no_therapist",
     Severity.STOP,
@@ -132,6 +139,7 @@ COUNT_OVER = declare(
 class ReleaseFacts:
     """What is known when the pharmacy wants to ship.
 
+    ``eligible`` is whether an approval of eligibility stands today; it may have been taken back since the signature.
     ``risk_signed_off`` is false while an urgent suicide-risk task waits for a clinician. ``refill_undecided`` is true
     when the fill belongs to a refill request that nobody approved. ``given_in_clinic`` is true of an order that the
     clinic gives itself (DOMAIN 1: no shipment).
@@ -139,6 +147,7 @@ class ReleaseFacts:
 
     prescription_signed: bool
     fill_recorded: bool
+    eligible: bool
     has_therapist: bool
     risk_signed_off: bool
     refill_undecided: bool = False
@@ -156,6 +165,7 @@ def release_findings(facts: ReleaseFacts) -> list[Finding]:
     conditions = (
         (NOT_SIGNED, facts.prescription_signed),
         (NOT_FILLED, facts.fill_recorded),
+        (NOT_ELIGIBLE, facts.eligible),
         (NO_THERAPIST, facts.has_therapist),
         (RISK_OPEN, facts.risk_signed_off),
         (REFILL_UNDECIDED, not facts.refill_undecided),

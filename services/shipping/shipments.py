@@ -19,6 +19,7 @@ from services.core.findings import Severity, of_severity
 from services.core.ids import new_id
 from services.core.personal import Personal
 from services.core.vocabulary import EventKind, TaskKind
+from services.eligibility.decisions import eligibility_current
 from services.messaging.outbox import Subject
 from services.messaging.tasks import settle_tasks
 from services.people.access import Action, visible_episode
@@ -26,7 +27,7 @@ from services.people.attempts import Refused
 from services.people.models import Episode, Location, Organisation
 from services.people.postal import Address
 from services.people.programmes import programme_of
-from services.prescribing.cases import case_of
+from services.prescribing.cases import Case, case_of
 from services.prescribing.fills import opened_fill
 from services.prescribing.models import Fill, Prescription
 from services.prescribing.prescriptions import locked_prescription, reason_text
@@ -114,7 +115,7 @@ def create_shipment(session: Session, actor: Actor, fill_id: UUID, parcel: Parce
     if over:
         raise RuleRefused(over[0].sentence, over)
     home = case.address.reveal()
-    _refuse_unless_released(session, prescription, episode, parcel, confirmation, home)
+    _refuse_unless_released(session, prescription, case, parcel, confirmation, home)
     _refuse_double(session, fill, parcel)
     row = Shipment(
         id=new_id(),
@@ -155,26 +156,30 @@ def create_shipment(session: Session, actor: Actor, fill_id: UUID, parcel: Parce
 
 
 def _shippable(session: Session, actor: Actor, fill_id: UUID) -> tuple[Fill, Prescription, Episode]:
-    """The fill with its prescription, which is held until the commit so that nobody cancels it meanwhile."""
-    fill = session.get(Fill, fill_id)
-    if fill is None:
+    """The fill with its prescription, both held until the commit so that nobody cancels or loses it meanwhile."""
+    known = session.get(Fill, fill_id)
+    if known is None:
         raise NotFound(NOT_VISIBLE)
-    prescription, episode = locked_prescription(session, actor, Action.CREATE_SHIPMENT, fill.prescription_id)
+    prescription, episode = locked_prescription(session, actor, Action.CREATE_SHIPMENT, known.prescription_id)
+    # Only now, and held: it may have been lost in the pharmacy while this waited.
+    fill = session.get_one(Fill, fill_id, with_for_update=True, populate_existing=True)
     return fill, prescription, episode
 
 
 def _refuse_unless_released(
     session: Session,
     prescription: Prescription,
-    episode: Episode,
+    case: Case,
     parcel: Parcel,
     confirmation: str,
     home: Address,
 ) -> None:
+    episode = case.episode
     blocked = risk.blocking(session, episode.id)
     facts = ReleaseFacts(
         prescription_signed=PrescriptionState(prescription.state) in VALID,
         fill_recorded=True,
+        eligible=eligibility_current(session, episode.id, case.today),
         has_therapist=episode.therapist_id is not None,
         risk_signed_off=not (blocked.blocks_shipping or blocked.blocks_treatment),
         given_in_clinic=not is_shipped(prescription),

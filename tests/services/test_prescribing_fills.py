@@ -17,6 +17,7 @@ from services.core.errors import CoordinationError, IllegalTransition, NotAllowe
 from services.core.ids import new_id
 from services.core.personal import Personal
 from services.core.vocabulary import EventKind, Party, TaskKind
+from services.eligibility.decisions import screen_again
 from services.messaging.models import Task
 from services.messaging.outbox import Subject
 from services.messaging.tasks import open_task
@@ -96,6 +97,12 @@ def test_parts_add_up_to_the_prescribed_quantity_and_not_beyond(session: Session
     assert audited(session).count("fill.record") == 2
 
 
+def test_nothing_is_handed_out_once_the_eligibility_is_looked_at_anew(session: Session, case: Case) -> None:
+    row = make_signed(session, case)
+    screen_again(session, case.prescriber, case.episode.id, Personal("Your blood pressure has changed."))
+    assert refusing_rules(session, case, row, 4) == ["prescribing.eligibility_not_current"]
+
+
 def test_how_much_was_handed_out_stands_sealed(session: Session, case: Case) -> None:
     fill = make_fill(session, case, make_signed(session, case), 3)
     own = prescriptions.box(session, fill.patient_id)
@@ -140,6 +147,7 @@ def test_the_last_day_is_six_calendar_months_after_the_issue(
     session: Session, case: Case, moment: time_machine.Traveller
 ) -> None:
     row = make_signed(session, case)
+    session.execute(text("UPDATE eligibility_decisions SET valid_until = '2028-01-01'"))
     moment.move_to(datetime(2027, 5, 24, 6, 59, tzinfo=UTC))  # 23:59 on May 23 in California
     make_fill(session, case, row, 1)
     moment.move_to(datetime(2027, 5, 24, 7, 1, tzinfo=UTC))

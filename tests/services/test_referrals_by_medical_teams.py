@@ -124,7 +124,9 @@ def test_without_matching_a_missing_therapist_is_for_the_physician_to_judge(sess
 
 def test_nothing_ships_and_nobody_books_before_there_is_a_therapist(session: Session, world: World) -> None:
     episode = make_unmatched(session, world)
-    facts = ReleaseFacts(prescription_signed=True, fill_recorded=True, has_therapist=False, risk_signed_off=True)
+    facts = ReleaseFacts(
+        prescription_signed=True, fill_recorded=True, eligible=True, has_therapist=False, risk_signed_off=True
+    )
     assert [finding.rule for finding in release_findings(facts)] == ["shipping.no_therapist"]
     booking = Booking(kind=SessionKind.DOSING, starts_at=clock.now(), site=Site.HOME)
     for actor in (world.actor("therapist"), world.actor("prescriber"), make_patient_actor(episode)):

@@ -17,6 +17,7 @@ from services.core.errors import IllegalTransition, NotAllowed, NotFound, RuleRe
 from services.core.ids import new_id
 from services.core.personal import Personal
 from services.core.vocabulary import EventKind, Party, TaskKind
+from services.eligibility.decisions import screen_again
 from services.messaging.outbox import Subject
 from services.messaging.tasks import open_task
 from services.people import episodes
@@ -190,11 +191,26 @@ def test_without_a_therapist_of_record_nothing_ships(session: Session, case: Cas
     assert refusing_rules(session, case, fill) == {"shipping.no_therapist"}
 
 
+def test_what_was_signed_and_filled_does_not_ship_once_the_eligibility_is_looked_at_anew(
+    session: Session, case: Case, fill: Fill
+) -> None:
+    screen_again(session, case.prescriber, case.episode.id, Personal("Your blood pressure has changed."))
+    assert refusing_rules(session, case, fill) == {"shipping.not_eligible"}
+
+
+def test_a_fill_that_the_pharmacy_lost_a_moment_ago_does_not_ship(session: Session, case: Case, fill: Fill) -> None:
+    assert fill.undelivered_at is None
+    # As another transaction commits it while this one waits for the prescription.
+    session.execute(text("UPDATE fills SET undelivered_at = now()"))
+    assert refusing_rules(session, case, fill) == {"shipping.fill_gone"}
+
+
 def test_what_was_filled_in_time_is_not_sent_after_the_prescriptions_last_day(
     session: Session, case: Case, fill: Fill, moment: time_machine.Traveller
 ) -> None:
     last_day = session.get_one(Prescription, fill.prescription_id).expires_on
     assert last_day is not None
+    session.execute(text("UPDATE eligibility_decisions SET valid_until = '2028-01-01'"))
     # Noon in California, and so the day after it there.
     moment.move_to(datetime(last_day.year, last_day.month, last_day.day, 20, tzinfo=UTC) + timedelta(days=1))
     assert refusing_rules(session, case, fill) == {"shipping.prescription_over"}

@@ -22,7 +22,13 @@ from services.shipping.release_rules import (
 
 
 def release(**changes: bool) -> list[str]:
-    facts = {"prescription_signed": True, "fill_recorded": True, "has_therapist": True, "risk_signed_off": True}
+    facts = {
+        "prescription_signed": True,
+        "fill_recorded": True,
+        "eligible": True,
+        "has_therapist": True,
+        "risk_signed_off": True,
+    }
     return [finding.rule for finding in release_findings(ReleaseFacts(**{**facts, **changes}))]
 
 
@@ -43,6 +49,7 @@ def test_a_filled_prescription_of_a_patient_in_therapy_ships() -> None:
     [
         ({"prescription_signed": False}, "shipping.not_signed"),
         ({"fill_recorded": False}, "shipping.not_filled"),
+        ({"eligible": False}, "shipping.not_eligible"),
         ({"has_therapist": False}, "shipping.no_therapist"),
         ({"risk_signed_off": False}, "shipping.risk_open"),
         ({"refill_undecided": True}, "shipping.refill_undecided"),

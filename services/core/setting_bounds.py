@@ -8,6 +8,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -23,7 +24,7 @@ class Bounds:
 
     def problem(self, setting: str, value: Any) -> str | None:
         """What is wrong with a value, to be put behind the name of the setting; None when it is allowed."""
-        row = self.rows.get(setting, {})
+        row = self._row(setting)
         because = f" ({row['source']})" if "source" in row else ""
         if isinstance(value, int | float) and not isinstance(value, bool):
             least, most = row.get("least", 0), row.get("most")
@@ -37,11 +38,28 @@ class Bounds:
             return f"must hold {', '.join(map(str, row['holds']))}{because}."
         if "only" in row and not set(value) <= set(row["only"]):
             return f"may hold {', '.join(map(str, row['only']))} only{because}."
+        if "entries_least" in row and any(entry < row["entries_least"] for entry in value):
+            return f"may hold nothing less than {row['entries_least']}{because}."
+        if "entries_most" in row and any(entry > row["entries_most"] for entry in value):
+            return f"may hold nothing more than {row['entries_most']}{because}."
+        if row.get("kind") == "day" and not _is_day(value):
+            return f"must be a day such as 2026-12-31{because}."
         return None
 
     def may_be_fraction(self, setting: str) -> bool:
         """Whether a number that is whole in the default may have a fraction elsewhere."""
-        return bool(self.rows.get(setting, {}).get("fraction", False))
+        return bool(self._row(setting).get("fraction", False))
+
+    def _row(self, setting: str) -> Mapping[str, Any]:
+        """The row of a setting, or else the one for all settings of its section."""
+        return self.rows.get(setting) or self.rows.get(f"{setting.rpartition('.')[0]}.*", {})
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
 @lru_cache(maxsize=1)

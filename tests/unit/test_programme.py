@@ -22,6 +22,7 @@ from services.core.programme import (
 )
 from services.core.setting_bounds import bounds, order
 from services.eligibility.facts import Diagnosis
+from services.screening import instruments
 
 HEADER = '[programme]\nname = "test"\nversion = "1"\n'
 
@@ -260,6 +261,24 @@ def test_no_file_extends_itself_or_what_is_not_there(tmp_path: Path) -> None:
         ("vitals.start.systolic_below", "150", "151"),  # not above what a prescriber may allow
         ("sessions.integration_overdue_hours", "72", "73"),  # not after the escalation
         ("prescribing.drugs", '["ketamine"]', '["ketamine", "esketamine"]'),
+        ("prescribing.route.nasal.supplied", '"clinic"', '"shipped"'),
+        ("prescribing.route.intramuscular.supplied", '"clinic"', '"shipped"'),
+        ("prescribing.route.intravenous.supplied", '"clinic"', '"shipped"'),
+        ("prescribing.route.sublingual.supplied", '"shipped"', '"clinic"'),
+        ("prescribing.telemedicine_flexibility_end", '"2027-12-31"', '"end of 2027"'),
+        ("prescribing.telemedicine_flexibility_end", '"2026-01-30"', '"20260130"'),
+        ("outcomes.cohort.age_bands_from", "[18, 90]", "[18, 65]"),
+        ("outcomes.cohort.age_bands_from", "[90]", "[]"),
+        ("outcomes.cohort.age_bands_from", "[1, 90]", "[0, 90]"),
+        ("outcomes.cohort.age_bands_from", "[18, 80, 90]", "[18, 90, 91]"),
+        ("outcomes.cohort.dissociation_bands_to", "[10]", "[]"),
+        ("outcomes.cohort.dissociation_bands_to", "[5, 10]", "[5, 8]"),
+        ("outcomes.cohort.dissociation_bands_to", "[1, 10]", "[0, 10]"),
+        ("outcomes.cohort.dissociation_bands_to", "[9, 10]", "[10, 11]"),
+        ("outcomes.cadence.after_sessions", "[1, 3]", "[0, 3]"),
+        ("outcomes.cadence.after_sessions", "[]", "[-1]"),
+        ("outcomes.response.judged_by.trauma", '"phq9"', '"phq"'),
+        ("outcomes.response.judged_by.ocd", '"wsas"', '""'),
         ("shipping.confirmation_default", '"ADULT_SIGNATURE"', '"NO_SIGNATURE"'),
         ("shipping.confirmations_refused", '["INDIRECT_SIGNATURE", "NO_SIGNATURE"]', '["NO_SIGNATURE"]'),
     ],
@@ -276,8 +295,13 @@ def test_no_clinic_goes_beyond_the_law_and_what_is_safe(
 
 def test_every_bound_and_every_order_names_a_setting_that_exists() -> None:
     known = programme().settings.keys()
-    assert bounds().rows.keys() <= known
+    sections = {f"{name.rpartition('.')[0]}.*" for name in known}
+    assert bounds().rows.keys() <= known | sections
     assert {name for pair in order() for name in pair} <= known
+
+
+def test_a_diagnosis_may_be_judged_by_every_instrument_that_is_defined() -> None:
+    assert bounds().rows["outcomes.response.judged_by.*"]["one_of"] == sorted(instruments.known())
 
 
 def test_a_stored_programme_comes_back_as_it_was_and_not_altered(tmp_path: Path) -> None:

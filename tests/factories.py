@@ -374,3 +374,12 @@ def audited(session: Session) -> list[str]:
     """Commit, and give the actions on the audit trail, oldest first."""
     session.commit()
     return list(session.scalars(select(AuditRecord.action).order_by(AuditRecord.chain, AuditRecord.sequence)))
+
+
+def audit_detail(session: Session, action: str) -> dict[str, Any]:
+    """Commit, and give what the trail says in clear of the newest act of a kind."""
+    session.commit()
+    query = select(AuditRecord.detail).where(AuditRecord.action == action)
+    detail = session.scalar(query.order_by(AuditRecord.chain.desc(), AuditRecord.sequence.desc()).limit(1))
+    assert detail is not None, action
+    return dict(detail)

@@ -111,7 +111,7 @@ def answer_assessment(
         stored[name] = {"value": checked, "answered_at": now.isoformat()}
     box(session, row.patient_id).seal(row, "answers", stored)
     session.flush()
-    record(session, actor, "assessment.answer", "assessment", row.id, episode_id=episode.id, parts=sorted(given))
+    record(session, actor, "assessment.answer", "assessment", row.id, episode_id=episode.id, parts=len(given))
     # Only what was answered now: answers given before were acted on then, and may have been cleared since.
     news = measure({name: stored[name]["value"] for name in given}, programme)
     risk.act_on(session, actor, episode, news.triage, source=risk.RiskSource.OUTCOME, subject_id=row.id)

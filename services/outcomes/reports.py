@@ -132,7 +132,7 @@ def _keep(
     """Store a report, tell who must know, and see what follows from it for the treatment and the next assessment."""
     session.add(row)
     session.flush()
-    record(session, actor, "outcome.report", "outcome", row.id, episode_id=episode.id, scales=row.scales)
+    record(session, actor, "outcome.report", "outcome", row.id, episode_id=episode.id, scales=len(row.scales))
     _tell(session, row, results)
     if results is not None:
         follow_response(session, episode)

@@ -98,8 +98,8 @@ def answer(
         data = {"notice": NoticeKind.QUESTION_ANSWER.value, "answer": plain(words)}
     emit(session, EventKind.QUESTION_ANSWERED, subject=subject_of(question), episode_id=episode.id, **data)
     settle_tasks(session, actor, subject_of(question), {TaskKind.ANSWER_QUESTION})
-    spoke = [finding.rule for finding in findings]
-    record(session, actor, "question.answer", "question", question.id, episode_id=episode.id, way=way, rules=spoke)
+    spoke = len(findings)
+    record(session, actor, "question.answer", "question", question.id, episode_id=episode.id, way=way, findings=spoke)
     return Answered(question, way, findings)
 
 

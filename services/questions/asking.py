@@ -56,8 +56,8 @@ def open_question(session: Session, actor: Actor, episode: Episode, route: Route
     add_post(session, actor, question, "question", "sms", asked.text, message_id=asked.message_id)
     kind = EventKind.QUESTION_OF_SYMPTOMS if route.urgent else EventKind.QUESTION_ASKED
     emit(session, kind, subject=subject_of(question), episode_id=episode.id, to=[route.party])
-    rule, party = route.rule.id, route.party.value
-    record(session, actor, "question.ask", "question", question.id, episode_id=episode.id, rule=rule, to=party)
+    # Not by which rule: that would tell what the patient wrote about.
+    record(session, actor, "question.ask", "question", question.id, episode_id=episode.id, to=route.party.value)
     return question
 
 

@@ -33,7 +33,7 @@ from services.screening import risk, screenings
 from services.screening.answer_sheets import Part
 from services.vault.boxes import box, forget_boxes
 from services.vault.envelopes import open_envelope
-from tests.factories import World, make_account, make_actor, make_patient_actor, make_world
+from tests.factories import World, audit_detail, make_account, make_actor, make_patient_actor, make_world
 from tests.factories_screening import (
     approve,
     history,
@@ -119,6 +119,7 @@ def test_breast_feeding_alone_may_be_overridden_with_a_reason(
     read = decide(session, prescriber, episode.id, approval(breast_feeding="Pumps and discards for a day."))
     assert read.reasons is not None
     assert read.reasons.reveal()["overrides"] == ["eligibility.breast_feeding"]
+    assert audit_detail(session, "eligibility.approve") == {"overrides": 1}
 
 
 def test_each_finding_for_review_needs_its_own_reason(session: Session, episode: Episode, prescriber: Actor) -> None:

@@ -34,7 +34,16 @@ from services.outcomes.models import Assessment
 from services.outcomes.schedules import TEXTS, plan_assessments, remind_of_assessment
 from services.people.models import Episode
 from services.screening import risk
-from tests.factories import World, audited, make_account, make_actor, make_patient_actor, make_world, therapist_of
+from tests.factories import (
+    World,
+    audit_detail,
+    audited,
+    make_account,
+    make_actor,
+    make_patient_actor,
+    make_world,
+    therapist_of,
+)
 from tests.factories_outcomes import CLEAR, answer, answers, ask, complete, hold
 from tests.factories_refills import gad7, held_dosing_session, phq9
 from tests.factories_screening import make_eligible
@@ -124,6 +133,7 @@ def test_nothing_of_the_answers_is_stored_in_clear(session: Session, episode: Ep
     answer(session, episode, row, phq9=phq9(9))
     assert row.answers is not None
     assert b"phq9" not in row.answers
+    assert audit_detail(session, "assessment.answer") == {"parts": 1}
 
 
 def test_an_assessment_with_something_missing_is_not_taken(session: Session, episode: Episode) -> None:

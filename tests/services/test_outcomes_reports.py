@@ -25,7 +25,7 @@ from services.outcomes.models import OutcomeReport
 from services.outcomes.reports import ReadReport, Report
 from services.people.models import Episode
 from services.screening import risk
-from tests.factories import World, audited, make_account, make_actor, make_patient_actor, make_world
+from tests.factories import World, audit_detail, audited, make_account, make_actor, make_patient_actor, make_world
 from tests.factories_refills import gad7, held_dosing_session, phq9, report
 from tests.factories_screening import make_eligible
 
@@ -222,6 +222,7 @@ def test_therapist_and_medical_team_read_and_every_reading_is_audited(
         assert reports.read_report(session, world.actor(who), row.id).summary.reveal() == SUMMARY
         assert [read.report.id for read in reports.list_reports(session, world.actor(who), episode.id)] == [row.id]
     trail = audited(session)
+    assert audit_detail(session, "outcome.report") == {"scales": 1}
     assert (trail.count("outcome.report"), trail.count("outcome.read"), trail.count("outcome.list")) == (1, 3, 3)
 
 

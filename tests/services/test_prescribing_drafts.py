@@ -27,7 +27,7 @@ from services.prescribing.limits import PatientLimits
 from services.prescribing.models import Prescription
 from services.prescribing.reviews import review_of
 from services.vault.boxes import box
-from tests.factories import audited, make_account, make_actor, make_episode, make_world
+from tests.factories import audit_detail, audited, make_account, make_actor, make_episode, make_world
 from tests.factories_messaging import emitted
 from tests.factories_prescribing import Case, content, make_case, make_draft, make_ready, make_signed, raise_risk
 
@@ -234,6 +234,7 @@ def test_a_review_needs_the_named_prescribers_reason(session: Session, case: Cas
     prescriptions.mark_ready(session, case.prescriber, row.id, reasons)
     kept = review_of(box(session, row.patient_id), row).reasons["prescribing.dose_high"]
     assert (kept["text"], kept["by"]) == ("Weighed.", str(case.world.prescriber.id))
+    assert audit_detail(session, "prescription.mark_ready") == {"reasons": len(reasons)}
 
 
 def test_a_blank_reason_and_one_for_nothing_are_refused(session: Session, case: Case) -> None:

@@ -26,7 +26,16 @@ from services.questions import answering
 from services.questions.asking import take_question
 from services.questions.models import Question, QuestionPost
 from services.questions.states import QuestionState
-from tests.factories import World, audited, make_account, make_actor, make_episode, make_patient_actor, make_world
+from tests.factories import (
+    World,
+    audit_detail,
+    audited,
+    make_account,
+    make_actor,
+    make_episode,
+    make_patient_actor,
+    make_world,
+)
 from tests.factories_messaging import DAYTIME, DEFAULT, MOBILE, body_of, emitted, keep_text, texts_of
 from workers.effects import OpenedEvent, carry_out
 
@@ -143,6 +152,7 @@ def test_texts_are_kept_sealed(session: Session, episode: Episode) -> None:
     post = session.scalars(select(QuestionPost)).one()
     assert post.text is not None
     assert b"Canary" not in post.text
+    assert audit_detail(session, "question.ask").keys() == {"to"}
 
 
 def test_an_answer_that_tells_nothing_goes_back_as_a_text_past_the_limits(

@@ -26,11 +26,9 @@ def upgrade() -> None:
         sa.Column("effective_from", sa.Date(), nullable=False),
         sa.Column("adopted_by", sa.Uuid(), nullable=False),
         sa.Column("adopted_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["adopted_by"], ["accounts.id"], name=op.f("fk_programme_adoptions_adopted_by")),
         sa.ForeignKeyConstraint(
-            ["adopted_by"], ["accounts.id"], name=op.f("fk_programme_adoptions_adopted_by_accounts")
-        ),
-        sa.ForeignKeyConstraint(
-            ["version"], ["programme_versions.version"], name=op.f("fk_programme_adoptions_version_programme_versions")
+            ["version"], ["programme_versions.version"], name=op.f("fk_programme_adoptions_version")
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_programme_adoptions")),
         sa.UniqueConstraint("version", name=op.f("uq_programme_adoptions_version")),

@@ -20,9 +20,7 @@ def upgrade() -> None:
         sa.Column("state", sa.String(length=2), nullable=False),
         sa.Column("postal_code", sa.String(length=10), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["practice_id"], ["organisations.id"], name=op.f("fk_locations_practice_id_organisations")
-        ),
+        sa.ForeignKeyConstraint(["practice_id"], ["organisations.id"], name=op.f("fk_locations_practice_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_locations")),
     )
     op.create_index(op.f("ix_locations_postal_code"), "locations", ["postal_code"], unique=False)

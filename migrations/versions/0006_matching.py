@@ -19,9 +19,7 @@ def upgrade() -> None:
         sa.Column("taking_patients", sa.Boolean(), nullable=False),
         sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["account_id"], ["accounts.id"], name=op.f("fk_therapist_profiles_account_id_accounts")
-        ),
+        sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_therapist_profiles_account_id")),
         sa.PrimaryKeyConstraint("account_id", name=op.f("pk_therapist_profiles")),
     )
     op.create_table(
@@ -34,8 +32,8 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("version", sa.Integer(), nullable=False),
-        sa.ForeignKeyConstraint(["patient_id"], ["patients.id"], name=op.f("fk_matches_patient_id_patients")),
-        sa.ForeignKeyConstraint(["episode_id"], ["episodes.id"], name=op.f("fk_matches_episode_id_episodes")),
+        sa.ForeignKeyConstraint(["patient_id"], ["patients.id"], name=op.f("fk_matches_patient_id")),
+        sa.ForeignKeyConstraint(["episode_id"], ["episodes.id"], name=op.f("fk_matches_episode_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_matches")),
     )
     op.create_index(op.f("ix_matches_episode_id"), "matches", ["episode_id"])
@@ -59,9 +57,9 @@ def upgrade() -> None:
         sa.Column("reason", sa.LargeBinary(), nullable=True),
         sa.Column("asked_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
-        sa.ForeignKeyConstraint(["match_id"], ["matches.id"], name=op.f("fk_match_options_match_id_matches")),
-        sa.ForeignKeyConstraint(["patient_id"], ["patients.id"], name=op.f("fk_match_options_patient_id_patients")),
-        sa.ForeignKeyConstraint(["therapist_id"], ["accounts.id"], name=op.f("fk_match_options_therapist_id_accounts")),
+        sa.ForeignKeyConstraint(["match_id"], ["matches.id"], name=op.f("fk_match_options_match_id")),
+        sa.ForeignKeyConstraint(["patient_id"], ["patients.id"], name=op.f("fk_match_options_patient_id")),
+        sa.ForeignKeyConstraint(["therapist_id"], ["accounts.id"], name=op.f("fk_match_options_therapist_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_match_options")),
         sa.UniqueConstraint("match_id", "therapist_id", name=op.f("uq_match_options_match_id_therapist_id")),
     )

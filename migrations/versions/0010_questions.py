@@ -22,8 +22,8 @@ def upgrade() -> None:
         sa.Column("asked_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("version", sa.Integer(), nullable=False),
-        sa.ForeignKeyConstraint(["patient_id"], ["patients.id"], name=op.f("fk_questions_patient_id_patients")),
-        sa.ForeignKeyConstraint(["episode_id"], ["episodes.id"], name=op.f("fk_questions_episode_id_episodes")),
+        sa.ForeignKeyConstraint(["patient_id"], ["patients.id"], name=op.f("fk_questions_patient_id")),
+        sa.ForeignKeyConstraint(["episode_id"], ["episodes.id"], name=op.f("fk_questions_episode_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_questions")),
     )
     op.create_index("ix_questions_episode_id", "questions", ["episode_id", "id"])
@@ -40,10 +40,8 @@ def upgrade() -> None:
         sa.Column("message_id", sa.Uuid(), nullable=True),
         sa.Column("text", sa.LargeBinary(), nullable=False),
         sa.Column("written_at", sa.DateTime(timezone=True), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["question_id"], ["questions.id"], name=op.f("fk_question_posts_question_id_questions")
-        ),
-        sa.ForeignKeyConstraint(["patient_id"], ["patients.id"], name=op.f("fk_question_posts_patient_id_patients")),
+        sa.ForeignKeyConstraint(["question_id"], ["questions.id"], name=op.f("fk_question_posts_question_id")),
+        sa.ForeignKeyConstraint(["patient_id"], ["patients.id"], name=op.f("fk_question_posts_patient_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_question_posts")),
         sa.UniqueConstraint("question_id", "number", name=op.f("uq_question_posts_question_id_number")),
         sa.UniqueConstraint("message_id", name=op.f("uq_question_posts_message_id")),

@@ -24,10 +24,8 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("version", sa.Integer(), nullable=False),
-        sa.ForeignKeyConstraint(["host_id"], ["accounts.id"], name=op.f("fk_circles_host_id_accounts")),
-        sa.ForeignKeyConstraint(
-            ["medical_team_id"], ["organisations.id"], name=op.f("fk_circles_medical_team_id_organisations")
-        ),
+        sa.ForeignKeyConstraint(["host_id"], ["accounts.id"], name=op.f("fk_circles_host_id")),
+        sa.ForeignKeyConstraint(["medical_team_id"], ["organisations.id"], name=op.f("fk_circles_medical_team_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_circles")),
     )
     op.create_index("ix_circles_medical_team_id", "circles", ["medical_team_id", "starts_at"])
@@ -45,9 +43,9 @@ def upgrade() -> None:
         sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("note", sa.LargeBinary(), nullable=True),
         sa.Column("version", sa.Integer(), nullable=False),
-        sa.ForeignKeyConstraint(["circle_id"], ["circles.id"], name=op.f("fk_circle_places_circle_id_circles")),
-        sa.ForeignKeyConstraint(["patient_id"], ["patients.id"], name=op.f("fk_circle_places_patient_id_patients")),
-        sa.ForeignKeyConstraint(["episode_id"], ["episodes.id"], name=op.f("fk_circle_places_episode_id_episodes")),
+        sa.ForeignKeyConstraint(["circle_id"], ["circles.id"], name=op.f("fk_circle_places_circle_id")),
+        sa.ForeignKeyConstraint(["patient_id"], ["patients.id"], name=op.f("fk_circle_places_patient_id")),
+        sa.ForeignKeyConstraint(["episode_id"], ["episodes.id"], name=op.f("fk_circle_places_episode_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_circle_places")),
         sa.UniqueConstraint("circle_id", "patient_id", name=op.f("uq_circle_places_circle_id_patient_id")),
     )
@@ -64,8 +62,8 @@ def upgrade() -> None:
         sa.Column("written_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("shared_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("version", sa.Integer(), nullable=False),
-        sa.ForeignKeyConstraint(["patient_id"], ["patients.id"], name=op.f("fk_journal_entries_patient_id_patients")),
-        sa.ForeignKeyConstraint(["episode_id"], ["episodes.id"], name=op.f("fk_journal_entries_episode_id_episodes")),
+        sa.ForeignKeyConstraint(["patient_id"], ["patients.id"], name=op.f("fk_journal_entries_patient_id")),
+        sa.ForeignKeyConstraint(["episode_id"], ["episodes.id"], name=op.f("fk_journal_entries_episode_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_journal_entries")),
     )
     op.create_index("ix_journal_entries_episode_id", "journal_entries", ["episode_id", "id"])

@@ -24,10 +24,10 @@ def upgrade() -> None:
         sa.Column("about_id", sa.Uuid(), nullable=True),
         sa.Column("entered_by", sa.Uuid(), nullable=False),
         sa.Column("entered_at", sa.DateTime(timezone=True), nullable=False),
-        sa.ForeignKeyConstraint(["episode_id"], ["episodes.id"], name=op.f("fk_stock_entries_episode_id_episodes")),
-        sa.ForeignKeyConstraint(["patient_id"], ["patients.id"], name=op.f("fk_stock_entries_patient_id_patients")),
+        sa.ForeignKeyConstraint(["episode_id"], ["episodes.id"], name=op.f("fk_stock_entries_episode_id")),
+        sa.ForeignKeyConstraint(["patient_id"], ["patients.id"], name=op.f("fk_stock_entries_patient_id")),
         sa.ForeignKeyConstraint(
-            ["prescription_id"], ["prescriptions.id"], name=op.f("fk_stock_entries_prescription_id_prescriptions")
+            ["prescription_id"], ["prescriptions.id"], name=op.f("fk_stock_entries_prescription_id")
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_stock_entries")),
     )
@@ -55,10 +55,10 @@ def upgrade() -> None:
         sa.Column("form_106_reference", sa.LargeBinary(), nullable=True),
         sa.Column("found_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("version", sa.Integer(), nullable=False),
-        sa.ForeignKeyConstraint(["episode_id"], ["episodes.id"], name=op.f("fk_losses_episode_id_episodes")),
-        sa.ForeignKeyConstraint(["fill_id"], ["fills.id"], name=op.f("fk_losses_fill_id_fills")),
-        sa.ForeignKeyConstraint(["patient_id"], ["patients.id"], name=op.f("fk_losses_patient_id_patients")),
-        sa.ForeignKeyConstraint(["shipment_id"], ["shipments.id"], name=op.f("fk_losses_shipment_id_shipments")),
+        sa.ForeignKeyConstraint(["episode_id"], ["episodes.id"], name=op.f("fk_losses_episode_id")),
+        sa.ForeignKeyConstraint(["fill_id"], ["fills.id"], name=op.f("fk_losses_fill_id")),
+        sa.ForeignKeyConstraint(["patient_id"], ["patients.id"], name=op.f("fk_losses_patient_id")),
+        sa.ForeignKeyConstraint(["shipment_id"], ["shipments.id"], name=op.f("fk_losses_shipment_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_losses")),
     )
     op.create_index("ix_losses_episode_id", "losses", ["episode_id", "id"])
@@ -81,8 +81,8 @@ def upgrade() -> None:
         sa.Column("resolved_by", sa.Uuid(), nullable=True),
         sa.Column("resolved_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("version", sa.Integer(), nullable=False),
-        sa.ForeignKeyConstraint(["episode_id"], ["episodes.id"], name=op.f("fk_diversion_reviews_episode_id_episodes")),
-        sa.ForeignKeyConstraint(["patient_id"], ["patients.id"], name=op.f("fk_diversion_reviews_patient_id_patients")),
+        sa.ForeignKeyConstraint(["episode_id"], ["episodes.id"], name=op.f("fk_diversion_reviews_episode_id")),
+        sa.ForeignKeyConstraint(["patient_id"], ["patients.id"], name=op.f("fk_diversion_reviews_patient_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_diversion_reviews")),
     )
     op.create_index("ix_diversion_reviews_episode_id", "diversion_reviews", ["episode_id", "id"])

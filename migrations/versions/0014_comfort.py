@@ -17,9 +17,7 @@ def upgrade() -> None:
         sa.Column("content", sa.LargeBinary(), nullable=False),
         sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["patient_id"], ["patients.id"], name=op.f("fk_comfort_preferences_patient_id_patients")
-        ),
+        sa.ForeignKeyConstraint(["patient_id"], ["patients.id"], name=op.f("fk_comfort_preferences_patient_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_comfort_preferences")),
         sa.UniqueConstraint("patient_id", name=op.f("uq_comfort_preferences_patient_id")),
     )

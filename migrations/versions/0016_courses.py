@@ -19,8 +19,8 @@ def upgrade() -> None:
         sa.Column("content", sa.LargeBinary(), nullable=False),
         sa.Column("decided_by", sa.Uuid(), nullable=False),
         sa.Column("decided_at", sa.DateTime(timezone=True), nullable=False),
-        sa.ForeignKeyConstraint(["episode_id"], ["episodes.id"], name=op.f("fk_course_decisions_episode_id_episodes")),
-        sa.ForeignKeyConstraint(["patient_id"], ["patients.id"], name=op.f("fk_course_decisions_patient_id_patients")),
+        sa.ForeignKeyConstraint(["episode_id"], ["episodes.id"], name=op.f("fk_course_decisions_episode_id")),
+        sa.ForeignKeyConstraint(["patient_id"], ["patients.id"], name=op.f("fk_course_decisions_patient_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_course_decisions")),
     )
     op.create_index("ix_course_decisions_episode_id", "course_decisions", ["episode_id", "id"])

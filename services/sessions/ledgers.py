@@ -311,7 +311,8 @@ def record_waste(session: Session, actor: Actor, episode_id: UUID, units: float,
 
 
 def _check_left(before: Ledger, units: float) -> None:
-    if part(units) > before.balance.remaining:
+    # What is still on its way may yet be lost or come back, whole.
+    if part(units) > before.balance.in_the_house:
         refuse(WASTE_OVER_STOCK.finding(), field="units")
 
 

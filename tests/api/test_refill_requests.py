@@ -7,10 +7,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from services.core import clock
 from services.core.actors import Role
+from services.prescribing.models import PdmpCheck
 from services.vault.boxes import box
 from tests.api.conftest import Api, Caller
 from tests.factories import make_account
@@ -73,6 +75,7 @@ def test_a_refused_request_names_rules_and_the_earliest_day_and_no_health_data(
     assert (answer.status_code, answer.json["code"]) == (409, "rule_refused")
     assert [finding["rule"] for finding in answer.json["findings"]] == [
         "refills.suicide_risk_open",
+        "refills.diversion_review_open",
         "refills.count_off",
     ]
     assert all(finding["inputs"] == {} for finding in answer.json["findings"])
@@ -81,8 +84,13 @@ def test_a_refused_request_names_rules_and_the_earliest_day_and_no_health_data(
     assert wrong_count[0]["rule"] == "refills.suicide_risk_open"
 
 
-def test_a_refusal_that_time_or_work_can_mend_names_the_day(therapist: Caller, supplied: Supplied) -> None:
-    answer = therapist.post("/refill-requests", body(supplied, remaining_units=2))
+def test_a_refusal_that_time_or_work_can_mend_names_the_day(
+    session: Session, therapist: Caller, supplied: Supplied
+) -> None:
+    session.execute(delete(PdmpCheck).where(PdmpCheck.episode_id == supplied.episode.id))
+    session.commit()
+    answer = therapist.post("/refill-requests", body(supplied))
+    assert answer.json["rule"] == "refills.pdmp_not_current"
     earliest = answer.json["findings"][-1]
     assert (earliest["rule"], earliest["value"]) == ("refills.earliest_date", ASKED_AT.date().isoformat())
 

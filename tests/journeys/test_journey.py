@@ -30,7 +30,7 @@ TASKS: dict[int, set[str]] = {
     8: {"read_message"},
     9: {"reschedule_session"},
     11: {"check_in", "record_integration", "check_on_patient", "chase_overdue_task"},
-    13: {"decide_refill", "answer_refill"},
+    13: {"decide_refill", "answer_refill", "review_diversion"},
     14: {"decide_refill", "chase_overdue_task", "fill_prescription", "ship_fill", "trace_shipment"},
 }
 

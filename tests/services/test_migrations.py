@@ -18,6 +18,13 @@ def test_a_migrated_database_has_exactly_the_tables_of_the_models(own_postgres_u
         assert compare_metadata(context, metadata) == []
 
 
+def test_every_foreign_key_is_called_what_the_models_call_it(own_postgres_url: str) -> None:
+    named = text("SELECT conname FROM pg_constraint WHERE contype = 'f'")
+    with create_engine(own_postgres_url).connect() as connection:
+        known = set(connection.scalars(named))
+    assert known == {key.name for table in metadata.sorted_tables for key in table.foreign_key_constraints}
+
+
 def test_all_migrations_can_be_taken_back_and_made_again(own_postgres_url: str) -> None:
     configuration = Config(toml_file=str(ROOT / "pyproject.toml"))
     engine = create_engine(own_postgres_url)

@@ -79,10 +79,15 @@ def test_another_therapist_cannot_take_down_anything(session: Session, episode: 
         give(session, episode, ConsentKind.SMS, make_actor(make_account(session)), source=ConsentSource.REFERRAL)
 
 
-def test_the_medical_team_does_not_take_down_a_referral_consent(session: Session, episode: Episode) -> None:
+def test_whoever_may_refer_takes_down_the_agreement_to_be_texted_and_nobody_else(
+    session: Session, episode: Episode
+) -> None:
     staff = colleague_of(session, episode.medical_team_id, Role.MEDICAL_STAFF)
+    give(session, episode, ConsentKind.SMS, staff, source=ConsentSource.REFERRAL)
+    assert consents.may_be_texted(session, episode.patient_id)
+    pharmacist = colleague_of(session, episode.pharmacy_id, Role.PHARMACIST)
     with pytest.raises(NotAllowed):
-        give(session, episode, ConsentKind.SMS, staff, source=ConsentSource.REFERRAL)
+        give(session, episode, ConsentKind.SMS, pharmacist, source=ConsentSource.REFERRAL)
 
 
 def test_a_consent_to_be_texted_is_for_the_patients_own_number(session: Session, episode: Episode) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -29,7 +29,7 @@ from services.shipping.states import ShipmentStep
 from services.vault.boxes import box
 from tests.factories import audited
 from tests.factories_messaging import emitted
-from tests.factories_prescribing import Case, answer
+from tests.factories_prescribing import Case, answer, make_case, make_fill, make_signed
 from tests.factories_sessions import drive, give, integrate, make_supplied, stopped_clock, therapist
 
 WHY = Personal("Fell on the floor.")
@@ -72,6 +72,21 @@ def test_no_more_is_wasted_than_is_left(session: Session, case: Case, moment: ti
         waste(session, case, 3.75)
     assert (refusal.value.field, refusal.value.rule) == ("units", "sessions.waste_over_stock")
     assert waste(session, case, 3.5).remaining_expected == 0
+
+
+def test_what_is_still_on_its_way_is_neither_wasted_nor_disposed_of(session: Session) -> None:
+    case = make_case(session)
+    make_fill(session, case, make_signed(session, case))
+    book = ledgers.ledger(session, case.episode.id)
+    assert (book.balance.at_home, book.balance.in_transit) == (0, 4)
+    acts: tuple[Callable[[], object], ...] = (
+        lambda: waste(session, case, 1),
+        lambda: ledgers.record_disposal(session, case.patient, case.episode.id, 1, HOW),
+    )
+    for act in acts:
+        with pytest.raises(RuleRefused) as refusal:
+            act()
+        assert refusal.value.rule == "sessions.waste_over_stock"
 
 
 def test_a_count_stands_until_something_is_taken_or_wasted(

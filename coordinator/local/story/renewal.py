@@ -65,14 +65,14 @@ def ask_for_more(stage: Stage) -> None:
     cast, dana = stage.cast, stage.dana
     gate = stage.read(cast.therapist, f"/episodes/{dana.episode_id}/refill-gate")
     stage.narrator.fact(f"The gate, looked at without asking: {len(gate['findings'])} conditions are not met.")
-    wanted = {"episode_id": dana.episode_id, "remaining_units": QUANTITY - 2}
+    wanted = {"episode_id": dana.episode_id, "remaining_units": QUANTITY - 1}
     refused = stage.refuse(
         cast.therapist,
         "POST",
         "/refill-requests",
         wanted,
-        doing="asks for the next supply, having miscounted",
-        rules=["refills.count_off", "refills.pdmp_not_current", "refills.earliest_date"],
+        doing="asks for the next supply at once",
+        rules=["refills.pdmp_not_current", "prescribing.follow_up_missing", "refills.earliest_date"],
     )
     earliest = next(each for each in refused.body["findings"] if each["rule"] == "refills.earliest_date")["value"]
     stage.narrator.fact(f"At the earliest: {earliest}.")
@@ -90,11 +90,10 @@ def ask_for_more(stage: Stage) -> None:
         {"states": [STATE], "finding": "expected_prescriptions"},
         doing="checks the PDMP again",
     )
+    _miscount(stage, wanted)
     comment = stage.script.say("refill.comment", "Good response; we would like to go on with the second session.")
-    body = {**wanted, "remaining_units": QUANTITY - 1, "comment": comment}
-    request = stage.act(
-        cast.therapist, "POST", "/refill-requests", body, doing=f"counts again: {QUANTITY - 1} are left, and asks"
-    )
+    body = {**wanted, "comment": comment}
+    request = stage.act(cast.therapist, "POST", "/refill-requests", body, doing=f"counts {QUANTITY - 1} and asks")
     stage.kept["request"] = request["id"]
     stage.await_task(cast.prescriber, "decide_refill", about=request["id"])
     stage.refuse(
@@ -106,6 +105,37 @@ def ask_for_more(stage: Stage) -> None:
         rules=["prescribing.refill_not_authorized"],
     )
     _talk_it_over(stage, f"/refill-requests/{request['id']}")
+
+
+def _miscount(stage: Stage, wanted: dict[str, Any]) -> None:
+    """A count that is not the ledger's is reviewed for diversion before anything else goes on."""
+    cast, dana = stage.cast, stage.dana
+    stage.refuse(
+        cast.therapist,
+        "POST",
+        "/refill-requests",
+        {**wanted, "remaining_units": QUANTITY - 2},
+        doing="asks for the next supply, having miscounted",
+        rules=["refills.count_off"],
+    )
+    reviewed = stage.await_task(cast.assistant, "review_diversion", about=dana.episode_id)
+    count = {"units": QUANTITY - 1}
+    stage.act(
+        cast.therapist,
+        "POST",
+        f"/episodes/{dana.episode_id}/stock/counts",
+        count,
+        doing=f"counts again with Dana: {QUANTITY - 1} are left",
+    )
+    reviews = stage.read(cast.prescriber, f"/episodes/{dana.episode_id}/diversion-reviews")["items"]
+    stage.act(
+        cast.prescriber,
+        "POST",
+        f"/diversion-reviews/{reviews[0]['id']}/resolve",
+        {"outcome": "explained", "reason": stage.script.say("diversion.reason", "One had rolled under the scale.")},
+        doing="resolves the review: the second count agrees with the ledger",
+    )
+    stage.settled(cast.assistant, reviewed)
 
 
 def _talk_it_over(stage: Stage, path: str) -> None:

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from services.audit.records import record
@@ -26,6 +27,7 @@ from services.people.models import Episode
 from services.people.phones import e164
 from services.people.practitioners import is_kap_trained
 from services.people.programmes import programme_of
+from services.people.states import EpisodeState
 from services.people.zones import read_zone
 from services.prescribing.cases import case_of
 from services.prescribing.views import DosingOrder, dosing_order
@@ -43,6 +45,7 @@ from services.sessions.places import Place
 from services.sessions.readiness_rules import (
     ELIGIBILITY_NOT_CURRENT,
     PRESCRIPTION_MISSING,
+    TREATMENT_ENDED,
     ChaperoneFacts,
     ReadinessFacts,
     RemoteFacts,
@@ -206,11 +209,14 @@ def starting_findings(
         last_food_at=readiness.last_food_at,
         last_water_at=readiness.last_water_at,
         staff_stays=readiness.staff_stays,
+        given_by_clinic=order is not None and not order.is_shipped,
         remote=remote,
         risk_blocked=risk.blocking(session, episode.id).blocks_treatment,
         therapist_trained=is_kap_trained(session, actor.id, case.today),
     )
     findings = readiness_findings(facts, programme)
+    if _has_ended(session, episode):
+        findings.append(TREATMENT_ENDED.finding())
     if not eligibility_current(session, episode.id, case.today):
         findings.append(ELIGIBILITY_NOT_CURRENT.finding(programme))
     findings += _medicine_findings(session, row, episode, readiness, at, programme)
@@ -224,6 +230,12 @@ def starting_findings(
     if is_brought(place.site, order.is_shipped, programme):
         findings += transport_findings(*carried_to(session, row), programme)
     return findings + starting_cadence(session, case, row, order.limits)
+
+
+def _has_ended(session: Session, episode: Episode) -> bool:
+    """Asked of the database: it may have been discontinued since the session was booked or ``episode`` was read."""
+    state = session.scalar(select(Episode.state).where(Episode.id == episode.id))
+    return state in (EpisodeState.DISCONTINUED, EpisodeState.CLOSED)
 
 
 def _medicine_findings(

@@ -40,6 +40,13 @@ ELIGIBILITY_NOT_CURRENT: Final = declare(
 PRESCRIPTION_MISSING: Final = _condition(
     "sessions.prescription_missing", "There is no signed prescription in force for this patient."
 )
+TREATMENT_ENDED: Final = declare(
+    "sessions.treatment_ended",
+    Severity.STOP,
+    "DOMAIN 4",
+    "The treatment was discontinued: nothing is taken any more.",
+    fixed="a state of the episode",
+)
 NOT_ITS_TIME: Final = declare(
     "sessions.not_its_time",
     Severity.STOP,
@@ -139,8 +146,8 @@ class ReadinessFacts:
 
     ``receipt_confirmed`` is true where nothing is shipped. ``chaperone`` is ``None`` while there is none, ``remote``
     when everybody is in the room. Times of the last food and water are aware, ``None`` when nobody asked.
-    ``risk_blocked`` is an open high suicide risk, ``therapist_trained`` KAP training on record. ``staff_stays`` counts
-    where no chaperone is needed.
+    ``risk_blocked`` is an open high suicide risk, ``therapist_trained`` KAP training on record. ``given_by_clinic``: it
+    is the clinic that gives what is taken, nothing was shipped. ``staff_stays`` counts where no chaperone is needed.
     """
 
     at: datetime
@@ -151,6 +158,7 @@ class ReadinessFacts:
     last_food_at: datetime | None
     last_water_at: datetime | None
     staff_stays: bool = False
+    given_by_clinic: bool = False
     remote: RemoteFacts | None = None
     risk_blocked: bool = False
     therapist_trained: bool = True
@@ -174,8 +182,8 @@ def readiness_findings(facts: ReadinessFacts, programme: Programme) -> list[Find
 
 
 def _company_findings(facts: ReadinessFacts, programme: Programme) -> list[Finding]:
-    """Nobody is alone with what was taken: a chaperone is there, or in a clinic its staff."""
-    if facts.site.value not in programme.choices("sessions.chaperone_sites"):
+    """Nobody is alone with what was taken: a chaperone is there, or the staff of a clinic for what the clinic gives."""
+    if facts.given_by_clinic and facts.site.value not in programme.choices("sessions.chaperone_sites"):
         return [] if facts.staff_stays else [STAFF_MISSING.finding(programme)]
     if facts.chaperone is None:
         return [CHAPERONE_MISSING.finding(programme)]

@@ -43,6 +43,7 @@ CLINICAL = """
 routes = ["sublingual", "intravenous", "intramuscular"]
 [sessions]
 dosing_sites = ["office", "home", "clinic"]
+chaperone_sites = ["office", "home"]
 """
 INFUSION: dict[str, Any] = {
     "route": Route.INTRAVENOUS,

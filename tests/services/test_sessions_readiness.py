@@ -130,6 +130,17 @@ def test_the_prescription_must_still_be_in_force(session: Session, case: Case, r
     assert missing(session, case, row) == ["sessions.prescription_missing"]
 
 
+def test_a_treatment_that_was_discontinued_meanwhile_takes_nothing(
+    session: Session, case: Case, row: TherapySession
+) -> None:
+    for state in ("discontinued", "closed"):
+        case.episode.state = state
+        session.flush()
+        assert missing(session, case, row) == ["sessions.treatment_ended"]
+    case.episode.state = "eligible"
+    assert make_ready(session, case, row).state == "ready"
+
+
 def test_a_session_begins_only_where_the_programme_doses_and_after_its_preparation(
     session: Session, case: Case, row: TherapySession
 ) -> None:
@@ -137,12 +148,13 @@ def test_a_session_begins_only_where_the_programme_doses_and_after_its_preparati
     assert missing(session, case, row) == ["sessions.site_not_offered", "sessions.preparation_missing"]
 
 
-def test_in_a_clinic_its_staff_stays_with_the_patient(session: Session, case: Case) -> None:
-    run_under(session, case.episode, {"sessions.dosing_sites": ["clinic"]})
+def test_lozenges_are_taken_with_a_chaperone_in_a_clinic_too(session: Session, case: Case) -> None:
+    run_under(
+        session, case.episode, {"sessions.dosing_sites": ["clinic"], "sessions.chaperone_sites": ["office", "home"]}
+    )
     row = book(session, case, site=Site.CLINIC)
-    assert missing(session, case, row, chaperone=None) == ["sessions.staff_missing"]
-    assert make_ready(session, case, row, chaperone=None, staff_stays=True).state == "ready"
-    assert readiness.readiness_of(session, row, case.episode).staff_stays
+    assert missing(session, case, row, chaperone=None, staff_stays=True) == ["sessions.chaperone_missing"]
+    assert make_ready(session, case, row).state == "ready"
 
 
 def test_a_remote_session_needs_more(session: Session, case: Case) -> None:

@@ -116,15 +116,28 @@ def test_a_chaperone_is_a_named_present_sober_adult_who_came_early(change: dict[
 
 
 def test_where_no_chaperone_is_needed_the_staff_stays() -> None:
-    assert unready(site=Site.CLINIC, chaperone=None) == ["sessions.staff_missing"]
-    assert unready(site=Site.CLINIC, chaperone=ChaperoneFacts(**CHAPERONE)) == ["sessions.staff_missing"]
-    assert unready(site=Site.CLINIC, chaperone=None, staff_stays=True) == []
+    not_in_clinic = changed({"sessions.chaperone_sites": ["office", "home"]})
+    clinics: dict[str, Any] = {"site": Site.CLINIC, "given_by_clinic": True}
+    assert unready(not_in_clinic, **clinics, chaperone=None) == ["sessions.staff_missing"]
+    assert unready(not_in_clinic, **clinics, chaperone=ChaperoneFacts(**CHAPERONE)) == ["sessions.staff_missing"]
+    assert unready(not_in_clinic, **clinics, chaperone=None, staff_stays=True) == []
     for site in (Site.OFFICE, Site.HOME):
-        assert unready(site=site, chaperone=None, staff_stays=True) == ["sessions.chaperone_missing"]
-    everywhere = changed({"sessions.chaperone_sites": ["office", "home", "clinic"]})
-    assert unready(everywhere, site=Site.CLINIC, chaperone=None, staff_stays=True) == ["sessions.chaperone_missing"]
-    nowhere_but_home = changed({"sessions.chaperone_sites": ["home"]})
-    assert unready(nowhere_but_home, chaperone=None, staff_stays=True) == []
+        elsewhere = {**clinics, "site": site}
+        assert unready(not_in_clinic, **elsewhere, chaperone=None, staff_stays=True) == ["sessions.chaperone_missing"]
+
+
+def test_unless_a_programme_says_otherwise_a_chaperone_is_needed_everywhere() -> None:
+    for site in Site:
+        for by_clinic in (False, True):
+            found = unready(site=site, given_by_clinic=by_clinic, chaperone=None, staff_stays=True)
+            assert found == ["sessions.chaperone_missing"]
+
+
+def test_what_was_shipped_is_taken_with_a_chaperone_whatever_the_place() -> None:
+    only_home = changed({"sessions.chaperone_sites": ["home"]})
+    for site in Site:
+        assert unready(only_home, site=site, chaperone=None, staff_stays=True) == ["sessions.chaperone_missing"]
+        assert unready(only_home, site=site) == []
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from math import floor
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import CompoundSelect, Uuid, bindparam, cast, literal, null, select, union_all
+from sqlalchemy import CompoundSelect, Uuid, bindparam, cast, func, literal, null, select, union_all
 from sqlalchemy.orm import Session
 
 from services.audit.records import record
@@ -142,7 +142,8 @@ def ledger(session: Session, episode_id: UUID, own: Box | None = None) -> Ledger
     movements = list(_movements(session, own, episode_id, gone))
     entries = [*_parcel_entries(session, own, parcels), *(entry for entry, _ in movements)]
     entries.sort(key=lambda entry: entry.at)
-    changed_at = max((noted_at for _, noted_at in movements), default=None)
+    answered = (row.answered_at for row in parcels if row.answered_at is not None)
+    changed_at = max((*answered, *(noted_at for _, noted_at in movements)), default=None)
     count = session.execute(_LATEST_COUNT, {"episode": episode_id}).one_or_none()
     if count is not None and changed_at is not None and changed_at > count.counted_at:
         count = None
@@ -167,6 +168,11 @@ _PARCELS: Final = (
         Shipment.state,
         Shipment.receipt_state,
         Shipment.damage_reported,
+        # What arrived, or turned out to have arrived, was in no count before that was said.
+        select(func.max(Receipt.given_at))
+        .where(Receipt.shipment_id == Shipment.id)
+        .scalar_subquery()
+        .label("answered_at"),
     )
     .outerjoin(Shipment, (Shipment.fill_id == Fill.id) & (Shipment.state != Stage.CANCELLED.value))
     .where(Fill.episode_id == bindparam("episode"))

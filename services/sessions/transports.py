@@ -63,7 +63,8 @@ def count_arrival(
     take(row, SessionStep.COUNT_ARRIVAL, actor)
     carried = latest_note(session, row, Noted.TRANSPORT)
     left_at_home = 0.0 if carried is None else carried.content["left_at_home"]
-    content = {"units": units, "expected_in_all": ledger(session, episode.id).remaining_expected}
+    # What is still on its way can neither be brought nor be left at home.
+    content = {"units": units, "expected_in_all": float(ledger(session, episode.id).balance.in_the_house)}
     note(session, actor, row, Noted.ARRIVAL_COUNT, content)
     record(session, actor, "session.count_arrival", "session", row.id, episode_id=episode.id)
     record_count(session, actor, episode.id, units + left_at_home, Occasion.TRANSPORT)

@@ -29,7 +29,7 @@ from services.shipping.states import ShipmentStep
 from services.vault.boxes import box
 from tests.factories import audited
 from tests.factories_messaging import emitted
-from tests.factories_prescribing import Case, answer, make_case, make_fill, make_signed
+from tests.factories_prescribing import Case, answer, make_case, make_fill, make_shipment, make_signed, report
 from tests.factories_sessions import drive, give, integrate, make_supplied, stopped_clock, therapist
 
 WHY = Personal("Fell on the floor.")
@@ -100,6 +100,20 @@ def test_a_count_stands_until_something_is_taken_or_wasted(
     assert ledgers.record_count(session, therapist(case), case.episode.id, 3).remaining_reported == 3
     drive(session, case, SessionState.DOSED, moment)
     assert ledgers.ledger(session, case.episode.id).remaining_reported is None
+
+
+def test_a_count_from_before_a_parcel_was_received_stands_no_more(
+    session: Session, case: Case, moment: time_machine.Traveller
+) -> None:
+    ledgers.record_count(session, case.patient, case.episode.id, 4)
+    moment.shift(1)
+    parcel = make_shipment(session, case)
+    assert ledgers.ledger(session, case.episode.id).remaining_reported == 8  # four of them are on their way
+    report(session, parcel, "delivered")
+    moment.shift(1)
+    answer(session, case, parcel)
+    book = ledgers.ledger(session, case.episode.id)
+    assert (book.counted, book.count_findings, book.balance.in_the_house) == (None, [], 8)
 
 
 def test_counts_and_reasons_are_sealed_and_audited(session: Session, case: Case) -> None:

@@ -15,7 +15,7 @@ from services.sessions import histories, ledgers
 from services.sessions.models import TherapySession
 from services.sessions.transports import Transport, count_arrival, record_transport
 from tests.factories import audited
-from tests.factories_prescribing import Case
+from tests.factories_prescribing import Case, make_shipment
 from tests.factories_programmes import run_under
 from tests.factories_sessions import MORNING, book, give, make_ready, make_supplied, measure, therapist
 
@@ -86,6 +86,13 @@ def test_a_count_that_differs_blocks_until_it_is_counted_right(
     assert ledgers.ledger(session, case.episode.id).remaining_reported == 3
     count_arrival(session, therapist(case), row.id, 4)
     assert missing(session, case, row) == ["sessions.diversion_review_open"]  # until the medical team has looked
+
+
+def test_a_parcel_on_its_way_is_not_expected_to_be_brought(session: Session, case: Case, row: TherapySession) -> None:
+    make_shipment(session, case)
+    brings(session, case, row)
+    count_arrival(session, therapist(case), row.id, 4)
+    assert make_ready(session, case, row).state == "ready"
 
 
 def test_where_nobody_brings_it_nothing_is_asked(session: Session, moment: time_machine.Traveller) -> None:

@@ -50,7 +50,7 @@ from services.sessions.physician_rules import physician_findings
 from services.sessions.readiness import readiness_of, starting_findings
 from services.sessions.states import SessionStep
 from services.sessions.vitals import Phase, latest_reading
-from services.sessions.vitals_rules import IN_THE_FUTURE, first_dose_findings
+from services.sessions.vitals_rules import IN_THE_FUTURE, first_dose_findings, further_dose_findings
 from services.vault.boxes import box
 
 
@@ -104,9 +104,9 @@ def record_dose(
 
 
 def _vitals_findings(session: Session, row: TherapySession, at: datetime, programme: Programme) -> list[Finding]:
-    """The first dose follows the reading that passed, soon. What follows it is under the eyes of the therapist."""
+    """The first dose follows the reading that passed, soon. After it the latest must not be one to cancel on."""
     if row.dosed_at is not None:
-        return []
+        return further_dose_findings(latest_reading(session, row), programme)
     passed = latest_reading(session, row, Phase.BEFORE)
     return first_dose_findings(None if passed is None else passed.taken_at, at, programme)
 

@@ -44,6 +44,7 @@ from services.sessions.vitals_rules import (
     age_findings,
     check_reading,
     emergency_findings,
+    further_dose_findings,
     out_of_range_findings,
     start_gate,
     start_limits,
@@ -93,9 +94,9 @@ def record_vitals(
 ) -> Measured:
     """Record a reading and let the gate decide: go on, rest and repeat, cancel, emergency.
 
-    A cancelled session asks the prescriber to look the same day, an emergency pages the medical team. Raises
-    ``InvalidInput`` naming the field for what no living patient's cuff shows, ``RuleRefused`` on ``taken_at``,
-    ``IllegalTransition``, ``StaleVersion``.
+    A cancelled session, and such a pressure after the start, ask the prescriber to look the same day; an emergency
+    pages the medical team. Raises ``InvalidInput`` naming the field for what no living patient's cuff shows,
+    ``RuleRefused`` on ``taken_at``, ``IllegalTransition``, ``StaleVersion``.
     """
     row, episode = locked_session(session, actor, Action.RECORD_VITALS, session_id, version)
     state_before = row.state
@@ -115,6 +116,8 @@ def record_vitals(
             row.state = state_before
     vitals = _keep(session, actor, row, phase, reading, outcome, gate, programme)
     _follow(session, actor, row, episode, reading, outcome)
+    if outcome is Outcome.NOTED and gate.same_day_task and row.state != SessionState.EMERGENCY:
+        emit(session, EventKind.VITALS_REFUSED, subject=subject_of(row), episode_id=episode.id)
     session.flush()
     if phase is not Phase.BEFORE:
         saw_patient(session, actor, episode, row)
@@ -140,12 +143,14 @@ def _check_time(row: TherapySession, phase: Phase, taken_at: datetime, programme
 
 
 def _look(reading: Reading, limits: PatientLimits, programme: Programme) -> tuple[Gate, Outcome]:
-    """After the start there is no gate: an emergency is one, all else is good to know."""
+    """After the start there is no gate: an emergency is one, and a pressure to cancel on ends the dosing."""
     emergencies = emergency_findings(reading, programme)
     if emergencies:
         return Gate(GateOutcome.EMERGENCY, tuple(emergencies)), Outcome.EMERGENCY
     outside = out_of_range_findings(reading, start_limits(limits, programme), programme)
-    return Gate(GateOutcome.PASS, tuple(replace(each, severity=Severity.INFORM) for each in outside)), Outcome.NOTED
+    told = tuple(replace(each, severity=Severity.INFORM) for each in outside)
+    no_more = tuple(further_dose_findings(reading, programme))
+    return Gate(GateOutcome.PASS, (*no_more, *told), same_day_task=bool(no_more)), Outcome.NOTED
 
 
 def _keep(

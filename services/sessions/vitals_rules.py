@@ -33,6 +33,9 @@ EMERGENCY_DIASTOLIC: Final = _gate("vitals.emergency_diastolic", _EMERGENCY, "vi
 RED_FLAG: Final = _gate("vitals.red_flag", "Red-flag symptoms are an emergency: call 911.", "vitals.emergency.symptoms")
 CANCEL_SYSTOLIC: Final = _gate("vitals.cancel_systolic", _CANCEL, "vitals.cancel.systolic_from")
 CANCEL_DIASTOLIC: Final = _gate("vitals.cancel_diastolic", _CANCEL, "vitals.cancel.diastolic_from")
+_NO_MORE: Final = "With this pressure nothing more is taken; the prescriber looks at it the same day."
+NO_MORE_SYSTOLIC: Final = _gate("vitals.no_more_systolic", _NO_MORE, "vitals.cancel.systolic_from")
+NO_MORE_DIASTOLIC: Final = _gate("vitals.no_more_diastolic", _NO_MORE, "vitals.cancel.diastolic_from")
 START_SYSTOLIC_BELOW: Final = _gate(
     "vitals.start_systolic_below", "The systolic pressure is too high.", "vitals.start.systolic_below"
 )
@@ -304,3 +307,10 @@ def first_dose_findings(passed_at: datetime | None, dose_at: datetime, programme
     if passed_at is not None and timedelta(0) <= dose_at - passed_at <= valid:
         return []
     return [VITALS_NOT_CURRENT.finding(programme)]
+
+
+def further_dose_findings(latest: Reading | None, programme: Programme) -> list[Finding]:
+    """Why nothing more is taken after the ``latest`` reading: a pressure that would have cancelled the session."""
+    if latest is None:
+        return []
+    return _pressure_findings(latest, NO_MORE_SYSTOLIC, NO_MORE_DIASTOLIC, programme)

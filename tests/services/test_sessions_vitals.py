@@ -162,6 +162,40 @@ def test_during_a_session_readings_are_noted(
     ]
 
 
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"systolic": 159, "diastolic": 99}, []),
+        ({"systolic": 160}, ["vitals.no_more_systolic"]),
+        ({"diastolic": 100}, ["vitals.no_more_diastolic"]),
+    ],
+)
+def test_a_pressure_to_cancel_on_ends_the_dosing_and_asks_the_prescriber(
+    session: Session,
+    case: Case,
+    row: TherapySession,
+    moment: time_machine.Traveller,
+    values: dict[str, int],
+    expected: list[str],
+) -> None:
+    measure(session, case, row)
+    give(session, case, row, 50)
+    moment.shift(TEN / 10)
+    measured = measure(session, case, row, Phase.DURING, **values)
+    assert measured.outcome is Outcome.NOTED
+    assert [each.rule for each in measured.findings if each.severity is Severity.STOP] == expected
+    assert len(emitted(session, EventKind.VITALS_REFUSED)) == len(expected)
+    if not expected:
+        assert give(session, case, row, 50).id
+        return
+    with pytest.raises(RuleRefused) as refusal, session.begin_nested():
+        give(session, case, row, 50)
+    assert [finding.rule for finding in refusal.value.findings] == expected
+    moment.shift(TEN / 10)
+    measure(session, case, row, Phase.DURING)
+    assert give(session, case, row, 50).id
+
+
 @pytest.mark.parametrize("phase", [Phase.DURING, Phase.AFTER])
 def test_an_emergency_after_the_dose_is_one(
     session: Session, case: Case, row: TherapySession, moment: time_machine.Traveller, phase: Phase

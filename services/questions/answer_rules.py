@@ -34,6 +34,13 @@ CLINICAL_WORD: Final = declare(
     "It is about medicine or how the patient feels, so the answer goes behind a link.",
     fixed=FIXED,
 )
+ASKED_CLINICALLY: Final = declare(
+    "answers.asked_clinically",
+    Severity.INFORM,
+    SOURCE,
+    "The question was about medicine or how the patient feels, so any answer to it goes behind a link.",
+    fixed=FIXED,
+)
 AMOUNT: Final = declare(
     "answers.amount",
     Severity.INFORM,
@@ -84,10 +91,27 @@ AS_ASKED: Final = declare(
     fixed="the more careful way may always be taken",
 )
 
-# A number with a unit, a pair such as 120/80, or a share: doses, readings, scores.
-_AMOUNT: Final = re.compile(
-    r"\d\s*(?:mg|mcg|ug|g|ml|cc|iu|mmhg|bpm|kg|lbs?|units?|points?|drops?|halves|half)\b|\d{1,3}\s*/\s*\d{1,3}|\d\s*%"
-    r"|\b(?:half|double|twice|quarter)\b"
+# Numbers in words; "half" and "twice" are shares of something that was given before.
+_NUMBER: Final = (
+    r"zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|(?:thir|four|fif|six|seven|eigh|nine)teen"
+    r"|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|hundred|thousand"
+)
+_SHARE: Final = r"once|twice|thrice|half|halves|double|triple|quarters?|thirds?|dozen|couple"
+_AMOUNT: Final = re.compile(rf"\b(?:{_NUMBER}|{_SHARE})\b|%")
+
+# The numbers that tell when and no more: a time of day that is plainly one, and a date with its month. "At 3" alone may
+# be a reading or a count.
+_HOUR: Final = r"(?:1[0-2]|0?[1-9]|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)"
+_DAY: Final = r"(?:(?:mon|tues|wednes|thurs|fri|satur|sun)day|today|tonight|tomorrow)"
+_MONTH: Final = (
+    r"(?:january|february|march|april|may|june|july|august|september|october|november|december"
+    r"|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec)"
+)
+_DATE: Final = r"(?:3[01]|[12]\d|0?[1-9])(?:st|nd|rd|th)?"
+_WHEN: Final = re.compile(
+    rf"(?<![\d:./])(?:[01]?\d|2[0-3]):[0-5]\d(?![\d:/%])(?:\s*[ap]\.?m\b)?|\b{_HOUR}\s*(?:[ap]\.?m|o.?clock)\b"
+    rf"|\b{_DAY} at {_HOUR}\b(?![.,:/]?\d|\s*%)|\b{_MONTH}\.? {_DATE}\b(?![.,:/]\d)"
+    rf"|\b{_DATE} (?:of )?(?!may\b){_MONTH}\b"
 )
 _ADDRESS: Final = re.compile(
     r"https?:|www\.|\S@\S|\b[a-z0-9-]+\.(?:com|org|net|io|co|us|info|health|app|link|ly|gov|edu)\b"
@@ -97,11 +121,15 @@ SHORTEST_NAME: Final = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerFacts:
-    """An answer and what must not stand in it: names of people and of medicines, each as written."""
+    """An answer and what must not stand in it: names of people, of medicines and instruments, each as written.
+
+    ``asked_clinically``: the patient asked about medicine or told how they feel, so that "yes" tells something too.
+    """
 
     text: str
     people: Collection[str]
-    medicines: Collection[str]
+    clinical_names: Collection[str]
+    asked_clinically: bool = False
     by_link: bool = False
 
 
@@ -112,8 +140,9 @@ def answer_findings(facts: AnswerFacts, programme: Programme) -> list[Finding]:
     asked = (
         (AS_ASKED, facts.by_link),
         (FORBIDDEN_WORD, forbidden_word(text) is not None),
-        (CLINICAL_WORD, clinical_word(facts.text) is not None or _names(words, facts.medicines)),
-        (AMOUNT, _AMOUNT.search(low) is not None),
+        (CLINICAL_WORD, clinical_word(facts.text) is not None or _names(words, facts.clinical_names)),
+        (ASKED_CLINICALLY, facts.asked_clinically),
+        (AMOUNT, _tells_amount(low)),
         (NAMES_SOMEBODY, _names(words, _single(facts.people))),
         (NAMES_PROGRAMME, _names(words, (programme.title, programme.name.replace("_", " ")))),
         (HOLDS_ADDRESS, _ADDRESS.search(low) is not None),
@@ -121,6 +150,12 @@ def answer_findings(facts: AnswerFacts, programme: Programme) -> list[Finding]:
         (TOO_LONG, size.units > programme.whole("notices.answer_max_units")),
     )
     return [rule.finding(programme) for rule, speaks in asked if speaks]
+
+
+def _tells_amount(low: str) -> bool:
+    """Whether a text holds a number, in digits or words, that is no time of day and no date."""
+    rest = _WHEN.sub(" ", low)
+    return any(character.isnumeric() for character in rest) or _AMOUNT.search(rest) is not None
 
 
 def _names(words: str, names: Collection[str]) -> bool:

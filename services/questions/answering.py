@@ -18,6 +18,7 @@ from services.core.findings import Finding
 from services.core.personal import Personal
 from services.core.vocabulary import EventKind, NoticeKind, Party, TaskKind
 from services.eligibility.medicines import load_medicines
+from services.messaging.addressees import opted_out
 from services.messaging.inboxes import owners_of
 from services.messaging.outbox import Subject, emit
 from services.messaging.sms import plain
@@ -27,13 +28,15 @@ from services.people.access import Action, authorize
 from services.people.accounts import person_of
 from services.people.links import LinkKind, issue_link, path_of
 from services.people.models import Account, Episode
-from services.people.patients import details_of
+from services.people.patients import details_of, patient_of
 from services.people.programmes import programme_of
 from services.questions.answer_rules import AnswerFacts, answer_findings
 from services.questions.asking import add_post, owner_of, subject_of
 from services.questions.models import Question, QuestionPost
-from services.questions.routing_rules import NOT_TO_PATIENT, RULES
+from services.questions.routing_rules import CLINICAL, NOT_TO_PATIENT, RULES, asks_clinically
 from services.questions.states import QUESTION_TRANSITIONS, QuestionState, QuestionStep
+from services.questions.topics import topics_of
+from services.screening import instruments
 from services.screening.written_texts import heed
 from services.vault.boxes import box
 
@@ -44,7 +47,7 @@ TO_PATIENT: Final = ("question", "answer")
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """An answer, the way it goes (``sms`` or ``link``), and what kept it out of a text."""
+    """An answer, the way it goes (``sms`` or ``link``; ``portal`` when the patient gets no texts), and why no text."""
 
     question: Question
     way: str
@@ -84,23 +87,35 @@ def answer(
     question, episode = _owned(session, actor, question_id, version)
     words = _words(text)
     _take(question, QuestionStep.ANSWER, actor)
-    findings = answer_findings(_facts(session, episode, actor, words, by_link), programme_of(session, episode))
-    way = "link" if findings else "sms"
+    findings = answer_findings(
+        _facts(session, question, episode, actor, words, by_link), programme_of(session, episode)
+    )
+    reachable = _is_texted(session, episode)
+    way = ("link" if findings else "sms") if reachable else "portal"
     _keep(session, actor, question, episode, "answer", way, words)
     question.ended_at = clock.now()
     session.flush()
     data: dict[str, Any]
-    if findings:
+    if not reachable:
+        # No text may tell them, so that somebody has to: the answer waits where the patient signs in.
+        emit(session, EventKind.NOTICE_UNDELIVERED, subject=subject_of(question), episode_id=episode.id)
+    elif findings:
         # The link exists in the patient's envelope alone. The service issues it: a pharmacist answers, and issues none.
         link = issue_link(session, SYSTEM, episode, LinkKind.SIGN_IN)
         data = {"notice": NoticeKind.QUESTION_LINK.value, "link": path_of(link)}
     else:
         data = {"notice": NoticeKind.QUESTION_ANSWER.value, "answer": plain(words)}
-    emit(session, EventKind.QUESTION_ANSWERED, subject=subject_of(question), episode_id=episode.id, **data)
+    if reachable:
+        emit(session, EventKind.QUESTION_ANSWERED, subject=subject_of(question), episode_id=episode.id, **data)
     settle_tasks(session, actor, subject_of(question), {TaskKind.ANSWER_QUESTION})
     spoke = len(findings)
     record(session, actor, "question.answer", "question", question.id, episode_id=episode.id, way=way, findings=spoke)
     return Answered(question, way, findings)
+
+
+def _is_texted(session: Session, episode: Episode) -> bool:
+
+    return not opted_out(session, patient_of(session, episode.patient_id))
 
 
 def _keep(
@@ -118,12 +133,25 @@ def _words(text: Personal[str], *, field: str = "text") -> str:
     return words
 
 
-def _facts(session: Session, episode: Episode, actor: Actor, words: str, by_link: bool) -> AnswerFacts:
+def _facts(
+    session: Session, question: Question, episode: Episode, actor: Actor, words: str, by_link: bool
+) -> AnswerFacts:
     team = {actor.id, episode.therapist_id, episode.prescriber_id} - {None}
     people = [person_of(session, account_id).full_name.reveal() for account_id in team if account_id is not None]
     people.append(details_of(session, episode.patient_id).full_name.reveal())
-    medicines = {name for each in load_medicines() for name in each.medicines}
-    return AnswerFacts(text=words, people=people, medicines=medicines, by_link=by_link)
+    names = {name for each in load_medicines() for name in each.medicines}
+    names |= {name for each in instruments.known().values() for name in (each.id, each.title)}
+    asked = _asked_clinically(session, question)
+    return AnswerFacts(text=words, people=people, clinical_names=names, asked_clinically=asked, by_link=by_link)
+
+
+def _asked_clinically(session: Session, question: Question) -> bool:
+    """By the rule that routed it, or by what the patient added: a thread may go from a visit to how they feel."""
+    if question.rule in CLINICAL:
+        return True
+    query = select(QuestionPost).where(QuestionPost.question_id == question.id, QuestionPost.kind == "question")
+    own = box(session, question.patient_id)
+    return any(asks_clinically(topics_of(own.open(post, "text").reveal())) for post in session.scalars(query))
 
 
 def forward(
@@ -232,19 +260,32 @@ def list_questions(
 
 
 def _visible_to(actor: Actor) -> ColumnElement[bool]:
-    """Which questions an actor may see."""
-    mine = Question.owner_id.in_(owners_of(actor))
+    """Which questions an actor may see: those that wait for them, those they answered, and those of their patients."""
+    has, waits = Question.owner_id.in_(owners_of(actor)), Question.state == QuestionState.ASKED
     match actor.role:
         case Role.PATIENT:
             own = Question.patient_id == actor.id
             return own if actor.episode_id is None else and_(own, Question.episode_id == actor.episode_id)
         case Role.THERAPIST:
-            return or_(mine, _in_episodes(Episode.therapist_id == actor.id))
+            # Who is not the therapist of record any more keeps only what somebody handed to them by name.
+            return or_(and_(has, waits, _forwarded()), _in_episodes(Episode.therapist_id == actor.id))
         case Role.PRESCRIBER | Role.MEDICAL_STAFF:
-            return or_(mine, _in_episodes(Episode.medical_team_id == actor.organisation_id))
+            return or_(and_(has, waits), _in_episodes(Episode.medical_team_id == actor.organisation_id))
         case Role.SYSTEM:
             return true()
-    return mine
+    return and_(has, or_(waits, _posted("answer", QuestionPost.author_id == actor.id)))
+
+
+def _forwarded() -> ColumnElement[bool]:
+    return _posted("forward", true())
+
+
+def _posted(kind: str, condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    return (
+        select(QuestionPost.id)
+        .where(QuestionPost.question_id == Question.id, QuestionPost.kind == kind, condition)
+        .exists()
+    )
 
 
 def _in_episodes(condition: ColumnElement[bool]) -> ColumnElement[bool]:
@@ -260,9 +301,24 @@ def _owned(session: Session, actor: Actor, question_id: UUID, version: int | Non
         raise NotFound(INVISIBLE)
     if version is not None and question.version != version:
         raise StaleVersion("Somebody else changed this question since you read it.", field="version")
+    episode = session.get_one(Episode, question.episode_id)
     if question.owner_id not in owners_of(actor):
-        raise RuleRefused("Somebody else has this question now.", rule="questions.with_somebody_else")
-    return question, session.get_one(Episode, question.episode_id)
+        if not _left_behind(session, question, episode):
+            raise RuleRefused("Somebody else has this question now.", rule="questions.with_somebody_else")
+        question.owner_id = episode.therapist_id or episode.medical_team_id
+        if question.owner_id not in owners_of(actor):
+            raise RuleRefused("Somebody else has this question now.", rule="questions.with_somebody_else")
+    return question, episode
+
+
+def _left_behind(session: Session, question: Question, episode: Episode) -> bool:
+    """Whether the therapist who has it is not the patient's any more: it is then the next one's, or the team's."""
+    forwarded = select(Question.id).where(Question.id == question.id, _forwarded())
+    return (
+        question.party == Party.THERAPIST
+        and question.owner_id not in (episode.therapist_id, episode.medical_team_id)
+        and session.scalar(forwarded) is None
+    )
 
 
 def _take(question: Question, step: QuestionStep, actor: Actor) -> None:

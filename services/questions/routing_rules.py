@@ -137,6 +137,11 @@ class Routed:
     urgent: bool = False
 
 
+def asks_clinically(topics: frozenset[Topic]) -> bool:
+    """Whether a text by itself is about the body or medicine; where a parcel of medicine is, is not."""
+    return Topic.SYMPTOM in topics or (Topic.MEDICINE in topics and Topic.DELIVERY not in topics)
+
+
 def _about(topic: Topic) -> Callable[[AskedFacts], bool]:
     return lambda facts: topic in facts.topics
 

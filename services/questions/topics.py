@@ -32,6 +32,12 @@ def _patterns() -> Mapping[Topic, re.Pattern[str]]:
     return {topic: pattern_of(tables["topics"][topic]) for topic in Topic}
 
 
+@lru_cache(maxsize=1)
+def _of_answers() -> re.Pattern[str]:
+    tables: dict[str, Any] = tomllib.loads(DATA.read_text(encoding="utf-8"))
+    return pattern_of(tables["answers"]["clinical"])
+
+
 def pattern_of(phrases: Iterable[str]) -> re.Pattern[str]:
     """What finds any of some phrases in a folded text; a word that ends in ``*`` stands for all that begin with it."""
     alternatives = (" ".join(_word(word) for word in phrase.split()) for phrase in phrases)
@@ -62,10 +68,10 @@ def topics_of(text: str) -> frozenset[Topic]:
 
 
 def clinical_word(text: str) -> str | None:
-    """The first word in a text that is about medicine or how somebody feels, or None."""
+    """The first word in an answer that is about medicine, a finding or how somebody feels, or None."""
     plain = folded(text)
-    for topic in sorted(CLINICAL):
-        found = _patterns()[topic].search(plain)
+    for pattern in (*(_patterns()[topic] for topic in sorted(CLINICAL)), _of_answers()):
+        found = pattern.search(plain)
         if found is not None:
             return found.group()
     return None

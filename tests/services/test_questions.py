@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from services.core import clock as service_clock
-from services.core.actors import SYSTEM
+from services.core.actors import SYSTEM, Role
 from services.core.errors import IllegalTransition, InvalidInput, NotAllowed, NotFound, RuleRefused, StaleVersion
 from services.core.personal import Personal, Secret
 from services.core.vocabulary import EventKind, NoticeKind, Party
@@ -175,7 +175,8 @@ def test_an_answer_with_clinical_content_goes_behind_a_link_that_works_once(
 ) -> None:
     question = ask(session, "May I eat before it?")
     given = answering.answer(session, world.actor("prescriber"), question.id, Personal("No food for 4 hours."))
-    assert (given.way, [finding.rule for finding in given.findings]) == ("link", ["answers.clinical_word"])
+    spoke = ["answers.clinical_word", "answers.asked_clinically", "answers.amount"]
+    assert (given.way, [finding.rule for finding in given.findings]) == ("link", spoke)
     carry(session, EventKind.QUESTION_ANSWERED)
     notice = session.scalars(select(Notice).where(Notice.kind == NoticeKind.QUESTION_LINK)).one()
     body = body_of(session, notice)
@@ -187,7 +188,17 @@ def test_an_answer_with_clinical_content_goes_behind_a_link_that_works_once(
     assert read.reason is None
 
 
-def test_an_answer_waits_for_the_morning_and_one_to_somebody_who_opted_out_never_goes(
+def test_a_yes_tells_something_once_the_thread_is_about_medicine(
+    session: Session, world: World, episode: Episode
+) -> None:
+    episode.therapist_id = None
+    question = ask(session)
+    text(session, "And may I eat before it?")
+    given = answering.answer(session, world.actor("prescriber"), question.id, Personal("Yes."))
+    assert (given.way, [finding.rule for finding in given.findings]) == ("link", ["answers.asked_clinically"])
+
+
+def test_an_answer_waits_for_the_morning(
     session: Session, world: World, episode: Episode, clock: time_machine.Traveller
 ) -> None:
     question = ask(session)
@@ -196,11 +207,21 @@ def test_an_answer_waits_for_the_morning_and_one_to_somebody_who_opted_out_never
     carry(session, EventKind.QUESTION_ANSWERED)
     notice = session.scalars(select(Notice).where(Notice.kind == NoticeKind.QUESTION_ANSWER)).one()
     assert (notice.state, notice.reason) == ("held", "sms.quiet_hours")
-    withdraw_consent(session, make_patient_actor(episode), episode, ConsentKind.SMS, source=ConsentSource.LINK)
-    answering.answer(session, world.actor("therapist"), question.id, Personal("One thing more."))
-    carry(session, EventKind.QUESTION_ANSWERED)
-    states = session.scalars(select(Notice.state).where(Notice.kind == NoticeKind.QUESTION_ANSWER))
-    assert "suppressed" in set(states)
+
+
+def test_who_gets_no_texts_reads_the_answer_when_signed_in_and_somebody_is_to_tell_them(
+    session: Session, world: World, episode: Episode
+) -> None:
+    question, patient = ask(session), make_patient_actor(episode)
+    withdraw_consent(session, patient, episode, ConsentKind.SMS, source=ConsentSource.LINK)
+    given = answering.answer(session, world.actor("therapist"), question.id, YES)
+    assert (given.way, question.state) == ("portal", "answered")
+    assert emitted(session, EventKind.QUESTION_ANSWERED) == []
+    carry(session, EventKind.NOTICE_UNDELIVERED)
+    tasks = session.scalars(select(Task).where(Task.subject_id == question.id, Task.kind == "contact_patient")).all()
+    assert [task.owner_id for task in tasks] == [world.therapist.id]
+    posts = answering.read_question(session, patient, question.id).posts
+    assert [each.text.reveal() for each in posts] == ["What time is my visit?", "Yes, see you then."]
 
 
 def test_answering_settles_the_task_and_a_second_thought_may_follow(
@@ -290,6 +311,50 @@ def test_the_care_team_sees_a_question_and_others_only_what_is_with_them(
         answering.answer(session, world.actor("therapist"), question.id, YES)
     with pytest.raises(NotAllowed):
         answering.answer(session, make_patient_actor(episode), question.id, YES)
+
+
+def test_who_had_a_question_once_does_not_keep_it(session: Session, world: World, episode: Episode) -> None:
+    question, desk = ask(session, "who is this"), world.actor("operator")
+    other = make_actor(make_account(session, organisation=world.operations, role=Role.OPERATIONS))
+    assert answering.list_questions(session, other) == [question]
+    answering.answer(session, desk, question.id, YES)
+    assert answering.list_questions(session, other) == []
+    with pytest.raises(NotFound):
+        answering.read_question(session, other, question.id)
+    assert answering.list_questions(session, desk) == [question]  # their own answer
+
+
+def test_a_colleague_reads_what_was_handed_to_them_until_it_is_answered(
+    session: Session, world: World, episode: Episode
+) -> None:
+    question = ask(session)
+    colleague = make_actor(make_account(session, organisation=world.practice))
+    answering.forward(session, world.actor("therapist"), question.id, REASON, to=colleague.id)
+    answering.answer(session, colleague, question.id, YES)
+    assert answering.list_questions(session, colleague) == []
+
+
+def test_the_next_therapist_answers_what_the_one_before_left(session: Session, world: World, episode: Episode) -> None:
+    question = ask(session)
+    following = make_actor(make_account(session, organisation=world.practice))
+    episode.therapist_id = following.id
+    session.flush()
+    with pytest.raises(NotFound):
+        answering.read_question(session, world.actor("therapist"), question.id)
+    with pytest.raises(RuleRefused):
+        answering.answer(session, world.actor("medical_staff"), question.id, YES)
+    answering.answer(session, following, question.id, YES)
+    assert (question.owner_id, question.state) == (following.id, "answered")
+
+
+def test_the_medical_team_answers_what_a_therapist_left_without_another(
+    session: Session, world: World, episode: Episode
+) -> None:
+    question = ask(session)
+    episode.therapist_id = None
+    session.flush()
+    answering.answer(session, world.actor("medical_staff"), question.id, YES)
+    assert question.owner_id == world.medical_team.id
 
 
 def test_closing_needs_a_reason_that_the_patient_does_not_see(session: Session, world: World, episode: Episode) -> None:

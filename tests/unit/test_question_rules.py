@@ -12,7 +12,7 @@ from services.core.programme import programme, shipped
 from services.core.vocabulary import Party
 from services.messaging.keywords import Command, resemblances
 from services.questions.answer_rules import AnswerFacts, answer_findings
-from services.questions.routing_rules import RULES, AskedFacts, routed
+from services.questions.routing_rules import CLINICAL, RULES, AskedFacts, asks_clinically, routed
 from services.questions.topics import Topic, clinical_word, folded, topics_of
 
 OPTIONS = programme(shipped()["options_md"])
@@ -90,7 +90,8 @@ def test_texts_are_compared_without_case_accents_and_punctuation(text: str, plai
 
 
 def answer(text: str, **changes: Any) -> list[str]:
-    facts = AnswerFacts(text=text, people=["Thea Terrell", "Pat Example 7"], medicines=["lorazepam", "st johns wort"])
+    names = ["lorazepam", "st johns wort", "qids_sr16"]
+    facts = AnswerFacts(text=text, people=["Thea Terrell", "Pat Example 7"], clinical_names=names)
     return [finding.rule for finding in answer_findings(replace(facts, **changes), OPTIONS)]
 
 
@@ -101,6 +102,10 @@ def answer(text: str, **changes: Any) -> list[str]:
         "It left today and should come on Friday.",
         "No, please bring it with you.",
         "We will call you this afternoon.",
+        "Tuesday at one in the afternoon, as agreed.",
+        "Tomorrow at 10:30, yes.",
+        "It is at 3 pm on June 3.",
+        "No, on 4th of July at 11 o'clock.",
         "It is normal, it passes by itself.",
     ],
 )
@@ -121,6 +126,24 @@ def test_an_answer_that_tells_nothing_goes_as_a_text(text: str) -> None:
         ("Only half of it.", "answers.amount"),
         ("It was 120/80, fine.", "answers.amount"),
         ("About 30% less.", "answers.amount"),
+        ("Take 2 not 1 tonight.", "answers.amount"),
+        ("Take 2 not 1 tonight.", "answers.clinical_word"),
+        ("Your QIDS is 14", "answers.amount"),
+        ("Your QIDS is up", "answers.clinical_word"),
+        ("Your QIDS-SR16 is up", "answers.clinical_word"),
+        ("Your C-SSRS was high", "answers.clinical_word"),
+        ("Your BP was high: 150 over 95", "answers.amount"),
+        ("Your BP was high", "answers.clinical_word"),
+        ("Increase to three from next week", "answers.amount"),
+        ("Go up to three from next week", "answers.amount"),
+        ("It is 3", "answers.amount"),
+        ("Only 2 may be left", "answers.amount"),
+        ("See you at 3", "answers.amount"),
+        ("It was 14:5, fine", "answers.amount"),
+        ("Only \N{VULGAR FRACTION ONE QUARTER} of it", "answers.amount"),
+        ("You have cancer", "answers.clinical_word"),
+        ("no cocaine", "answers.clinical_word"),
+        ("The tests came back", "answers.clinical_word"),
         ("Thea calls you.", "answers.names_somebody"),
         ("Hello Pat, yes.", "answers.names_somebody"),
         ("Ask Options MD.", "answers.names_programme"),
@@ -144,6 +167,14 @@ def test_the_longest_answer_fits_one_text() -> None:
 
 def test_whoever_answers_may_always_take_the_more_careful_way() -> None:
     assert answer("Yes.", by_link=True) == ["answers.as_asked"]
+
+
+def test_any_answer_to_what_was_asked_of_medicine_or_the_body_goes_behind_a_link() -> None:
+    assert answer("Yes.", asked_clinically=True) == ["answers.asked_clinically"]
+    assert {"questions.of_symptoms", "questions.of_medicine"} == CLINICAL
+    assert asks_clinically(topics_of("I am dizzy"))
+    assert asks_clinically(topics_of("May I eat?"))
+    assert not asks_clinically(topics_of("Where is my parcel with the medicine"))
 
 
 def test_a_name_is_found_as_a_whole_word_only() -> None:

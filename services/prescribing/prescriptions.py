@@ -27,7 +27,7 @@ from services.people.programmes import programme_of
 from services.prescribing.cases import Questions, case_of, check_named_prescriber, opened_case
 from services.prescribing.contents import Content
 from services.prescribing.models import Prescription
-from services.prescribing.reviews import check_open_to_prescribing, review_draft, review_ready
+from services.prescribing.reviews import check_open_to_prescribing, request_findings, review_draft, review_ready
 from services.prescribing.routes import is_shipped, supplied_by
 from services.prescribing.states import (
     DRAFTS,
@@ -63,6 +63,9 @@ def draft(
     named = _named(actor, episode, prescriber_id)
     check_named_prescriber(session, actor, episode, named)
     check_open_to_prescribing(session, case, questions)
+    unapproved = request_findings(session, case, refill_request_id)
+    if unapproved:
+        raise RuleRefused(unapproved[0].sentence, unapproved, field="refill_request_id")
     content = content.checked()
     review = review_draft(session, case, content, questions, replaces=replaces_id)
     row = Prescription(
@@ -93,7 +96,7 @@ def _settle_drafting(session: Session, actor: Actor, row: Prescription, question
         settle_tasks(session, actor, Subject("episode", row.episode_id), {TaskKind.DRAFT_PRESCRIPTION})
     if row.refill_request_id is None:
         return
-    # The id comes from outside: it may only end tasks of this very episode.
+    # It may only end tasks of this very episode.
     asked = select(Task.id).where(Task.subject_id == row.refill_request_id, Task.episode_id == row.episode_id)
     if session.scalar(asked.limit(1)) is not None:
         settle_tasks(session, actor, Subject("refill_request", row.refill_request_id), {TaskKind.DRAFT_PRESCRIPTION})

@@ -33,6 +33,7 @@ from services.prescribing.contents import Content
 from services.prescribing.doses import History, history_of
 from services.prescribing.duplicates import duplicates
 from services.prescribing.follow_ups import follow_up
+from services.prescribing.later_records import request_approved
 from services.prescribing.limits import limit_findings
 from services.prescribing.models import Fill, Prescription
 from services.prescribing.pdmp_checks import Check, latest_check, raises_concern
@@ -43,6 +44,7 @@ from services.prescribing.signing_rules import (
     EPISODE_OVER,
     PDMP_BEFORE_LOSS,
     PDMP_CONCERN,
+    REFILL_NOT_APPROVED,
     SigningFacts,
     exception_findings,
     risk_findings,
@@ -164,13 +166,12 @@ def findings_for_signing(
         telemedicine_exception=content.telemedicine_exception,
         may_sign=issued_outside_on is not None or may_sign(session, prescription.prescriber_id),
     )
-    licences = licence_facts(session, prescription.prescriber_id)
-    registrations = dea_facts(session, prescription.prescriber_id)
     findings = [
         *_findings_of_content(draft, content, programme),
         *_standing_findings(session, case),
-        *licence_findings(case.state, on, licences, registrations, programme),
+        *_paper_findings(session, case, prescription, on, programme),
         *signing_findings(facts, programme),
+        *request_findings(session, case, prescription.refill_request_id),
         *follow_up(session, case, content.route, history=history, replaces_sessions=_made_up(prescription, content)),
         *_pdmp_findings(session, prescription, check, programme),
         *duplicates(session, case, content, of=prescription.id, replaces=prescription.replaces_id, ready_at=ready_at),
@@ -178,10 +179,31 @@ def findings_for_signing(
     return findings, draft
 
 
+def _paper_findings(
+    session: Session, case: Case, prescription: Prescription, on: date, programme: Programme
+) -> list[Finding]:
+    """Licence and registration on the day of issue, and today: whoever lost them puts nothing in force any more."""
+    licences = licence_facts(session, prescription.prescriber_id)
+    registrations = dea_facts(session, prescription.prescriber_id)
+    then = licence_findings(case.state, on, licences, registrations, programme)
+    if on == case.today:
+        return then
+    known = {each.rule for each in then}
+    now = licence_findings(case.state, case.today, licences, registrations, programme)
+    return then + [each for each in now if each.rule not in known]
+
+
 def _check_on(session: Session, case: Case, on: date) -> Check | None:
     """The newest check up to a day; none being there the newest of all, which then lies in that day's future."""
     day_after = datetime.combine(on + timedelta(days=1), time(), tzinfo=read_zone(case.zone))
     return latest_check(session, case.episode.id, until=day_after) or latest_check(session, case.episode.id)
+
+
+def request_findings(session: Session, case: Case, request_id: UUID | None) -> list[Finding]:
+    """Whether the refill request that a prescription names was approved in this episode. It need not name one."""
+    if request_id is None or request_approved(session, case.episode.id, request_id):
+        return []
+    return [REFILL_NOT_APPROVED.finding()]
 
 
 def _made_up(prescription: Prescription, content: Content) -> int | None:

@@ -111,6 +111,13 @@ ELIGIBILITY_NOT_CURRENT: Final = declare(
     "The episode has no current approval by a prescriber.",
     fixed="The approval itself says how long it holds.",
 )
+REFILL_NOT_APPROVED: Final = declare(
+    "prescribing.refill_request_not_approved",
+    Severity.STOP,
+    "DOMAIN 4",
+    "The refill request that this answers is not one of this episode which a prescriber approved.",
+    fixed="An approval is there or it is not.",
+)
 PRESCRIBER_NOT_ON_TEAM: Final = declare(
     "prescribing.prescriber_not_on_team",
     Severity.STOP,

@@ -21,6 +21,7 @@ from services.core.errors import NotFound
 from services.core.personal import Personal
 from services.people.access import Action, authorize, visible_episode
 from services.people.models import Episode
+from services.prescribing.cases import case_of
 from services.prescribing.contents import Content
 from services.prescribing.limits import PatientLimits
 from services.prescribing.models import Fill, Prescription
@@ -171,6 +172,8 @@ def dosing_order(session: Session, actor: Actor, episode: Episode, route: Route 
     for row in session.scalars(_ORDERS, {"episode": episode.id}):
         if row.signed_at is None or not verify_signature(session, row):
             return None
+        if is_over(session, episode, row):
+            continue
         content = content_of(box(session, row.patient_id), row)
         if route is not None and content.route is not route:
             continue
@@ -189,6 +192,11 @@ def dosing_order(session: Session, actor: Actor, episode: Episode, route: Route 
             is_shipped=is_shipped(row),
         )
     return None
+
+
+def is_over(session: Session, episode: Episode, row: Prescription) -> bool:
+    """Whether the last day of a clinic's order is past where the patient is, whoever noted that it is."""
+    return not is_shipped(row) and row.expires_on is not None and row.expires_on < case_of(session, episode).today
 
 
 _FILLED = select(Fill.prescription_id).where(Fill.episode_id == bindparam("episode"), Fill.undelivered_at.is_(None))

@@ -33,6 +33,10 @@ DOSE_OVER_CAP: Final = _by_prescription(
 DOSE_OVER_PRESCRIPTION: Final = _by_prescription(
     "sessions.dose_over_prescription", "This is more than the prescribed dose."
 )
+CLINIC_ORDER_USED_UP: Final = _by_prescription(
+    "sessions.clinic_order_used_up",
+    "As many sessions as this order covers were held on it: a prescriber signs a new one first.",
+)
 DOSE_AFTER_BOOSTER: Final = _by_prescription("sessions.dose_after_booster", "After the booster nothing more is taken.")
 BOOSTER_NOT_PRESCRIBED: Final = _by_prescription("sessions.booster_not_prescribed", "The prescription has no booster.")
 BOOSTER_OVER_PRESCRIPTION: Final = _by_prescription(

@@ -33,6 +33,7 @@ from services.prescribing.routes import Route, setting_of
 from services.prescribing.views import DosingOrder
 from services.sessions.afterwards import await_check_in
 from services.sessions.dose_rules import (
+    CLINIC_ORDER_USED_UP,
     DOSE_OUT_OF_ORDER,
     PRESCRIPTION_CHANGED,
     STOCK_SHORT,
@@ -117,6 +118,8 @@ def _order_findings(
     """What the prescription says about ``new``."""
     if row.prescription_id not in (None, order.prescription_id):
         return [PRESCRIPTION_CHANGED.finding()]
+    if _is_used_up(session, row, order):
+        return [CLINIC_ORDER_USED_UP.finding(sessions_supply=order.sessions_supply)]
     before = [dose for dose in _doses_of_patient(session, row.patient_id) if dose.route is order.route]
     taken = [dose.taken for dose in before if dose.session_id == row.id]
     others = [dose for dose in before if dose.session_id != row.id]
@@ -133,6 +136,14 @@ def _order_findings(
         *dose_findings(plan, taken, new, programme),
         *physician_findings(total_mg, attended_at, new.at, programme),
     ]
+
+
+def _is_used_up(session: Session, row: TherapySession, order: DosingOrder) -> bool:
+    """Whether other sessions used up what the clinic may give; of what is shipped the stock at home says so."""
+    if order.is_shipped:
+        return False
+    held = select(Dose.session_id).where(Dose.prescription_id == order.prescription_id, Dose.session_id != row.id)
+    return len(session.scalars(held.distinct()).all()) >= order.sessions_supply
 
 
 @dataclass(frozen=True, slots=True)

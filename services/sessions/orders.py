@@ -15,7 +15,7 @@ from services.prescribing.models import Prescription
 from services.prescribing.routes import Route, is_shipped
 from services.prescribing.signing import verify_signature
 from services.prescribing.states import VALID
-from services.prescribing.views import DosingOrder, dosing_order, list_prescriptions, read_prescription
+from services.prescribing.views import DosingOrder, dosing_order, is_over, list_prescriptions, read_prescription
 from services.sessions.lookups import refuse
 from services.sessions.models import TherapySession
 from services.sessions.places import Place
@@ -45,7 +45,8 @@ def plan_in_force(session: Session, actor: Actor, episode: Episode, route: Route
     if order is not None:
         return Plan(order.limits, order.route, order.is_shipped, order.dose_mg + order.booster_mg)
     for row in list_prescriptions(session, actor, episode.id):
-        content = _content(session, actor, row) if row.state in VALID and verify_signature(session, row) else None
+        counts = row.state in VALID and not is_over(session, episode, row) and verify_signature(session, row)
+        content = _content(session, actor, row) if counts else None
         if content is not None and route in (None, content["route"]):
             session_mg = content["dose_mg"] + content["booster_mg"]
             return Plan(PatientLimits(**content["limits"]), Route(content["route"]), is_shipped(row), session_mg)

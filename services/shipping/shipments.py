@@ -31,6 +31,7 @@ from services.prescribing.cases import Case, case_of
 from services.prescribing.fills import opened_fill
 from services.prescribing.models import Fill, Prescription
 from services.prescribing.prescriptions import locked_prescription, reason_text
+from services.prescribing.reviews import request_findings
 from services.prescribing.routes import is_shipped
 from services.prescribing.signing import refuse_altered
 from services.prescribing.states import VALID, PrescriptionState
@@ -182,6 +183,7 @@ def _refuse_unless_released(
         eligible=eligibility_current(session, episode.id, case.today),
         has_therapist=episode.therapist_id is not None,
         risk_signed_off=not (blocked.blocks_shipping or blocked.blocks_treatment),
+        refill_undecided=bool(request_findings(session, case, prescription.refill_request_id)),
         given_in_clinic=not is_shipped(prescription),
         diversion_open=is_under_review(session, episode.id),
     )

@@ -138,7 +138,6 @@ def test_the_named_prescriber_must_be_an_active_one_of_the_team(session: Session
 
 def test_drafting_settles_what_asked_for_it_in_this_episode_only(session: Session, case: Case) -> None:
     other = make_case(session, world=case.world)
-    request = new_id()
 
     def asked(subject: Subject, episode: Case) -> Task:
         return open_task(
@@ -152,12 +151,17 @@ def test_drafting_settles_what_asked_for_it_in_this_episode_only(session: Sessio
         )
 
     by_approval = asked(Subject("episode", case.episode.id), case)
-    by_request = asked(Subject("refill_request", request), case)
     foreign = asked(Subject("refill_request", new_id()), other)
     assert foreign.subject_id is not None
-    for refill_request_id in (request, foreign.subject_id):
-        prescriptions.draft(session, case.prescriber, case.episode.id, content(), refill_request_id=refill_request_id)
-    assert [task.state for task in (by_approval, by_request, foreign)] == ["completed", "completed", "requested"]
+    make_draft(session, case)
+    assert [task.state for task in (by_approval, foreign)] == ["completed", "requested"]
+
+
+def test_a_draft_names_no_request_that_is_unknown(session: Session, case: Case) -> None:
+    with pytest.raises(RuleRefused) as refusal:
+        prescriptions.draft(session, case.prescriber, case.episode.id, content(), refill_request_id=new_id())
+    assert refused_rules(refusal) == {"prescribing.refill_request_not_approved"}
+    assert refusal.value.field == "refill_request_id"
 
 
 def test_a_change_keeps_the_rest_and_is_judged_anew(session: Session, case: Case) -> None:

@@ -144,13 +144,16 @@ def test_the_pdmp_had_been_checked_when_it_was_issued(session: Session) -> None:
     assert confirm(session, case, row) is row
 
 
-def test_the_licence_was_valid_when_it_was_issued(session: Session, case: Case) -> None:
+def test_the_licence_was_valid_when_it_was_issued_and_still_is(session: Session, case: Case) -> None:
     row = make_reported(session, case)
     (paper,) = session.query(Licence).filter_by(account_id=case.world.prescriber.id)
     paper.revoked_on = YESTERDAY
     session.flush()
     assert refusing_rules(session, case, row) == {"people.licence_not_valid_on_day"}
-    paper.revoked_on = NOON.date()
+    paper.revoked_on = NOON.date()  # suspended since: nothing is put in force any more
+    session.flush()
+    assert refusing_rules(session, case, row) == {"people.licence_not_valid_on_day"}
+    paper.revoked_on = NOON.date() + timedelta(days=1)
     session.flush()
     assert confirm(session, case, row) is row
 

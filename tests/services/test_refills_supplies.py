@@ -17,6 +17,7 @@ from services.core.vocabulary import EventKind, TaskKind
 from services.people.attempts import Refused
 from services.prescribing import prescriptions
 from services.prescribing.models import Fill, Prescription
+from services.prescribing.reviews import review_of
 from services.prescribing.states import PrescriptionState
 from services.refills import decisions, requests
 from services.refills.models import RefillRequest
@@ -25,7 +26,17 @@ from services.refills.states import RefillState
 from services.sessions import ledgers
 from services.sessions.states import SessionState
 from services.vault.boxes import box
-from tests.factories_prescribing import check_pdmp, content, follow_up, make_fill, make_shipment
+from tests.factories_prescribing import (
+    USUAL_REASONS,
+    Case,
+    check_pdmp,
+    content,
+    follow_up,
+    make_case,
+    make_fill,
+    make_shipment,
+    sign,
+)
 from tests.factories_refills import (
     FIRST_DAY,
     Supplied,
@@ -127,6 +138,41 @@ def test_drafting_the_new_prescription_settles_what_asked_for_it(session: Sessio
             refill_request_id=request_id,
         )
         assert asked.state == "completed"
+
+
+def test_a_new_prescription_answers_an_approved_request_of_its_own_episode_only(session: Session) -> None:
+    with make_supplied(session, refills=0) as supplied:
+        request_id = ask(session, supplied).request.id
+
+        def draft(case: Case) -> Prescription:
+            given = content(first_session_dose_mg=None if case is supplied.case else 100)
+            return prescriptions.draft(session, case.prescriber, case.episode.id, given, refill_request_id=request_id)
+
+        with pytest.raises(RuleRefused) as undecided:
+            draft(supplied.case)
+        assert undecided.value.findings[0].rule == "prescribing.refill_request_not_approved"
+        approve(session, supplied, request_id)
+        with pytest.raises(RuleRefused) as foreign:
+            draft(make_case(session, world=supplied.case.world))
+        assert foreign.value.findings[0].rule == "prescribing.refill_request_not_approved"
+        row = draft(supplied.case)
+        reasons = {rule: Personal(why) for rule, why in USUAL_REASONS.items()}
+        found = {each["rule"] for each in review_of(box(session, row.patient_id), row).findings}
+        prescriptions.mark_ready(
+            session, supplied.prescriber, row.id, {rule: why for rule, why in reasons.items() if rule in found}
+        )
+        request = session.get_one(RefillRequest, request_id)
+        request.state = "declined"
+        with pytest.raises(RuleRefused) as unsigned:
+            sign(session, supplied.case, row)
+        assert "prescribing.refill_request_not_approved" in {each.rule for each in unsigned.value.findings}
+        request.state = "approved"
+        sign(session, supplied.case, row)
+        fill = make_fill(session, supplied.case, row)
+        request.state = "declined"
+        with pytest.raises(RuleRefused) as unsent:
+            make_shipment(session, supplied.case, fill)
+        assert [each.rule for each in unsent.value.findings] == ["shipping.refill_undecided"]
 
 
 # Nothing is handed out, and so nothing can be shipped, without an approval.

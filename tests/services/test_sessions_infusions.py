@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import time_machine
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from services.core import clock
 from services.core import config as configuration
 from services.core.errors import IllegalTransition, RuleRefused
 from services.core.vocabulary import EventKind
+from services.prescribing.models import Prescription
 from services.prescribing.routes import Route
+from services.prescribing.views import dosing_order
 from services.sessions import departures, histories, infusions, ledgers
 from services.sessions.models import TherapySession
+from services.sessions.orders import plan_in_force
 from services.sessions.places import Site
 from services.sessions.states import SessionState
 from services.sessions.vitals import Phase
@@ -212,6 +216,32 @@ def test_a_plan_has_several_routes_and_each_begins_with_a_first_session(
     assert ledgers.ledger(session, case.episode.id).balance.taken == 0.5
     shown = histories.read_session(session, therapist(case), injected.id)
     assert shown.place.route is Route.INTRAMUSCULAR
+
+
+def test_no_more_sessions_are_held_on_an_order_than_it_covers(
+    session: Session, case: Case, moment: time_machine.Traveller
+) -> None:
+    make_signed(session, case, **{**INJECTION, "sessions_supply": 1})
+    first = begun(session, case, in_clinic(session, case, route=Route.INTRAMUSCULAR), 10)
+    give(session, case, first, 10)
+    moment.shift(timedelta(days=8))
+    second = in_clinic(session, case, route=Route.INTRAMUSCULAR)
+    assert refused(lambda: begun(session, case, second), session) == ["sessions.clinic_order_used_up"]
+
+
+def test_an_order_ends_with_its_last_day_whoever_noted_it(
+    session: Session, case: Case, moment: time_machine.Traveller
+) -> None:
+    (order,) = session.query(Prescription)
+    assert order.expires_on is not None
+    by = therapist(case)
+    session.execute(text("UPDATE eligibility_decisions SET valid_until = '2030-01-01'"))
+    moment.move_to(datetime.combine(order.expires_on, time(20), tzinfo=UTC))
+    assert plan_in_force(session, by, case.episode, Route.INTRAVENOUS) is not None
+    moment.shift(timedelta(days=1))
+    assert order.state == "signed"
+    assert dosing_order(session, by, case.episode, Route.INTRAVENOUS) is None
+    assert plan_in_force(session, by, case.episode, Route.INTRAVENOUS) is None
 
 
 def test_a_route_that_is_not_prescribed_is_not_booked(session: Session, case: Case) -> None:

@@ -46,6 +46,7 @@ class Work(StrEnum):
     REMIND_OF_SESSION = "remind_of_session"
     PLAN_ASSESSMENTS = "plan_assessments"
     REMIND_OF_ASSESSMENT = "remind_of_assessment"
+    REMIND_OF_CIRCLE = "remind_of_circle"
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +291,7 @@ ROUTES: Final[Mapping[E, Mapping[Party, tuple[Effect, ...]]]] = {
     # Circles and journals
     E.CIRCLE_INVITED: {_PATIENT: (Sms(N.CIRCLE_INVITED),)},
     E.CIRCLE_ANSWERED: {_THERAPIST: (Inform(Owner.THERAPIST),)},
-    E.CIRCLE_REMINDER_DUE: {_PATIENT: (Sms(N.CIRCLE_REMINDER),)},  # a timer; it ends with the place
+    E.CIRCLE_REMINDER_DUE: {_PATIENT: (Call(Work.REMIND_OF_CIRCLE),)},  # a timer; it ends with the place
     E.CIRCLE_CANCELLED: {_PATIENT: (Sms(N.CIRCLE_CANCELLED),)},
     E.JOURNAL_SHARED: {_THERAPIST: (Inform(Owner.THERAPIST),)},
 

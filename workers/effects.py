@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from services import routing
 from services.audit.records import record
+from services.circles import places
 from services.core import clock
 from services.core.actors import SYSTEM
 from services.core.errors import NotFound
@@ -82,6 +83,7 @@ WORK: Final[Mapping[Work, Callable[[Session, UUID, Programme], None]]] = {
     Work.REMIND_OF_SESSION: reminders.remind_of_session,
     Work.PLAN_ASSESSMENTS: schedules.plan_assessments,
     Work.REMIND_OF_ASSESSMENT: schedules.remind_of_assessment,
+    Work.REMIND_OF_CIRCLE: places.remind_of_circle,
 }
 
 

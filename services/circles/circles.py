@@ -24,7 +24,8 @@ from services.core.actors import Actor, Role
 from services.core.errors import NotFound, RuleRefused, StaleVersion
 from services.core.ids import new_id
 from services.core.personal import Personal
-from services.core.vocabulary import EventKind
+from services.core.vocabulary import EventKind, NoticeKind
+from services.messaging.notices import withdraw_texts
 from services.messaging.outbox import Subject, emit
 from services.messaging.timers import cancel_timers
 from services.people.access import Action, authorize
@@ -38,6 +39,8 @@ from services.vault.boxes import box
 
 INVISIBLE: Final = "There is no such record, or it is not yours to see."
 PAGE_LIMIT = 101  # a full page of 100, and one that tells that there is more
+TEXTS: Final = frozenset({NoticeKind.CIRCLE_INVITED, NoticeKind.CIRCLE_REMINDER})
+LET_IN: Final = frozenset({PlaceState.ACCEPTED, PlaceState.ATTENDED})
 SEEN_BY_PATIENT: Final = tuple(sorted(set(PlaceState) - {PlaceState.WITHDRAWN}))
 
 
@@ -121,7 +124,7 @@ def cancel_circle(session: Session, actor: Actor, circle_id: UUID, *, version: i
     record(session, actor, "circle.cancel", "circle", circle.id)
     at = circle.starts_at.isoformat()
     for place in places_of(session, circle.id):
-        cancel_timers(session, place_subject(place))
+        take_back_texts(session, place)
         if place.state in AWAITED and circle.starts_at > clock.now():
             emit(session, EventKind.CIRCLE_CANCELLED, subject=place_subject(place), episode_id=place.episode_id, at=at)
     return circle
@@ -141,13 +144,13 @@ def read_circle(session: Session, actor: Actor, circle_id: UUID) -> ReadCircle:
     shown = [] if actor.role is Role.PATIENT else list(_shown(session, actor, circle, places))
     for place in [own] if own is not None else [each.place for each in shown]:
         record(session, actor, "circle.read", "circle", circle.id, episode_id=place.episode_id)
-    is_let_in = circle.host_id == actor.id or (own is not None and own.state == PlaceState.ACCEPTED)
+    is_let_in = circle.host_id == actor.id or (own is not None and own.state in LET_IN)
     keys = box(session, circle.host_id)
     return ReadCircle(
         circle=circle,
         title=keys.open(circle, "title"),
         host=person_of(session, circle.host_id).full_name,
-        address=keys.open(circle, "address") if is_let_in and circle.state == CircleState.PLANNED else Personal(None),
+        address=keys.open(circle, "address") if is_let_in and is_open(circle) else Personal(None),
         own=own,
         places=shown,
     )
@@ -202,6 +205,19 @@ def hosted_circle(session: Session, actor: Actor, circle_id: UUID, version: int 
 def locked_circle(session: Session, circle_id: UUID) -> Circle | None:
     """A circle, held until the commit: whoever counts places waits for whoever is just giving one away."""
     return session.get(Circle, circle_id, with_for_update=True, populate_existing=True)
+
+
+def is_open(circle: Circle) -> bool:
+    """Whether one may still come: it is planned, or under way with somebody's attendance on record already."""
+    if circle.state == CircleState.HELD:
+        return clock.now() < circle.ends_at
+    return circle.state == CircleState.PLANNED
+
+
+def take_back_texts(session: Session, place: CirclePlace) -> None:
+    """No reminder any more, and no text that has not gone yet: it would ask to something that the patient is not at."""
+    cancel_timers(session, place_subject(place))
+    withdraw_texts(session, place.patient_id, place_subject(place), TEXTS)
 
 
 def move_circle(circle: Circle, step: CircleStep, actor: Actor) -> None:

@@ -16,7 +16,16 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from services.audit.records import record
-from services.circles.circles import INVISIBLE, PAGE_LIMIT, hosted_circle, locked_circle, move_circle, place_subject
+from services.circles.circles import (
+    INVISIBLE,
+    PAGE_LIMIT,
+    hosted_circle,
+    is_open,
+    locked_circle,
+    move_circle,
+    place_subject,
+    take_back_texts,
+)
 from services.circles.models import Circle, CirclePlace
 from services.circles.rules import NOT_BEGUN, InvitationFacts, invitation_findings
 from services.circles.states import PLACE_TRANSITIONS, TAKEN, CircleState, CircleStep, PlaceState, PlaceStep
@@ -25,9 +34,11 @@ from services.core.actors import SYSTEM, Actor
 from services.core.errors import Conflict, NotFound, RuleRefused
 from services.core.ids import new_id
 from services.core.personal import Personal
-from services.core.vocabulary import EventKind
+from services.core.programme import Programme
+from services.core.vocabulary import EventKind, NoticeKind
+from services.messaging.notices import text_patient
 from services.messaging.outbox import emit
-from services.messaging.timers import cancel_timers, set_timer
+from services.messaging.timers import set_timer
 from services.people.access import Action, authorize, visible_episode
 from services.people.consents import may_be_texted
 from services.people.links import LinkKind, issue_link, path_of
@@ -74,7 +85,7 @@ def invite(session: Session, actor: Actor, circle_id: UUID, episode_id: UUID) ->
         raise RuleRefused("This patient cannot be invited.", findings)
     place = _give(session, actor, circle, episode, place)
     record(session, actor, "circle.invite", "circle", circle.id, episode_id=episode.id)
-    _tell(session, place)
+    _tell(session, circle, place)
     return place
 
 
@@ -119,10 +130,10 @@ def _give(session: Session, actor: Actor, circle: Circle, episode: Episode, befo
     return place
 
 
-def _tell(session: Session, place: CirclePlace) -> None:
+def _tell(session: Session, circle: Circle, place: CirclePlace) -> None:
     """The invitation by text, with a link of the patient's own; whoever is not texted hears it from the therapist."""
     episode = session.get_one(Episode, place.episode_id)
-    data: dict[str, Any] = {}
+    data: dict[str, Any] = {"expires_at": circle.starts_at.isoformat()}
     if may_be_texted(session, place.patient_id):
         data["link"] = path_of(issue_link(session, SYSTEM, episode, LinkKind.SIGN_IN))
     emit(session, EventKind.CIRCLE_INVITED, subject=place_subject(place), episode_id=place.episode_id, **data)
@@ -136,12 +147,12 @@ def answer_invitation(session: Session, actor: Actor, circle_id: UUID, *, accept
     if circle is None or place is None:
         raise NotFound(INVISIBLE)
     episode = visible_episode(session, actor, Action.ANSWER_CIRCLE, place.episode_id)
-    if circle.state != CircleState.PLANNED:
+    if not is_open(circle):
         raise Conflict("This circle was held or cancelled.", rule="circles.not_planned")
     _move(place, PlaceStep.ACCEPT if accepts else PlaceStep.DECLINE, actor)
     place.answered_at = clock.now()
     session.flush()
-    cancel_timers(session, place_subject(place))
+    take_back_texts(session, place)
     if accepts:
         _remind(session, circle, place, episode)
     emit(
@@ -161,6 +172,18 @@ def _remind(session: Session, circle: Circle, place: CirclePlace, episode: Episo
         set_timer(session, EventKind.CIRCLE_REMINDER_DUE, episode, place_subject(place), due_at)
 
 
+def remind_of_circle(session: Session, place_id: UUID, programme: Programme) -> None:
+    """Text a patient who accepted that it is soon, until it begins; the patient's worker runs this by timer."""
+    place = session.get(CirclePlace, place_id)
+    if place is None or place.state != PlaceState.ACCEPTED:
+        return
+    circle, episode = session.get_one(Circle, place.circle_id), session.get_one(Episode, place.episode_id)
+    if circle.state != CircleState.PLANNED or circle.starts_at <= clock.now():
+        return
+    data = {"expires_at": circle.starts_at.isoformat()}
+    text_patient(session, NoticeKind.CIRCLE_REMINDER, place_subject(place), episode, None, data, programme)
+
+
 def _place_of_patient(session: Session, actor: Actor, circle_id: UUID) -> CirclePlace | None:
     query = select(CirclePlace).where(
         CirclePlace.circle_id == circle_id,
@@ -176,7 +199,7 @@ def withdraw_invitation(session: Session, actor: Actor, place_id: UUID) -> Circl
     episode = visible_episode(session, actor, Action.INVITE_TO_CIRCLE, place.episode_id)
     _move(place, PlaceStep.WITHDRAW, actor)
     session.flush()
-    cancel_timers(session, place_subject(place))
+    take_back_texts(session, place)
     record(session, actor, "circle.withdraw", "circle", place.circle_id, episode_id=episode.id)
     return place
 
@@ -202,10 +225,10 @@ def record_attendance(
         box(session, place.patient_id).seal(place, "note", note)
     session.flush()
     heed(session, actor, episode, note, subject=place_subject(place))
-    cancel_timers(session, place_subject(place))
+    take_back_texts(session, place)
     record(session, actor, "circle.record", "circle", circle.id, episode_id=episode.id, attended=attended)
     if attended and programme_of(session, episode).value("circles.count_as_integration"):
-        integrate_elsewhere(session, actor, episode)
+        integrate_elsewhere(session, actor, episode, began_at=circle.starts_at)
     return place
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import func, select, update
@@ -39,13 +40,18 @@ NOT_VALID = "This link or code is not valid any more. Ask for a new one."
 
 
 class LinkKind(StrEnum):
-    """What a link is for; a newer one of the same kind ends the older ones."""
+    """What a link is for. A newer one of ``REPLACED`` ends the older ones; the others live until used or expired."""
 
     FORMS = "forms"
     ASSESSMENT = "assessment"
     RECEIPT = "receipt"
     SIGN_IN = "sign_in"
     SIGN_IN_CODE = "sign_in_code"
+
+
+# Staff replace a link to the forms by hand, such as one that went astray. The others go by texts of their own, each of
+# which may be held: the link that the patient has already must work until the next one comes, and beyond.
+REPLACED: Final = frozenset({LinkKind.FORMS, LinkKind.SIGN_IN_CODE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +65,14 @@ class SignInCode:
 
 
 def issue_link(session: Session, actor: Actor, episode: Episode, kind: LinkKind) -> Secret[str]:
-    """The plain token of a new personal link, for ``links.lifetime_hours``; older unused ones of its kind end.
+    """The plain token of a new personal link, for ``links.lifetime_hours``; see ``REPLACED`` for older ones.
 
     Raises as ``authorize`` does.
     """
     authorize(actor, Action.ISSUE_LINK, episode)
     plain = secrets.token_urlsafe(LINK_BYTES)
-    _cancel(session, episode.id, kind)
+    if kind in REPLACED:
+        _cancel(session, episode.id, kind)
     lifetime = timedelta(hours=settings().number("links.lifetime_hours"))
     link = _link(kind, episode.patient_id, episode.id, lifetime)
     link.hash = token_hash(plain)

@@ -90,13 +90,16 @@ def _integrate(session: Session, actor: Actor, dosing_id: UUID) -> None:
     record(session, actor, "session.integrate", "session", dosing.id, episode_id=dosing.episode_id)
 
 
-def integrate_elsewhere(session: Session, actor: Actor, episode: Episode) -> bool:
+def integrate_elsewhere(session: Session, actor: Actor, episode: Episode, *, began_at: datetime) -> bool:
     """Close the latest dosing session that awaits its integration, which took place in another way, such as a circle.
 
-    The caller has authorized the act. False when none awaits it.
+    Only what was over when that began, at ``began_at``: nobody integrates what is yet to come, though it be recorded
+    later. The caller has authorized the act. False when none awaits it.
     """
     query = select(TherapySession).where(
-        TherapySession.episode_id == episode.id, TherapySession.state == SessionState.INTEGRATION_DUE
+        TherapySession.episode_id == episode.id,
+        TherapySession.state == SessionState.INTEGRATION_DUE,
+        TherapySession.ended_at <= began_at,
     )
     waiting = session.scalar(query.order_by(TherapySession.starts_at.desc()).limit(1))
     if waiting is None:

@@ -20,8 +20,9 @@ from services.core.actors import Actor
 from services.core.errors import Conflict, IllegalTransition, NotAllowed, NotFound, RuleRefused, StaleVersion
 from services.core.ids import new_id
 from services.core.personal import Personal
-from services.core.vocabulary import EventKind
-from services.messaging.models import Timer
+from services.core.vocabulary import EventKind, Party
+from services.messaging.models import Notice, Timer
+from services.messaging.notice_states import WAITING
 from services.people.models import Account, Episode
 from services.people.programmes import programme_of
 from services.people.states import EpisodeState
@@ -30,8 +31,9 @@ from services.sessions.states import SessionState
 from services.vault.boxes import box
 from tests.factories import World, audited, make_account, make_actor, make_episode, make_patient_actor
 from tests.factories_matching import make_licensed, make_matching_world
-from tests.factories_messaging import DAYTIME, emitted
+from tests.factories_messaging import DAYTIME, DEFAULT, MOBILE, emitted
 from tests.factories_programmes import run_under
+from workers.effects import OpenedEvent, carry_out
 
 
 @pytest.fixture
@@ -231,7 +233,80 @@ def test_attendance_and_note_stand_in_each_patients_own_record(
         places.list_places(session, make_patient_actor(patients[0]), patients[0].id)
     with pytest.raises(IllegalTransition):
         places.record_attendance(session, acting, first.id, attended=False)
+    clock.move_to(circle.ends_at)
     assert circles.read_circle(session, make_patient_actor(patients[0]), circle.id).address.reveal() is None
+
+
+def test_the_address_stays_and_answers_are_taken_until_the_end_though_somebody_is_recorded_already(
+    session: Session,
+    world: World,
+    host: Account,
+    circle: Circle,
+    patients: list[Episode],
+    clock: time_machine.Traveller,
+) -> None:
+    first, second = patients
+    (place,) = held(session, world, circle, clock, first)
+    clock.move_to(circle.starts_at - timedelta(hours=1))
+    invite(session, world, circle, second)
+    clock.move_to(circle.starts_at)
+    places.record_attendance(session, make_actor(host), place.id, attended=True)
+    accept(session, circle, second)
+    for actor in (make_actor(host), make_patient_actor(first), make_patient_actor(second)):
+        assert circles.read_circle(session, actor, circle.id).address.reveal() == "https://meet.example/abc"
+    clock.move_to(circle.ends_at)
+    assert circles.read_circle(session, make_patient_actor(second), circle.id).address.reveal() is None
+    with pytest.raises(Conflict):
+        places.answer_invitation(session, make_patient_actor(second), circle.id, accepts=False)
+
+
+def carry(session: Session, kind: EventKind, subject: CirclePlace) -> None:
+    """Let the patient's worker do what the event of a kind about a place asks for."""
+    (payload,) = [each for each in emitted(session, kind) if each["subject"][1] == str(subject.id)]
+    event = OpenedEvent.from_payload(new_id(), Party(payload["party"]), kind, payload)
+    carry_out(session, [event], DEFAULT)
+    session.flush()
+
+
+@pytest.mark.parametrize("who", ["host", "therapist", "patient"])
+def test_texts_that_wait_are_taken_back_when_nobody_is_to_come(
+    session: Session, world: World, host: Account, patients: list[Episode], who: str
+) -> None:
+    circle, episode = (
+        plan(session, host),
+        make_episode(session, world=world, at=EpisodeState.IN_TREATMENT, mobile=MOBILE, full_name="Cy Third"),
+    )
+    place = invite(session, world, circle, episode)
+    carry(session, EventKind.CIRCLE_INVITED, place)
+    notice = session.scalars(select(Notice).where(Notice.subject_id == place.id)).one()
+    assert notice.state in WAITING
+    match who:
+        case "host":
+            circles.cancel_circle(session, make_actor(host), circle.id)
+        case "therapist":
+            places.withdraw_invitation(session, world.actor("therapist"), place.id)
+        case _:
+            places.answer_invitation(session, make_patient_actor(episode), circle.id, accepts=False)
+    assert (notice.kind, notice.state) == ("circle_invited", "replaced")
+
+
+def test_no_text_about_a_circle_goes_after_it_began(
+    session: Session, world: World, host: Account, clock: time_machine.Traveller
+) -> None:
+    soon = plan(session, host, starts_at=service_clock.now() + timedelta(hours=6))
+    episode = make_episode(session, world=world, at=EpisodeState.IN_TREATMENT, mobile=MOBILE)
+    place = invite(session, world, soon, episode)
+    carry(session, EventKind.CIRCLE_INVITED, place)
+    invited = session.scalars(select(Notice).where(Notice.subject_id == place.id)).one()
+    accept(session, soon, episode)
+    places.remind_of_circle(session, place.id, DEFAULT)
+    session.flush()
+    reminder = session.scalars(select(Notice).where(Notice.kind == "circle_reminder")).one()
+    assert invited.expires_at == reminder.expires_at == soon.starts_at
+    clock.move_to(soon.starts_at)
+    places.remind_of_circle(session, place.id, DEFAULT)
+    session.flush()
+    assert session.scalars(select(Notice).where(Notice.kind == "circle_reminder")).all() == [reminder]
 
 
 def test_nobody_but_the_host_records_and_nobody_before_it_began(
@@ -297,6 +372,23 @@ def test_being_there_counts_as_integration_where_the_programme_says_so(
     run_under(session, patients[0], {"circles.count_as_integration": True})
     places.record_attendance(session, make_actor(host), place.id, attended=attended)
     assert session_row.state == state
+
+
+def test_a_circle_does_not_integrate_a_dose_that_came_after_it(
+    session: Session,
+    world: World,
+    host: Account,
+    circle: Circle,
+    patients: list[Episode],
+    clock: time_machine.Traveller,
+) -> None:
+    (place,) = held(session, world, circle, clock, patients[0])
+    before = dosed(session, world, patients[0])
+    clock.shift(timedelta(days=3))  # attendance is recorded late, after another dosing session
+    after = dosed(session, world, patients[0])
+    run_under(session, patients[0], {"circles.count_as_integration": True})
+    places.record_attendance(session, make_actor(host), place.id, attended=True)
+    assert (before.state, after.state) == ("closed", "integration_due")
 
 
 def test_cancelling_tells_whoever_might_have_come(

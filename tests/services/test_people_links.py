@@ -77,13 +77,24 @@ def test_a_made_up_link_is_refused_with_the_same_sentence(session: Session) -> N
         exchange_link(session, Secret("made up"))
 
 
-def test_a_new_link_ends_the_older_one_of_its_kind_only(session: Session, episode: Episode) -> None:
+def test_a_new_link_to_the_forms_ends_the_older_one_and_no_other(session: Session, episode: Episode) -> None:
     older, other = link(session, episode), link(session, episode, LinkKind.RECEIPT)
     newer = link(session, episode)
     with pytest.raises(NotSignedIn):
         exchange_link(session, older)
     exchange_link(session, newer)
     exchange_link(session, other)
+
+
+@pytest.mark.parametrize("kind", [LinkKind.SIGN_IN, LinkKind.ASSESSMENT, LinkKind.RECEIPT])
+def test_a_link_that_went_by_text_outlives_a_newer_one_whose_text_may_be_held(
+    session: Session, episode: Episode, kind: LinkKind
+) -> None:
+    older, newer = link(session, episode, kind), link(session, episode, kind)
+    for each in (older, newer):
+        exchange_link(session, each)
+        with pytest.raises(NotSignedIn):
+            exchange_link(session, each)
 
 
 def test_a_link_says_nothing_and_is_stored_hashed(session: Session, episode: Episode) -> None:

@@ -16,9 +16,11 @@ from sqlalchemy.orm import Session
 
 from services import routing
 from services.audit.models import AuditRecord
+from services.circles.models import Circle, CirclePlace
 from services.core import clock as service_clock
 from services.core.database import Sessions
 from services.core.ids import new_id
+from services.core.personal import Personal
 from services.core.vocabulary import EventKind, NoticeKind, Party
 from services.messaging.models import DeadLetter, Event, Notice, Task, Timer, WebhookDelivery
 from services.messaging.notice_states import NoticeState
@@ -28,7 +30,7 @@ from services.people.accounts import change_on_call
 from services.people.models import Episode
 from services.prescribing.models import Prescription
 from services.routing import Call, Errand, Inform, Owner, Page, Sms, Work
-from services.vault.boxes import forget_boxes
+from services.vault.boxes import box, forget_boxes
 from tests.factories import World, make_actor, make_episode, make_world
 from tests.factories_messaging import DAYTIME, MOBILE, keep_report, keep_text
 from tests.factories_prescribing import carrier_event, make_case, make_shipment, make_signed
@@ -257,6 +259,37 @@ def an_assessment(stage: Stage) -> UUID:
     return asked.assessment.id
 
 
+def a_place(stage: Stage) -> UUID:
+    """A place in a circle of tomorrow that the patient accepted."""
+    session, now = stage.session, service_clock.now()
+    circle = Circle(
+        id=new_id(),
+        host_id=stage.world.therapist.id,
+        medical_team_id=stage.world.medical_team.id,
+        state="planned",
+        starts_at=now + timedelta(days=1),
+        ends_at=now + timedelta(days=1, hours=1),
+        capacity=4,
+        created_at=now,
+    )
+    for name in ("title", "address"):
+        box(session, circle.host_id).seal(circle, name, Personal("https://meet.example/abc"))
+    session.add(circle)
+    session.flush()
+    place = CirclePlace(
+        id=new_id(),
+        circle_id=circle.id,
+        patient_id=stage.episode.patient_id,
+        episode_id=stage.episode.id,
+        state="accepted",
+        invited_by=circle.host_id,
+        invited_at=now,
+    )
+    session.add(place)
+    session.flush()
+    return place.id
+
+
 SUBJECTS: dict[Work, Callable[[Stage], UUID]] = {
     Work.READ_SMS: lambda stage: keep_text(stage.session, "HELP"),
     Work.READ_SMS_STATUS: a_report,
@@ -267,6 +300,7 @@ SUBJECTS: dict[Work, Callable[[Stage], UUID]] = {
     Work.REMIND_OF_SESSION: a_session,
     Work.PLAN_ASSESSMENTS: lambda stage: make_eligible(stage.session, world=stage.world).id,
     Work.REMIND_OF_ASSESSMENT: an_assessment,
+    Work.REMIND_OF_CIRCLE: a_place,
 }
 
 
@@ -286,6 +320,8 @@ def trace(session: Session, work: Work, subject_id: UUID) -> datetime | str | in
         case Work.REMIND_OF_SESSION:
             reminder = Notice.kind == NoticeKind.SESSION_REMINDER
             return len(session.scalars(select(Notice.id).where(Notice.subject_id == subject_id, reminder)).all())
+        case Work.REMIND_OF_CIRCLE:
+            return len(session.scalars(select(Notice.id).where(Notice.subject_id == subject_id)).all())
         case Work.REMIND_OF_ASSESSMENT:
             reminder = Notice.kind == NoticeKind.ASSESSMENT_REMINDER
             return len(session.scalars(select(Notice.id).where(Notice.subject_id == subject_id, reminder)).all())

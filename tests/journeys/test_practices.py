@@ -44,7 +44,9 @@ class Service:
             found(cast, self.stack.environment, practice.organisations())
         self.desk = cast.organisations["operations"], cast.operator
         told = io.StringIO()
-        story = Story(self.stack.environment, narrator=Narrator(told), cast=cast, practice=practice)
+        # Each practice calls from an address of its own: the limit on coming in counts by address.
+        source = f"127.0.0.{10 + sorted(PRACTICES).index(programme)}"
+        story = Story(self.stack.environment, narrator=Narrator(told), cast=cast, practice=practice, source=source)
         return story.perform()
 
 

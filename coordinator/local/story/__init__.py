@@ -63,6 +63,7 @@ class Story:
         narrator: Narrator | None = None,
         cast: Cast | None = None,  # people who have accounts already
         practice: Practice | None = None,
+        source: str | None = None,  # the loopback address that all of them call from
     ) -> None:
         if any(not environment.get(name) for name in SANDBOX):
             raise InvalidConfiguration("The story plays with the sandbox: leave TWILIO_* and EASYPOST_* unset.")
@@ -70,7 +71,7 @@ class Story:
         self._practice = practice
         script = script or (Script() if practice is None else practice.script())
         self.stage = Stage(
-            Client(environment["PUBLIC_BASE_URL"]),
+            Client(environment["PUBLIC_BASE_URL"], source=source),
             Client(environment["TWILIO_API_BASE"]),
             MovableClock(environment, ZONE),
             cast or (cast_of(script) if practice is None else practice.cast(script)),

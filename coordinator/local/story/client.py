@@ -44,12 +44,18 @@ class Answer:
 
 
 class Client:
-    """Calls one server. ``problems`` keeps the raw body of everything that was refused."""
+    """Calls one server, from the loopback address ``source`` if one is given.
 
-    def __init__(self, base_url: str) -> None:
+    ``problems`` keeps the raw body of everything that was refused.
+    """
+
+    def __init__(self, base_url: str, *, source: str | None = None) -> None:
         parts = urlsplit(base_url)
         self._connection = http.client.HTTPConnection(
-            parts.hostname or "127.0.0.1", parts.port, timeout=TIMEOUT_SECONDS
+            parts.hostname or "127.0.0.1",
+            parts.port,
+            timeout=TIMEOUT_SECONDS,
+            source_address=None if source is None else (source, 0),
         )
         self._prefix = parts.path.rstrip("/")
         self.problems: list[bytes] = []

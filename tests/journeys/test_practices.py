@@ -16,7 +16,10 @@ from tests.journeys.evidence import clean_environment
 
 # What only this practice does: rules that must have refused, and tasks that must have appeared.
 OWN: dict[str, tuple[set[str], set[str]]] = {
-    "journey_clinical": ({"sessions.preparation_missing"}, {"review_response", "decide_refill"}),
+    "journey_clinical": (
+        {"sessions.preparation_missing", "refills.maintenance_too_soon"},
+        {"review_response", "decide_refill"},
+    ),
     "life_works": (
         {"sessions.screening_missing", "sessions.site_not_offered", "vitals.start_systolic_below"},
         {"ship_fill"},

@@ -34,7 +34,7 @@ CHARACTERS: Final = (
         "A second long episode of depression; wants to work again.",
     ),
 )
-ORDER: Final = Order(quantity=4, sessions=2, dose_mg=200, first_dose_mg=100, refills=1)
+ORDER: Final = Order(quantity=4, sessions=2, dose_mg=200, first_dose_mg=100, refills=2)
 
 
 def arrive(stage: Stage) -> None:
@@ -110,11 +110,45 @@ def judge(stage: Stage) -> None:
     stage.narrator.fact(f"On record: {decided['course'].replace('_', ' ')}, with the reason.")
 
 
+def maintain(stage: Stage) -> None:
+    """Who responds finishes the round and agrees a maintenance plan with the prescriber."""
+    stage.begin_step(5, "Who responds agrees a maintenance plan after the round")
+    theo, prescriber = stage.patients["theo"], stage.cast.prescriber
+    path = f"/episodes/{theo.episode_id}/maintenance-plans"
+    plan = {"interval_days": 42, "plan": "One session every six weeks, with lozenges, in the therapist's office."}
+    stage.refuse(
+        prescriber,
+        "POST",
+        path,
+        plan,
+        doing="agrees a maintenance plan in the middle of the round",
+        rules=["refills.maintenance_too_soon"],
+    )
+    _session(stage, theo, 200)
+    acts.report(stage, theo, phq9=acts.phq9(0), gad7=acts.gad7(0))
+    acts.refill(stage, theo, "theo", stage.kept["theo"], remaining=1, quantity=4, code="794611300301")
+    for _ in range(2):
+        _session(stage, theo, 200)
+    acts.report(stage, theo, phq9=acts.phq9(0), gad7=acts.gad7(0))
+    stage.act(prescriber, "POST", path, plan, doing="agrees with Theo: one session every six weeks")
+    if stage.read(prescriber, f"/episodes/{theo.episode_id}")["state"] != "in_maintenance":
+        raise Unmet("The episode must be in maintenance.")
+    soon = acts.booking(stage, theo, "dosing", stage.clock.now() + timedelta(days=14))
+    stage.refuse(
+        stage.cast.therapist,
+        "POST",
+        "/sessions",
+        soon,
+        doing="books the next session in two weeks",
+        rules=["sessions.maintenance_interval"],
+    )
+
+
 PRACTICE: Final = Practice(
     programme="journey_clinical",
     title="Journey Clinical model",
     exchange="520556",
     names={"practice": "Ocotillo Psychotherapy", "medical_team": "Journey Remote Medical"},
     characters=CHARACTERS,
-    chapters=(arrive, prepare, treat, judge),
+    chapters=(arrive, prepare, treat, judge, maintain),
 )

@@ -38,6 +38,7 @@ from services.prescribing.fill_rules import (
     may_fill,
 )
 from services.prescribing.follow_ups import follow_up
+from services.prescribing.home_stock import home_stock
 from services.prescribing.models import Fill, FillAuthorization, Prescription
 from services.prescribing.prescriptions import NOT_VISIBLE, check_sees, content_of, locked_prescription
 from services.prescribing.signing import refuse_altered
@@ -89,6 +90,7 @@ def record_fill(
     # Whoever was declined or is looked at anew after the signature gets nothing more on it.
     if not eligibility_current(session, episode.id, case.today):
         findings.append(ELIGIBILITY_NOT_CURRENT.finding())
+    findings += home_stock(session, case, row, quantity)
     if of_severity(findings, Severity.STOP):
         raise RuleRefused("This may not be handed out.", findings, field=_field_of(findings))
     row.state = after
@@ -167,6 +169,7 @@ def _next_fill_findings(session: Session, case: Case, row: Prescription) -> list
     return [
         *may_fill(facts, handed_out, facts.quantity_units, case.today, is_refill=True, programme=programme),
         *follow_up(session, case, content_of(case.box, row).route),
+        *home_stock(session, case, row, facts.quantity_units),
     ]
 
 

@@ -33,10 +33,11 @@ from services.prescribing.contents import Content
 from services.prescribing.doses import History, history_of
 from services.prescribing.duplicates import duplicates
 from services.prescribing.follow_ups import follow_up
-from services.prescribing.later_records import request_approved
+from services.prescribing.later_records import last_loss_at, request_approved
 from services.prescribing.limits import limit_findings
 from services.prescribing.models import Fill, Prescription
 from services.prescribing.pdmp_checks import Check, latest_check, raises_concern
+from services.prescribing.replacements import makes_up_for_losses
 from services.prescribing.routes import setting_of
 from services.prescribing.rules import Draft, draft_findings
 from services.prescribing.signing_rules import (
@@ -166,13 +167,15 @@ def findings_for_signing(
         telemedicine_exception=content.telemedicine_exception,
         may_sign=issued_outside_on is not None or may_sign(session, prescription.prescriber_id),
     )
+    is_made_up = makes_up_for_losses(session, case.box, prescription, content)
+    made_up = content.sessions_supply * (content.refills + 1) if is_made_up else None
     findings = [
         *_findings_of_content(draft, content, programme),
         *_standing_findings(session, case),
         *_paper_findings(session, case, prescription, on, programme),
         *signing_findings(facts, programme),
         *request_findings(session, case, prescription.refill_request_id),
-        *follow_up(session, case, content.route, history=history, replaces_sessions=_made_up(prescription, content)),
+        *follow_up(session, case, content.route, history=history, replaces_sessions=made_up),
         *_pdmp_findings(session, prescription, check, programme),
         *duplicates(session, case, content, of=prescription.id, replaces=prescription.replaces_id, ready_at=ready_at),
     ]
@@ -206,25 +209,19 @@ def request_findings(session: Session, case: Case, request_id: UUID | None) -> l
     return [REFILL_NOT_APPROVED.finding()]
 
 
-def _made_up(prescription: Prescription, content: Content) -> int | None:
-    return None if prescription.replaces_id is None else content.sessions_supply * (content.refills + 1)
-
-
 def _pdmp_findings(
     session: Session, prescription: Prescription, check: Check | None, programme: Programme
 ) -> list[Finding]:
-    """What the checks themselves say, and whether one came after the loss that this prescription makes up for."""
+    """What the checks themselves say, and whether one came after whatever the patient lost last."""
     if check is None:
         return []
     findings = []
     if raises_concern(session, prescription.episode_id, programme):
         findings.append(PDMP_CONCERN.finding(programme))
-    if prescription.replaces_id is not None:
-        lost_at = session.scalar(
-            select(func.max(Fill.undelivered_at)).where(Fill.prescription_id == prescription.replaces_id)
-        )
-        if lost_at is not None and check.checked_at < lost_at:
-            findings.append(PDMP_BEFORE_LOSS.finding())
+    undelivered = select(func.max(Fill.undelivered_at)).where(Fill.prescription_id == prescription.replaces_id)
+    lost = (last_loss_at(session, prescription.patient_id), session.scalar(undelivered))
+    if any(lost_at is not None and check.checked_at < lost_at for lost_at in lost):
+        findings.append(PDMP_BEFORE_LOSS.finding())
     return findings
 
 

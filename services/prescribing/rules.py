@@ -235,7 +235,8 @@ def draft_findings(draft: Draft, programme: Programme) -> list[Finding]:
 
 def home_stock_finding(home_sessions: float, supply_sessions: float, programme: Programme) -> Finding | None:
     """A stop when what the patient has plus what is to come is more than a home may hold. Both in sessions."""
-    if home_sessions + supply_sessions <= programme.number("prescribing.home_stock_sessions_at_most"):
+    # Rounded, so that thirds of a session which add up to the limit are not taken for more.
+    if round(home_sessions + supply_sessions, 6) <= programme.number("prescribing.home_stock_sessions_at_most"):
         return None
     return HOME_STOCK_OVER_LIMIT.finding(programme, home_sessions=home_sessions, supply_sessions=supply_sessions)
 

@@ -66,7 +66,7 @@ PDMP_BEFORE_LOSS: Final = declare(
     "prescribing.pdmp_before_loss",
     Severity.STOP,
     "DOMAIN 8",
-    "What this replaces was lost after the last PDMP check: check again before replacing it.",
+    "Medicine was lost after the last PDMP check: check again before more is prescribed.",
     fixed="After a loss the PDMP is asked again, however soon.",
 )
 NO_IN_PERSON_EVALUATION: Final = declare(
@@ -200,7 +200,7 @@ class FollowUpFacts:
 
     ``taken_at`` are the dosing sessions held, in order; ``first_signed_at`` is when the first supply was signed, None
     before there was one. ``followed_up_at`` is the latest contact of a prescriber. ``replaces_sessions`` is the supply
-    of a prescription that takes the place of another one, None for any other.
+    of a prescription that makes up for no more than was lost of another one, None for any other.
     """
 
     at: datetime

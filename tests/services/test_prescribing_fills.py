@@ -29,6 +29,7 @@ from tests.factories import audited, make_world
 from tests.factories_messaging import emitted
 from tests.factories_prescribing import (
     DEFAULT,
+    USUAL_REASONS,
     Case,
     follow_up,
     make_case,
@@ -101,6 +102,26 @@ def test_nothing_is_handed_out_once_the_eligibility_is_looked_at_anew(session: S
     row = make_signed(session, case)
     screen_again(session, case.prescriber, case.episode.id, Personal("Your blood pressure has changed."))
     assert refusing_rules(session, case, row, 4) == ["prescribing.eligibility_not_current"]
+
+
+def test_no_home_gets_more_than_it_may_hold_however_many_prescriptions_are_signed(session: Session, case: Case) -> None:
+    first = make_signed(session, case)
+    rows = [make_signed(session, case, reasons=USUAL_REASONS) for _ in range(3)]
+    assert refusing_rules(session, case, first, 4) == ["prescribing.home_stock_over_limit"]
+    prescriptions.cancel(session, case.prescriber, rows[0].id, Personal("One too many."))
+    make_fill(session, case, first)
+    make_fill(session, case, rows[1])
+    make_fill(session, case, rows[2])
+
+
+def test_a_refill_is_not_authorized_beyond_what_a_home_may_hold(session: Session, case: Case) -> None:
+    row = make_signed(session, case, refills=2)
+    others = [make_signed(session, case, reasons=USUAL_REASONS) for _ in range(2)]
+    make_fill(session, case, row)
+    follow_up(session, case)
+    assert next_fill_rules(session, case, row) == ["prescribing.home_stock_over_limit"]
+    prescriptions.cancel(session, case.prescriber, others[0].id, Personal("One too many."))
+    assert next_fill_rules(session, case, row) == []
 
 
 def test_how_much_was_handed_out_stands_sealed(session: Session, case: Case) -> None:

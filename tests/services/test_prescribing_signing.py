@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
+from fractions import Fraction
 
 import pytest
 import time_machine
@@ -27,6 +28,8 @@ from services.prescribing.models import Prescription
 from services.prescribing.pdmp_checks import PdmpFinding
 from services.prescribing.reviews import review_of
 from services.prescribing.signing import Signed, sign, verify_signature
+from services.sessions.ledger_rules import Movement
+from services.sessions.ledgers import enter, hold_stock
 from services.vault.boxes import box
 from tests.factories import PASSWORD, audited, code_of, make_account, make_actor
 from tests.factories_messaging import emitted
@@ -381,6 +384,22 @@ def test_replacing_what_was_lost_takes_a_fresh_pdmp_check_and_settles_the_questi
     check_pdmp(session, case)
     assert isinstance(sign_rows(session, case, new), Signed)
     assert asked.state == "completed"
+
+
+def test_naming_one_that_was_not_lost_spares_no_follow_up(session: Session, case: Case) -> None:
+    old = make_signed(session, case)
+    make_fill(session, case, old)
+    new = make_draft(session, case, replaces_id=old.id, first_session_dose_mg=None)
+    prescriptions.mark_ready(session, case.prescriber, new.id, {})
+    assert refusing_rules(session, case, new) == {"prescribing.follow_up_missing"}
+    hold_stock(session, case.episode)
+    enter(session, case.prescriber, case.episode, Movement.LOST_AT_HOME, Fraction(3), None, {"reason": None})
+    assert refusing_rules(session, case, new) == {"prescribing.follow_up_missing"}  # four for three lost
+    enter(session, case.prescriber, case.episode, Movement.LOST_AT_HOME, Fraction(1), None, {"reason": None})
+    assert isinstance(sign_rows(session, case, new), Signed)
+    again = make_draft(session, case, replaces_id=old.id, first_session_dose_mg=None)
+    prescriptions.mark_ready(session, case.prescriber, again.id, {"prescribing.duplicate_active": Personal("Why.")})
+    assert refusing_rules(session, case, again) == {"prescribing.follow_up_missing"}  # made up for already
 
 
 def set_column(session: Session, row: Prescription, column: str, value: object) -> None:

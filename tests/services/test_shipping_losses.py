@@ -20,6 +20,7 @@ from services.core.vocabulary import EventKind, Party
 from services.messaging.models import Task
 from services.messaging.outbox import Subject
 from services.prescribing.models import Fill
+from services.sessions import reconciliations
 from services.shipping import losses, receipts
 from services.shipping.losses import Discovery, Duty, ReadLoss
 from services.shipping.models import DiversionReview, Loss, Shipment
@@ -30,11 +31,14 @@ from tests.factories_messaging import emitted
 from tests.factories_prescribing import (
     Case,
     answer,
+    check_pdmp,
     make_case,
     make_fill,
+    make_ready,
     make_shipment,
     make_signed,
     report,
+    sign,
 )
 from workers.effects import OpenedEvent, carry_out
 
@@ -162,6 +166,24 @@ def test_a_second_loss_raises_a_diversion_review_whatever_was_lost(session: Sess
     losses.report_in_pharmacy(session, case.actor("pharmacist"), fill.id, what)
     (review,) = session.scalars(select(DiversionReview))
     assert (review.cause, review.state) == ("losses", "open")
+
+
+@pytest.mark.parametrize("is_at_home", [False, True])
+def test_after_any_loss_the_pdmp_is_asked_again_before_more_is_signed(
+    session: Session, case: Case, row: Shipment, moment: time_machine.Traveller, is_at_home: bool
+) -> None:
+    moment.shift(timedelta(hours=1))
+    answer(session, case, row, received=is_at_home)
+    if is_at_home:
+        what = Discovery(units=1, what_happened=REASON, discovered_at=clock.now())
+        reconciliations.report_home_loss(session, case.patient, case.episode.id, what)
+    more = make_ready(session, case, first_session_dose_mg=None)
+    with pytest.raises(RuleRefused) as refusal:
+        sign(session, case, more)
+    assert [each.rule for each in refusal.value.findings] == ["prescribing.pdmp_before_loss"]
+    check_pdmp(session, case)
+    sign(session, case, more)
+    assert more.state == "signed"
 
 
 def test_a_fill_stolen_from_the_pharmacy_is_lost_whole_and_never_ships(session: Session, case: Case) -> None:

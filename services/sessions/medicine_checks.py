@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -154,10 +154,14 @@ def allow_unheld(
     return row
 
 
+def _newest_list(episode: Episode) -> Select[Any]:
+    query = _lists(episode.id, Noted.RECONCILIATION)
+    return query.order_by(Check.recorded_at.desc(), Check.id.desc()).limit(1)
+
+
 def current_medicines(session: Session, episode: Episode) -> Personal[tuple[str, ...] | None]:
     """The list as it was last reconciled in a session of the episode, else as the patient gave it in the screening."""
-    query = _lists(episode.id, Noted.RECONCILIATION)
-    latest = session.scalar(query.order_by(Check.recorded_at.desc(), Check.id.desc()).limit(1))
+    latest = session.scalar(_newest_list(episode))
     if latest is None:
         return medicines_of(session, episode.id)
     medicines = box(session, episode.patient_id).open(latest, "content").reveal()["medicines"]
@@ -175,7 +179,27 @@ def allowed_unheld(session: Session, row: TherapySession) -> set[str]:
 
 
 def reconciled(session: Session, row: TherapySession) -> Reconciled | None:
-    """How the list of medicines stands for a session; None when nobody looked at it."""
+    """How the list of medicines stands for a session; None when nobody looked at it.
+
+    What another session of the episode found, and no prescriber allowed, stands until the list is gone through again.
+    """
+    return _stand(session, row) or _left_open(session, session.get_one(Episode, row.episode_id))
+
+
+def _left_open(session: Session, episode: Episode) -> Reconciled | None:
+    """What the newest list of the episode, of whichever session, still waits for or was refused."""
+    latest = session.scalar(_newest_list(episode))
+    if latest is None:
+        return None
+    before = _stand(session, session.get_one(TherapySession, latest.session_id))
+    if before is None or not before.must_decide or before.allowed:
+        return None
+    still = _new_findings(session, episode, current_medicines(session, episode).reveal())
+    return replace(before, today=False) if still else None
+
+
+def _stand(session: Session, row: TherapySession) -> Reconciled | None:
+    """How the list stands that was gone through in a session; None when it was not."""
     latest = latest_note(session, row, Noted.RECONCILIATION)
     if latest is None:
         return None

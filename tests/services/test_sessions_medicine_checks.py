@@ -15,6 +15,7 @@ from services.core.errors import NotAllowed, RuleRefused
 from services.core.personal import Personal
 from services.core.vocabulary import EventKind
 from services.sessions import histories
+from services.sessions.bookings import cancel_session
 from services.sessions.medicine_checks import Decision, allow_unheld, current_medicines, decide_medicines
 from services.sessions.medicine_checks import reconcile_medicines as reconcile
 from services.sessions.models import TherapySession
@@ -116,6 +117,33 @@ def test_what_nobody_decided_on_is_asked_again_in_the_next_session(
     allow(session, case, later)
     moment.shift(timedelta(minutes=1))
     reconcile(session, therapist(case), later.id, None)
+    assert make_ready(session, case, later).state == "ready"
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_what_was_found_is_not_forgotten_when_its_session_is_cancelled(
+    session: Session, case: Case, row: TherapySession, moment: time_machine.Traveller, refused: bool
+) -> None:
+    takes(session, case, row, "Xyrem")
+    if refused:
+        allow(session, case, row, False)
+    cancel_session(session, therapist(case), row.id, Personal("Not today."))
+    later = book(session, case, starts_at=clock.now() + timedelta(days=1))
+    moment.move_to(later.starts_at)
+    expected = "sessions.medicines_refused" if refused else "sessions.medicines_undecided"
+    assert missing(session, case, later) == [expected]
+    takes(session, case, later, "Sertraline")
+    assert make_ready(session, case, later).state == "ready"
+
+
+def test_what_was_allowed_in_another_session_is_not_asked_again(
+    session: Session, case: Case, row: TherapySession, moment: time_machine.Traveller
+) -> None:
+    takes(session, case, row, "Obscurol")
+    allow(session, case, row)
+    cancel_session(session, therapist(case), row.id, Personal("Not today."))
+    later = book(session, case, starts_at=clock.now() + timedelta(days=1))
+    moment.move_to(later.starts_at)
     assert make_ready(session, case, later).state == "ready"
 
 

@@ -60,8 +60,13 @@ EPISODE_TRANSITIONS: Final = Transitions(
         # Treatment begins with the first dose, which the therapist records.
         (_S.ELIGIBLE, _T.BEGIN_TREATMENT): (_S.IN_TREATMENT, by(Role.THERAPIST, Role.PRESCRIBER)),
         (_S.IN_TREATMENT, _T.BEGIN_MAINTENANCE): (_S.IN_MAINTENANCE, _PRESCRIBER),
+        # After a renewed approval, where a plan was agreed before.
+        (_S.ELIGIBLE, _T.BEGIN_MAINTENANCE): (_S.IN_MAINTENANCE, _PRESCRIBER),
         (_S.IN_MAINTENANCE, _T.RESUME_TREATMENT): (_S.IN_TREATMENT, _PRESCRIBER),
         # Discontinued: nothing is prescribed, booked or taken; leftovers and the closing follow-up are due.
+        # Whoever was treated may be asked for more information, or declined, when it is time to approve anew.
+        (_S.SCREENING, _T.DISCONTINUE): (_S.DISCONTINUED, _PRESCRIBER),
+        (_S.DECLINED, _T.DISCONTINUE): (_S.DISCONTINUED, _PRESCRIBER),
         (_S.IN_REVIEW, _T.DISCONTINUE): (_S.DISCONTINUED, _PRESCRIBER),
         (_S.ELIGIBLE, _T.DISCONTINUE): (_S.DISCONTINUED, _PRESCRIBER),
         (_S.IN_TREATMENT, _T.DISCONTINUE): (_S.DISCONTINUED, _PRESCRIBER),

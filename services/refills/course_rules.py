@@ -38,6 +38,20 @@ MAINTENANCE_UNDECIDED = declare(
     "The treatment does not help so far: decide first how it goes on.",
     fixed=_YES_OR_NO,
 )
+MAINTENANCE_UNPLANNED = declare(
+    "refills.maintenance_unplanned",
+    Severity.STOP,
+    "DOMAIN 1, DOMAIN 4",
+    "Before the first dose after an approval, maintenance goes on only where a plan was agreed.",
+    fixed=_YES_OR_NO,
+)
+NOTHING_TO_DISCONTINUE = declare(
+    "refills.nothing_to_discontinue",
+    Severity.STOP,
+    "DOMAIN 4",
+    "Nothing was prescribed or taken: close the episode.",
+    fixed=_YES_OR_NO,
+)
 DISCONTINUE_FIRST = declare(
     "refills.close_discontinue_first",
     Severity.STOP,
@@ -76,10 +90,21 @@ ADVERSE_EVENT_OPEN = declare(
 
 
 def plan_findings(
-    interval_days: int, sessions_held: int, undecided: bool, programme: Programme, *, first: bool = True
+    interval_days: int,
+    sessions_held: int,
+    undecided: bool,
+    programme: Programme,
+    *,
+    first: bool = True,
+    unplanned: bool = False,
 ) -> list[Finding]:
-    """Why a plan of one session every ``interval_days`` cannot be agreed; ``first``: maintenance begins with it."""
+    """Why a plan of one session every ``interval_days`` cannot be agreed; ``first``: maintenance begins with it.
+
+    ``unplanned``: it would go on after a renewed approval, and none was agreed before.
+    """
     findings = []
+    if unplanned:
+        findings.append(MAINTENANCE_UNPLANNED.finding())
     if first and sessions_held < programme.whole("sessions.round_sessions_least"):
         findings.append(MAINTENANCE_TOO_SOON.finding(programme, sessions_held=sessions_held))
     if undecided:

@@ -34,15 +34,18 @@ from services.people.states import EPISODE_TRANSITIONS, EpisodeState, EpisodeSte
 from services.prescribing.models import PrescriberContact, Prescription
 from services.prescribing.prescriptions import end, reason_text
 from services.prescribing.states import DRAFTS, VALID, PrescriptionStep
-from services.refills.course_rules import ClosingFacts, closing_findings, plan_findings
+from services.refills.course_rules import NOTHING_TO_DISCONTINUE, ClosingFacts, closing_findings, plan_findings
 from services.sessions.adverse_events import open_high_adverse_events
 from services.sessions.bookings import end_for_discontinuation
 from services.sessions.histories import held_dosing_sessions
 from services.sessions.ledgers import ledger
 from services.sessions.models import CourseDecision
-from services.sessions.rounds import CourseKind
+from services.sessions.rounds import CourseKind, standing_plan
 from services.shipping.diversions import is_under_review
 from services.vault.boxes import box
+
+# Whoever was treated comes back here when it is time to approve anew.
+_NOT_APPROVED = frozenset({EpisodeState.SCREENING, EpisodeState.DECLINED})
 
 
 class Cause(StrEnum):
@@ -76,7 +79,9 @@ def agree_maintenance(
     held = len(held_dosing_sessions(session, episode.id))
     undecided = open_response_decision(session, episode.id) is not None
     begins = episode.state != EpisodeState.IN_MAINTENANCE
-    _refuse(plan_findings(interval_days, held, undecided, programme, first=begins), "This plan cannot be agreed.")
+    unplanned = episode.state == EpisodeState.ELIGIBLE and standing_plan(session, episode.id) is None
+    found = plan_findings(interval_days, held, undecided, programme, first=begins, unplanned=unplanned)
+    _refuse(found, "This plan cannot be agreed.")
     content = {"interval_days": interval_days, "text": reason_text(plan)}
     if begins:
         advance_episode(session, actor, episode, EpisodeStep.BEGIN_MAINTENANCE)
@@ -90,9 +95,11 @@ def discontinue(
 ) -> ReadDecision:
     """The prescriber ends the treatment, with a reason: nothing is filled, booked or taken any more.
 
-    Raises ``IllegalTransition`` when it has ended, ``StaleVersion``.
+    Raises ``IllegalTransition`` when it has ended, ``RuleRefused`` when nothing was begun, ``StaleVersion``.
     """
     episode = _held(session, actor, Action.DECIDE_COURSE, episode_id, version)
+    if episode.state in _NOT_APPROVED and not _closing_facts(session, episode).is_treated:
+        _refuse([NOTHING_TO_DISCONTINUE.finding()], "There is no treatment to discontinue.")
     text = reason_text(reason)
     advance_episode(session, actor, episode, EpisodeStep.DISCONTINUE)
     in_force = select(Prescription).where(

@@ -65,8 +65,8 @@ def _findings(
     extended_to = _extended_to(session, case)
     programme, on = programme_of(session, case.episode), _day(at, case.zone)
     findings = cadence_findings(on, days, limits, in_round + 1, extended_to, programme)
-    if case.episode.state == EpisodeState.IN_MAINTENANCE:
-        findings += plan_interval_findings(on, days, plan_interval_days(session, case))
+    # A plan that was agreed counts wherever the episode stands, such as after its approval was renewed.
+    findings += plan_interval_findings(on, days, plan_interval_days(session, case))
     return [*findings, *round_notes(in_round + 1, programme)]
 
 
@@ -78,11 +78,16 @@ class CourseKind(StrEnum):
     DISCHARGE = "discharge"
 
 
+def standing_plan(session: Session, episode_id: UUID) -> CourseDecision | None:
+    """The maintenance plan that an episode goes by: its latest decision on the course, when that is one."""
+    row = CourseDecision
+    latest = session.scalar(select(row).where(row.episode_id == episode_id).order_by(row.id.desc()).limit(1))
+    return latest if latest is not None and latest.kind == CourseKind.MAINTENANCE_PLAN else None
+
+
 def plan_interval_days(session: Session, case: Case) -> int | None:
     """The days between two maintenance sessions by the plan that was agreed; None without one."""
-    row = CourseDecision
-    query = select(row).where(row.episode_id == case.episode.id, row.kind == CourseKind.MAINTENANCE_PLAN)
-    plan = session.scalar(query.order_by(row.id.desc()).limit(1))
+    plan = standing_plan(session, case.episode.id)
     return None if plan is None else int(case.box.open(plan, "content").reveal()["interval_days"])
 
 

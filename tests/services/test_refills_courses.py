@@ -23,7 +23,7 @@ from services.sessions.ledgers import Attestation, Disposal
 from services.sessions.states import SessionState
 from tests.factories import audited
 from tests.factories_messaging import emitted
-from tests.factories_prescribing import make_draft
+from tests.factories_prescribing import make_case, make_draft
 from tests.factories_refills import Supplied, held_dosing_session, held_with, make_supplied
 from tests.factories_sessions import book
 
@@ -52,6 +52,11 @@ def stop(session: Session, supplied: Supplied, **details: Any) -> courses.ReadDe
 
 def close(session: Session, supplied: Supplied) -> courses.ReadDecision:
     return courses.close_episode(session, supplied.prescriber, supplied.episode.id, SUMMARY)
+
+
+def put(session: Session, supplied: Supplied, state: EpisodeState) -> None:
+    supplied.episode.state = state
+    session.flush()
 
 
 def hold_more(session: Session, supplied: Supplied, number: int) -> None:
@@ -89,6 +94,43 @@ def test_maintenance_sessions_are_booked_by_the_plan(session: Session, supplied:
         book(session, supplied.case, starts_at=last + timedelta(days=29))
     assert rules_of(refusal) == ["sessions.maintenance_interval"]
     book(session, supplied.case, starts_at=last + timedelta(days=30))
+
+
+def test_after_a_renewed_approval_the_plan_counts_and_maintenance_goes_on(session: Session, supplied: Supplied) -> None:
+    hold_more(session, supplied, 4)
+    put(session, supplied, EpisodeState.ELIGIBLE)
+    with pytest.raises(RuleRefused) as refusal:
+        agree(session, supplied)
+    assert rules_of(refusal) == ["refills.maintenance_unplanned"]
+    put(session, supplied, EpisodeState.IN_TREATMENT)
+    agree(session, supplied)
+    put(session, supplied, EpisodeState.ELIGIBLE)
+    last = supplied.sessions[1].dosed_at
+    assert last is not None
+    with pytest.raises(RuleRefused) as refusal:
+        book(session, supplied.case, starts_at=last + timedelta(days=29))
+    assert rules_of(refusal) == ["sessions.maintenance_interval"]
+    agree(session, supplied, 60)
+    assert supplied.episode.state == EpisodeState.IN_MAINTENANCE
+
+
+@pytest.mark.parametrize("state", [EpisodeState.SCREENING, EpisodeState.DECLINED])
+def test_a_treatment_is_discontinued_although_its_approval_was_not_renewed(
+    session: Session, supplied: Supplied, state: EpisodeState
+) -> None:
+    put(session, supplied, state)
+    stop(session, supplied)
+    assert (supplied.episode.state, supplied.prescription.state) == (EpisodeState.DISCONTINUED, "cancelled")
+
+
+@pytest.mark.parametrize("state", [EpisodeState.SCREENING, EpisodeState.DECLINED])
+def test_without_a_treatment_there_is_nothing_to_discontinue(session: Session, state: EpisodeState) -> None:
+    case = make_case(session)
+    case.episode.state = state
+    session.flush()
+    with pytest.raises(RuleRefused) as refusal:
+        courses.discontinue(session, case.prescriber, case.episode.id, Cause.OTHER, WHY)
+    assert rules_of(refusal) == ["refills.nothing_to_discontinue"]
 
 
 def test_a_full_round_is_named_by_the_gate_until_it_is_extended_or_maintained(

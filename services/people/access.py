@@ -218,7 +218,7 @@ POLICY: Final[Mapping[Action, Mapping[Role, Relationship]]] = {
     Action.ANSWER_SESSION: _PATIENT,
     Action.READ_SESSION: _THERAPIST | _MEDICAL | _PATIENT,
     Action.CLOSE_EMERGENCY: _PRESCRIBER,
-    Action.ATTEND_START: _MEDICAL,
+    Action.ATTEND_START: _PRESCRIBER,  # the physician checks in, nobody in their place
     Action.DECIDE_MEDICINES: _PRESCRIBER,
     Action.RECORD_TRANSPORT: _THERAPIST | _PATIENT,
     Action.RATE_SESSION: _THERAPIST | _PATIENT,

@@ -1,4 +1,4 @@
-"""The medical team checks in at the start of a session whose dose demands it (DOMAIN 1)."""
+"""The physician, who is a prescriber, checks in at the start of a session whose dose demands it (DOMAIN 1)."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def ask_physician_ahead(session: Session, episode: Episode, row: TherapySession)
 
 
 def call_physician(session: Session, episode: Episode, row: TherapySession) -> None:
-    """The session is about to begin and waits for the medical team."""
+    """The session is about to begin and waits for the physician."""
     cancel_timers(session, subject_of(row), {AHEAD})
     emit(session, EventKind.PHYSICIAN_AWAITED, subject=subject_of(row), episode_id=episode.id)
 
@@ -49,7 +49,7 @@ def check_in_at_start(
     *,
     version: int | None = None,
 ) -> TherapySession:
-    """Somebody of the medical team saw or spoke with the patient at the start, and says so.
+    """The physician saw or spoke with the patient at the start, and says so.
 
     Raises ``IllegalTransition`` before the session is ready and once the patient is discharged, ``StaleVersion``.
     """
@@ -64,6 +64,6 @@ def check_in_at_start(
 
 
 def checked_in_at(session: Session, row: TherapySession) -> datetime | None:
-    """When somebody of the medical team last checked in at the start of a session."""
+    """When the physician last checked in at the start of a session."""
     found = latest_note(session, row, Noted.PHYSICIAN)
     return None if found is None else found.at

@@ -1,4 +1,4 @@
-"""Does somebody of the medical team check in at the start of a session, depending on its dose (DOMAIN 1)."""
+"""Does the physician check in at the start of a session, depending on its dose (DOMAIN 1)."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ PHYSICIAN_MISSING: Final = declare(
     "sessions.physician_missing",
     Severity.STOP,
     "DOMAIN 1",
-    "Nobody of the medical team checked in at the start; over {value} mg in a session somebody must.",
+    "The physician has not checked in at the start; over {value} mg in a session that must be.",
     setting="sessions.physician_check_in_over_mg",
 )
 
 
 def is_physician_needed(session_mg: int, programme: Programme) -> bool:
-    """Whether a session that takes ``session_mg`` in all needs somebody of the medical team at its start."""
+    """Whether a session that takes ``session_mg`` in all needs the physician at its start."""
     over = programme.number("sessions.physician_check_in_over_mg")
     return programme.flag("sessions.physician_check_in") and session_mg > over
 

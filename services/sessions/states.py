@@ -75,7 +75,6 @@ class SessionStep(StrEnum):
 
 _THERAPIST, _PATIENT, _PRESCRIBER = by(Role.THERAPIST), by(Role.PATIENT), by(Role.PRESCRIBER)
 _SYSTEM = by(Role.SYSTEM)
-_MEDICAL = by(Role.PRESCRIBER, Role.MEDICAL_STAFF)
 _S, _T = SessionState, SessionStep
 
 # An emergency can be declared from the moment the patient is there until the session is integrated, and again.
@@ -115,9 +114,9 @@ DOSING_TRANSITIONS: Final = Transitions(
         (_S.READY, _T.TAKE_VITALS): (_S.READY, _THERAPIST),
         (_S.VITALS_PASSED, _T.TAKE_VITALS): (_S.READY, _THERAPIST),
         (_S.READY, _T.PASS_VITALS): (_S.VITALS_PASSED, _THERAPIST),
-        # Where the dose demands it, somebody of the medical team is there when it begins, and before it is raised.
+        # Where the dose demands it, the physician is there when it begins, and before it is raised.
         **{
-            (state, _T.ATTEND_START): (state, _MEDICAL)
+            (state, _T.ATTEND_START): (state, _PRESCRIBER)
             for state in (_S.READY, _S.VITALS_PASSED, _S.DOSED, _S.MONITORING)
         },
         (_S.VITALS_PASSED, _T.DOSE): (_S.DOSED, _THERAPIST),

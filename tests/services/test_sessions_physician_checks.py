@@ -77,7 +77,7 @@ def test_over_the_limit_nothing_is_taken_until_somebody_checked_in(
     with pytest.raises(RuleRefused) as refusal, session.begin_nested():
         give(session, case, row, 1)
     assert [(finding.rule, finding.value) for finding in refusal.value.findings] == [("sessions.physician_missing", 50)]
-    assert check_in_at_start(session, case.actor("medical_staff"), row.id, Personal("Calm, ready.")).state == "dosed"
+    assert check_in_at_start(session, case.prescriber, row.id, Personal("Calm, ready.")).state == "dosed"
     assert give(session, case, row, 50)
     assert tasks_about(session, row.id) == {"attend_start": "completed"}
     checks = histories.read_session(session, therapist(case), row.id).checks
@@ -109,7 +109,7 @@ def test_without_the_duty_nobody_of_the_medical_team_is_asked(
     assert emitted(session, EventKind.PHYSICIAN_AWAITED) == []
 
 
-def test_only_the_medical_team_checks_in_and_only_once_it_begins(
+def test_only_the_physician_checks_in_and_only_once_it_begins(
     session: Session, case: Case, moment: time_machine.Traveller
 ) -> None:
     row = book(session, case)
@@ -117,7 +117,7 @@ def test_only_the_medical_team_checks_in_and_only_once_it_begins(
         check_in_at_start(session, case.prescriber, row.id)
     moment.move_to(row.starts_at)
     make_ready(session, case, row)
-    for actor in (therapist(case), case.actor("pharmacist"), case.patient):
+    for actor in (therapist(case), case.actor("medical_staff"), case.actor("pharmacist"), case.patient):
         with pytest.raises(NotAllowed):
             check_in_at_start(session, actor, row.id)
     assert check_in_at_start(session, case.prescriber, row.id).state == "ready"

@@ -16,11 +16,10 @@ blueprint = resource("cohorts", "Outcomes for the programme: what became of a me
 
 
 class CohortIn(Schema):
-    """Which programme (by default the team's own) and years of first doses (both included, by default this year)."""
+    """Which programme (by default the team's own) and which year of first doses (over; by default the last one)."""
 
     programme = Text(30, pattern=r"^[a-z][a-z0-9_]{0,29}$")
-    first_year = WholeText(2000, 2199, data_key="from")
-    last_year = WholeText(2000, 2199, data_key="to")
+    year = WholeText(2000, 2199)
 
 
 class RateOut(Schema):
@@ -91,5 +90,5 @@ class CohortOut(Schema):
     answer=CohortOut,
 )
 def read_cohort(call: Call, query: dict[str, Any], team_id: UUID) -> dict[str, Any]:
-    """The outcomes of the patients whose first dose lies in the years asked for, beside the published figures."""
+    """The outcomes of the patients whose first dose lies in the year asked for, beside the published figures."""
     return cohort_report(call.session, call.actor, scope_of_team(call.session, team_id, **query))

@@ -36,8 +36,8 @@ def cohort_report_command(
 ) -> None:
     """Report what became of the patients of a programme, beside the published figures.
 
-    Counts of many only: cells of few people are left out, and whatever would give them away. Needs
-    requirements/reports.txt.
+    Counts of many only: cells of few people are left out, and whatever would give them away. Do not hand out two
+    reports of the same patients cut differently: their difference may tell of few. Needs requirements/reports.txt.
     """
     wanted = format_of(path)
     scope = Scope(programme, first_year, last_year, medical_team)

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from sqlalchemy import Select, func, select
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
 from services.core.programme import Programme
@@ -37,7 +38,7 @@ Row = TypeVar("Row", Screening, OutcomeReport, Referral, AdverseEvent, Patient, 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Whose figures: the episodes under any version of a programme whose first dose lies in whole years (UTC).
+    """Whose figures: the patients whose first dose under any version of a programme lies in whole years (UTC).
 
     ``medical_team_id`` None means those of all teams.
     """
@@ -57,7 +58,8 @@ class _Treated:
 
 def treated(session: Session, scope: Scope) -> list[_Treated]:
     """The episodes of a scope, without anything of their content."""
-    rows = session.execute(_treated(scope).order_by(Episode.id))
+    found = _treated(scope).subquery()
+    rows = session.execute(select(found).order_by(found.c.id))
     return [_Treated(row.id, row.patient_id, row.at) for row in rows]
 
 
@@ -73,16 +75,20 @@ def _treated(scope: Scope) -> Select[tuple[UUID, UUID, datetime]]:
         .group_by(TherapySession.episode_id)
         .subquery()
     )
-    query = (
-        select(Episode.id, Episode.patient_id, first.c.at)
+    # Each patient counts once, by the first episode that came to a dose: in one year, for one team.
+    once = (
+        select(Episode.id, Episode.patient_id, Episode.medical_team_id, first.c.at)
+        .ext(distinct_on(Episode.patient_id))
         .join(first, first.c.episode_id == Episode.id)
-        .where(
-            Episode.programme_version.startswith(f"{scope.programme}-", autoescape=True),
-            first.c.at >= datetime(scope.first_year, 1, 1, tzinfo=UTC),
-            first.c.at < datetime(scope.last_year + 1, 1, 1, tzinfo=UTC),
-        )
+        .where(Episode.programme_version.startswith(f"{scope.programme}-", autoescape=True))
+        .order_by(Episode.patient_id, first.c.at, Episode.id)
+        .subquery()
     )
-    return query if scope.medical_team_id is None else query.where(Episode.medical_team_id == scope.medical_team_id)
+    query = select(once.c.id, once.c.patient_id, once.c.at).where(
+        once.c.at >= datetime(scope.first_year, 1, 1, tzinfo=UTC),
+        once.c.at < datetime(scope.last_year + 1, 1, 1, tzinfo=UTC),
+    )
+    return query if scope.medical_team_id is None else query.where(once.c.medical_team_id == scope.medical_team_id)
 
 
 def read_cases(

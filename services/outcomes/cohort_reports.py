@@ -62,6 +62,13 @@ YEARS_IN_ORDER: Final = declare(
     "The last year lies before the first.",
     fixed="the order of the years",
 )
+YEAR_NOT_OVER: Final = declare(
+    "outcomes.cohort_year_not_over",
+    Severity.STOP,
+    "DOMAIN 6",
+    "Only a whole year that is over is reported: two reports of a year that goes on may tell of few.",
+    fixed="what could be subtracted is not told",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,19 +91,19 @@ def published_figures() -> tuple[Figure, ...]:
     return tuple(Figure(**each) for each in tomllib.loads(PUBLISHED.read_text(encoding="utf-8"))["figures"])
 
 
-def scope_of_team(
-    session: Session,
-    team_id: UUID,
-    programme: str | None = None,
-    first_year: int | None = None,
-    last_year: int | None = None,
-) -> Scope:
-    """The patients of a medical team; what is not named is the team's own programme and this year."""
+def scope_of_team(session: Session, team_id: UUID, programme: str | None = None, year: int | None = None) -> Scope:
+    """The patients of a medical team in one whole year; what is not named is the team's own programme and last year.
+
+    No years together and none that goes on: the difference of two reports of the same patients may tell of few. Raises
+    ``RuleRefused`` for a year that is not over (UTC).
+    """
     team = session.get(Organisation, team_id)
     known = programme or (None if team is None else team.programme) or settings().name
     this_year = clock.now().year
-    first = first_year or min(last_year or this_year, this_year)
-    return Scope(known, first, last_year or max(first, this_year), team_id)
+    asked = this_year - 1 if year is None else year
+    if asked >= this_year:
+        raise RuleRefused("This year is not over.", [YEAR_NOT_OVER.finding()], field="year")
+    return Scope(known, asked, asked, team_id)
 
 
 def cohort_report(

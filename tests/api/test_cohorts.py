@@ -7,13 +7,14 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy.orm import Session
 
+from services.core import clock
 from services.core.ids import new_id
 from services.core.programme import programme
 from tests.api.conftest import Api
 from tests.factories import World, make_world
 from tests.factories_outcomes import treated
 
-SPRING = datetime(2026, 3, 2, 18, 0, tzinfo=UTC)
+SPRING = datetime(2025, 3, 2, 18, 0, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -21,8 +22,8 @@ def world(session: Session) -> World:
     return make_world(session)
 
 
-def address(world: World, *, first: int = 2026, last: int = 2026, name: str = programme().name) -> str:
-    return f"/medical-teams/{world.medical_team.id}/cohort-report?programme={name}&from={first}&to={last}"
+def address(world: World, *, year: int = 2025, name: str = programme().name) -> str:
+    return f"/medical-teams/{world.medical_team.id}/cohort-report?programme={name}&year={year}"
 
 
 def test_a_prescriber_reads_the_outcomes_of_the_own_team(api: Api, session: Session, world: World) -> None:
@@ -35,7 +36,7 @@ def test_a_prescriber_reads_the_outcomes_of_the_own_team(api: Api, session: Sess
 
 
 def test_operations_read_an_empty_cohort_that_says_so(api: Api, world: World) -> None:
-    answer = api.as_account(world.operator).get(address(world, first=2031, last=2040))
+    answer = api.as_account(world.operator).get(address(world, year=2003))
     assert (answer.status_code, answer.json["tables"]) == (200, {})
     assert answer.json["message"].startswith("Nobody had a first dose")
 
@@ -48,8 +49,9 @@ def test_another_team_is_not_there_and_others_may_not(api: Api, world: World) ->
 
 def test_what_cannot_be_reported_names_the_rule(api: Api, world: World) -> None:
     caller = api.as_account(world.prescriber)
-    turned = caller.get(address(world, first=2027, last=2026))
-    assert (turned.status_code, turned.json["findings"][0]["rule"]) == (409, "outcomes.cohort_years")
+    early = caller.get(address(world, year=clock.now().year))
+    assert (early.status_code, early.json["findings"][0]["rule"]) == (409, "outcomes.cohort_year_not_over")
+    assert caller.get(f"{address(world)}&from=2025&to=2025").status_code == 422
     unknown = caller.get(address(world, name="nothing"))
     assert (unknown.status_code, unknown.json["findings"][0]["rule"]) == (409, "outcomes.cohort_programme")
-    assert caller.get(address(world, first=1999)).status_code == 422
+    assert caller.get(address(world, year=1999)).status_code == 422

@@ -105,6 +105,19 @@ def replay(
             session.expunge_all()
 
 
+def not_replayed(before: Programme, after: Programme) -> list[str]:
+    """The settings that differ between two programmes and change no judgement here, since the facts hold their result.
+
+    Of AUDIT-C and MDQ the facts keep whether they were positive, and of a therapist whether one was offered.
+    """
+    names = before.settings.keys() | after.settings.keys()
+    settled = (name for name in sorted(names) if name.startswith(_SETTLED))
+    return [name for name in settled if before.settings.get(name) != after.settings.get(name)]
+
+
+_SETTLED: Final = ("instruments.audit_c.", "instruments.mdq.", "matching.offered")
+
+
 def versions(session: Session) -> list[str]:
     """The programme versions that stored decisions were made under."""
     found = {

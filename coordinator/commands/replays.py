@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
 
 import click
+from sqlalchemy.orm import Session
 
 from services import replays
 from services.core.database import only_reading, transaction
@@ -40,6 +42,7 @@ def replay(file: Path, names: tuple[str, ...]) -> None:
     programmes.check_complete(given)
     tally = _Tally()
     with transaction() as session, only_reading(session):
+        settled = _settled(session, given)
         changed = {version: _changed(session, version, given) for version in replays.versions(session)}
         total = replays.count(session, names)
         bar = click.progressbar(length=total, label="judging again", file=sys.stderr, show_pos=True)
@@ -52,6 +55,8 @@ def replay(file: Path, names: tuple[str, ...]) -> None:
             click.echo(line)
     for line in tally.summary(given):
         click.echo(line)
+    for setting in settled:
+        click.echo(f"WARNING: a change of {setting} is not judged again: the facts hold its result.", err=True)
     for row_id in tally.unreadable:
         click.echo(f"the facts of {row_id} do not open or do not fit the rules of today", err=True)
 
@@ -87,7 +92,16 @@ class _Tally:
             yield f"{len(self.unreadable)} could not be judged again."
 
 
-def _changed(session: object, version: str, given: Programme) -> Mapping[str, tuple[object, object]]:
+def _settled(session: Session, given: Programme) -> list[str]:
+    """The settings in which a programme on record differs from the given one without any effect here."""
+    found: set[str] = set()
+    for version in replays.versions(session):
+        with suppress(InvalidConfiguration):  # lost; its decisions are judged by their facts all the same
+            found.update(replays.not_replayed(programmes.version_of(session, version), given))
+    return sorted(found)
+
+
+def _changed(session: Session, version: str, given: Programme) -> Mapping[str, tuple[object, object]]:
     """The settings in which the programme of a decision and the given one differ; nothing when the former is lost."""
     try:
         return programmes.changes_between(programmes.version_of(session, version), given)

@@ -76,7 +76,12 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     # What patients answered themselves names no account; without assessments there is no place for it.
-    op.execute("DELETE FROM outcome_reports WHERE reported_by IS NULL")
+    answered = sa.text(
+        "SELECT EXISTS (SELECT 1 FROM outcome_reports WHERE reported_by IS NULL)"
+        " OR EXISTS (SELECT 1 FROM assessments WHERE answers IS NOT NULL)"
+    )
+    if op.get_bind().scalar(answered):
+        raise RuntimeError("There are assessments that hold what patients answered: this is not taken back over them.")
     op.alter_column("outcome_reports", "reported_by", nullable=False)
     op.drop_constraint(op.f("uq_outcome_reports_assessment_id"), "outcome_reports", type_="unique")
     op.drop_constraint(op.f("fk_outcome_reports_assessment_id"), "outcome_reports", type_="foreignkey")

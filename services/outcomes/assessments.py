@@ -25,11 +25,19 @@ from services.core.vocabulary import EventKind, TaskKind
 from services.messaging.outbox import emit
 from services.messaging.tasks import settle_tasks
 from services.outcomes.answer_rules import gaps
-from services.outcomes.cadence_rules import Occasion
+from services.outcomes.cadence_rules import NOT_IN_CARE, Occasion
 from services.outcomes.measures import SCREENER, Measures, check_offered, in_order, measure
 from services.outcomes.models import Assessment, OutcomeReport
 from services.outcomes.reports import ReadReport, keep_assessment, opened
-from services.outcomes.schedules import ask_for, instruments_for, open_assessment, stop_chasing, subject_of
+from services.outcomes.schedules import (
+    IN_CARE,
+    ask_for,
+    instruments_for,
+    open_assessment,
+    plan_assessments,
+    stop_chasing,
+    subject_of,
+)
 from services.outcomes.states import ASSESSMENT_TRANSITIONS, AssessmentState, AssessmentStep
 from services.people.access import Action, visible_episode
 from services.people.models import Episode
@@ -68,9 +76,12 @@ def request_assessment(
 ) -> ReadAssessment:
     """Ask the patient now, outside the cadence: for ``wanted`` instruments, by default for those of the cadence.
 
-    Raises as ``authorize`` does, ``Conflict`` while another one is unanswered, ``RuleRefused`` on ``instruments``.
+    Raises as ``authorize`` does, ``Conflict`` while another one is unanswered, ``RuleRefused`` on ``instruments`` and
+    for a patient who is not in care.
     """
     episode = _held_episode(session, actor, Action.REQUEST_ASSESSMENT, episode_id)
+    if episode.state not in IN_CARE:
+        raise RuleRefused("This patient is not in care.", [NOT_IN_CARE.finding()])
     if open_assessment(session, episode.id) is not None:
         raise Conflict("An assessment of this episode is still unanswered.", rule="outcomes.assessment_open")
     programme = programme_of(session, episode)
@@ -81,6 +92,7 @@ def request_assessment(
         sentence = f"The texts of {', '.join(untold)} are not there; an operator gives them in a content pack."
         raise RuleRefused(sentence, field="instruments", rule="outcomes.instrument_without_texts")
     row = ask_for(session, actor, episode, Occasion.ON_REQUEST, names)
+    plan_assessments(session, episode.id)  # looks again when it lapses
     return _view(session, actor, row, episode)
 
 

@@ -51,6 +51,13 @@ MONTHLY = declare(
     "{value} month(s) passed since the last treatment and the last answers.",
     setting="outcomes.cadence.monthly_months",
 )
+NOT_IN_CARE = declare(
+    "outcomes.not_in_care",
+    Severity.STOP,
+    SOURCE,
+    "Patients are asked from the approval of their eligibility until the episode ends.",
+    fixed="Nobody follows the answers of patients who are not in care.",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -205,7 +205,14 @@ def open_loss(
 
 def _review_if_too_many(session: Session, actor: Actor, episode: Episode, row: Loss) -> None:
     counted = select(func.count()).select_from(Loss).where(Loss.patient_id == row.patient_id, STANDING_LOSS)
-    losses = session.scalar(counted) or 0
+    recorded = select(Loss.id).where(Loss.shipment_id == Shipment.id)
+    # Parcels that went missing before losses were kept have none on record, and were lost all the same.
+    before = (
+        select(func.count())
+        .select_from(Shipment)
+        .where(Shipment.patient_id == row.patient_id, Shipment.state == Stage.LOST, ~recorded.exists())
+    )
+    losses = (session.scalar(counted) or 0) + (session.scalar(before) or 0)
     if diversion_findings(losses, programme_of(session, episode)):
         raise_review(session, actor, episode, Cause.LOSSES, row.id, {"losses": losses})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
@@ -37,3 +38,23 @@ def test_all_migrations_can_be_taken_back_and_made_again(own_postgres_url: str) 
         assert left == 0
         command.upgrade(configuration, "head")
         connection.execute(text("SELECT count(*) FROM audit_records")).scalar_one()
+
+
+def test_what_patients_answered_is_not_deleted_by_taking_a_migration_back(own_postgres_url: str) -> None:
+    configuration = Config(toml_file=str(ROOT / "pyproject.toml"))
+    with create_engine(own_postgres_url).connect() as connection:
+        configuration.attributes["connection"] = connection
+        for owner in ("episode", "patient"):  # a row without those it belongs to
+            connection.execute(text(f"ALTER TABLE assessments DROP CONSTRAINT fk_assessments_{owner}_id"))
+        connection.execute(
+            text(
+                "INSERT INTO assessments (id, patient_id, episode_id, occasion, instruments, state, answers,"
+                " programme_version, requested_at, version) VALUES (gen_random_uuid(), gen_random_uuid(),"
+                " gen_random_uuid(), 'monthly', '{phq9}', 'requested', 'sealed', 'default', now(), 1)"
+            )
+        )
+        connection.commit()
+        with pytest.raises(RuntimeError, match="what patients answered"):
+            command.downgrade(configuration, "0007")
+        connection.rollback()
+        assert connection.execute(text("SELECT count(*) FROM assessments")).scalar_one() == 1

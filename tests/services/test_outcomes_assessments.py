@@ -24,7 +24,7 @@ from services.core.personal import Personal
 from services.core.programme import programme
 from services.core.vocabulary import EventKind, NoticeKind, Party, TaskKind
 from services.eligibility.facts import Diagnosis
-from services.messaging.models import Event, Notice, Task
+from services.messaging.models import Event, Notice, Task, Timer
 from services.messaging.notices import text_patient
 from services.messaging.outbox import Subject
 from services.messaging.tasks import open_task
@@ -33,6 +33,7 @@ from services.outcomes.baselines import baseline
 from services.outcomes.models import Assessment
 from services.outcomes.schedules import TEXTS, plan_assessments, remind_of_assessment
 from services.people.models import Episode
+from services.people.states import EpisodeState
 from services.screening import risk
 from tests.factories import (
     World,
@@ -88,6 +89,25 @@ def test_what_is_asked_for_is_what_the_programme_says(session: Session, episode:
     assert (row.state, row.occasion) == ("requested", "on_request")
     assert row.instruments == ["phq9", "gad7", "cssrs_since_last_visit"]
     assert events(session, EventKind.ASSESSMENT_REQUESTED) == ["assessment.requested patient"]
+
+
+@pytest.mark.parametrize("state", [EpisodeState.REFERRED, EpisodeState.IN_REVIEW, EpisodeState.CLOSED])
+def test_nobody_is_asked_outside_of_care(session: Session, episode: Episode, state: EpisodeState) -> None:
+    episode.state = state
+    session.flush()
+    with pytest.raises(RuleRefused) as refusal:
+        ask(session, episode)
+    assert rules(refusal) == ["outcomes.not_in_care"]
+
+
+def test_what_was_asked_for_on_request_is_looked_at_again_when_it_lapses(session: Session, episode: Episode) -> None:
+    row = ask(session, episode)
+    of_episode = Timer.subject_id == episode.id, Timer.kind == EventKind.ASSESSMENT_DUE, Timer.ended_at.is_(None)
+    (at,) = session.scalars(select(Timer.due_at).where(*of_episode))
+    assert at <= row.requested_at + timedelta(days=15)
+    with time_machine.travel(row.requested_at + timedelta(days=15), tick=False):
+        plan_assessments(session, episode.id)
+    assert row.state == "lapsed"
 
 
 def test_a_diagnosis_adds_what_it_is_judged_by(session: Session, world: World) -> None:

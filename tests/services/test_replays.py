@@ -109,6 +109,18 @@ def test_the_command_names_exactly_the_episodes_that_change_and_writes_nothing(
     assert fingerprint(session) == before
 
 
+def test_a_change_of_what_the_facts_hold_the_result_of_is_warned_of(
+    session: Session, world: World, tmp_path: Path
+) -> None:
+    decided(session, world)
+    file = changed(tmp_path, "[instruments.mdq]\npositive_from = 6\n[matching]\noffered = true\n")
+    shown = CliRunner().invoke(main, ["replay", "--programme", str(file)])
+    warned = re.findall(r"^WARNING: a change of (\S+) is not judged again", shown.stderr, re.MULTILINE)
+    assert (shown.exit_code, warned) == (0, ["instruments.mdq.positive_from", "matching.offered"])
+    same = CliRunner().invoke(main, ["replay", "--programme", str(changed(tmp_path, ""))])
+    assert "WARNING" not in same.output
+
+
 def test_nobody_is_named_and_nothing_clinical_but_rules_is_shown(
     session: Session, world: World, tmp_path: Path
 ) -> None:

@@ -26,6 +26,7 @@ from services.shipping.losses import Discovery, Duty, ReadLoss
 from services.shipping.models import DiversionReview, Loss, Shipment
 from services.shipping.shipments import mark
 from services.shipping.states import ShipmentStep
+from services.shipping.statuses import Stage
 from tests.factories import audited
 from tests.factories_messaging import emitted
 from tests.factories_prescribing import (
@@ -184,6 +185,16 @@ def test_after_any_loss_the_pdmp_is_asked_again_before_more_is_signed(
     check_pdmp(session, case)
     sign(session, case, more)
     assert more.state == "signed"
+
+
+def test_a_parcel_lost_before_losses_were_kept_counts_as_the_first(session: Session, case: Case, row: Shipment) -> None:
+    fill = make_fill(session, case, make_signed(session, case))
+    row.state = Stage.LOST
+    session.flush()
+    what = Discovery(units=0, what_happened=Personal("A break-in."), discovered_at=NOON, is_theft=True)
+    losses.report_in_pharmacy(session, case.actor("pharmacist"), fill.id, what)
+    (review,) = session.scalars(select(DiversionReview))
+    assert (review.cause, review.state) == ("losses", "open")
 
 
 def test_a_fill_stolen_from_the_pharmacy_is_lost_whole_and_never_ships(session: Session, case: Case) -> None:

@@ -15,7 +15,8 @@ from services.eligibility import decisions, reviews
 from services.eligibility.decisions import Decision, Verdict
 from services.eligibility.reviews import ReadReview
 from services.eligibility.states import ReviewState
-from services.people.access import Action
+from services.matching import matches
+from services.people.access import Action, visible_episode
 from services.screening.models import Screening
 
 blueprint = resource("eligibility", "Eligibility: what the rules found and what a prescriber decided.")
@@ -85,6 +86,9 @@ def decide(call: Call, body: dict[str, Any], episode_id: UUID) -> dict[str, Any]
         reason=body["reason"],
         reasons={given["rule"]: given["reason"] for given in body["reasons"]},
     )
+    if verdict.decision is Decision.DECLINE:
+        episode = visible_episode(call.session, call.actor, Action.DECIDE_ELIGIBILITY, episode_id)
+        matches.end_searches(call.session, call.actor, episode)
     return _shown(decisions.decide(call.session, call.actor, episode_id, verdict, version=call.version))
 
 

@@ -14,6 +14,7 @@ from coordinator.api.fields import Choice, Id, Text, page_schema
 from services.core.errors import StaleVersion
 from services.eligibility.overviews import Overview, read_overview
 from services.eligibility.states import ReviewState
+from services.matching import matches
 from services.people import consents, episodes
 from services.people.access import Action, visible_episode
 from services.people.consents import ConsentKind, ConsentSource
@@ -161,6 +162,8 @@ def change_care_team(call: Call, body: dict[str, Any], episode_id: UUID) -> Epis
     episode = visible_episode(call.session, call.actor, Action.CHANGE_EPISODE, episode_id)
     if call.version not in (None, episode.version):
         raise StaleVersion("Somebody else changed this episode since you read it.", field="version")
+    if body.get("therapist_id") is not None:
+        matches.end_searches(call.session, call.actor, episode)
     if "prescriber_id" in body:
         episode = episodes.assign_prescriber(
             call.session, call.actor, episode_id, body["prescriber_id"], version=call.version

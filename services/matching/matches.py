@@ -87,14 +87,17 @@ def propose(session: Session, actor: Actor, episode_id: UUID, therapist_ids: Seq
     Raises ``RuleRefused`` with the findings that speak against it, on ``therapist_ids`` when against one of them.
     """
     episode = visible_episode(session, actor, Action.PROPOSE_MATCH, episode_id)
+    # Of two lists made at the same instant the second finds the first, and ends it; and whoever accepts meanwhile is
+    # waited for: what the rules read is read after that.
+    session.execute(select(func.pg_advisory_xact_lock(episode.id.int & (2**63 - 1))))
+    standing = session.scalars(_under_way(episode.id)).all()
+    session.refresh(episode, with_for_update={"key_share": True})
     programme, case = programme_of(session, episode), case_facts(session, episode)
     wanted = list(dict.fromkeys(therapist_ids))
     stops = [*case_findings(case, programme), *options_findings(len(wanted), programme)]
     if stops:
         raise RuleRefused("No therapists can be proposed so.", stops)
-    # Of two lists made at the same instant the second finds the first, and ends it.
-    session.execute(select(func.pg_advisory_xact_lock(episode.id.int & (2**63 - 1))))
-    for earlier in session.scalars(_under_way(episode.id)).all():
+    for earlier in standing:
         _end(session, actor, earlier, episode)
     match = Match(
         id=new_id(),
@@ -118,7 +121,16 @@ def propose(session: Session, actor: Actor, episode_id: UUID, therapist_ids: Seq
 
 def _under_way(episode_id: UUID) -> Select[Match]:
     query = select(Match).where(Match.episode_id == episode_id, Match.state.in_(sorted(UNDER_WAY)))
-    return query.with_for_update()
+    return query.order_by(Match.id).with_for_update().execution_options(populate_existing=True)
+
+
+def end_searches(session: Session, actor: Actor, episode: Episode) -> None:
+    """End what is under way: the patient has a therapist in another way, or is not treated here.
+
+    The caller has authorized the act. Called before the episode is held, as matches are held before it everywhere.
+    """
+    for match in session.scalars(_under_way(episode.id)).all():
+        _end(session, actor, match, episode)
 
 
 def _add_option(session: Session, match: Match, therapist_id: UUID, rank: int, findings: Iterable[Finding]) -> None:
@@ -170,6 +182,9 @@ def choose(
     Raises ``RuleRefused`` on ``therapist_ids`` for one who is not on the list, or has no place any more.
     """
     match, episode = _locked(session, actor, Action.CHOOSE_THERAPIST, match_id, version)
+    stops = _case_stops(session, episode)
+    if stops:
+        raise RuleRefused("No therapist can be chosen now.", stops)
     _move(match, MatchStep.CHOOSE, actor)
     left = {option.therapist_id: option for option in _options(session, match.id) if option.state in LEFT}
     chosen = list(dict.fromkeys(therapist_ids))
@@ -201,6 +216,12 @@ def _ask(session: Session, actor: Actor, match: Match, option: MatchOption, epis
     return True
 
 
+def _case_stops(session: Session, episode: Episode) -> list[Finding]:
+    """What speaks against any therapist for this patient now, with the episode held until the commit."""
+    session.refresh(episode, with_for_update=True)
+    return case_findings(case_facts(session, episode), programme_of(session, episode))
+
+
 def _stops(session: Session, option: MatchOption, episode: Episode) -> list[Finding]:
     """What speaks against this therapist now. Whoever takes one of their places meanwhile waits, or is waited for."""
     locked_profile(session, option.therapist_id)
@@ -216,9 +237,7 @@ def accept(session: Session, actor: Actor, match_id: UUID, *, version: int | Non
     """
     match, option, episode = _asked(session, actor, match_id, version)
     _move(match, MatchStep.ACCEPT, actor)
-    session.refresh(episode, with_for_update=True)
-    stops = [*case_findings(case_facts(session, episode), programme_of(session, episode))]
-    stops += _stops(session, option, episode)
+    stops = [*_case_stops(session, episode), *_stops(session, option, episode)]
     if stops:
         raise RuleRefused("You cannot take on this patient now.", stops)
     _move_option(option, OptionStep.ACCEPT, actor)
@@ -253,6 +272,10 @@ def decline(
 
 
 def _ask_next(session: Session, actor: Actor, match: Match, episode: Episode) -> None:
+    if _case_stops(session, episode):  # nobody is needed any more, so nobody is asked, nor is another list made
+        _move(match, MatchStep.RUN_OUT, actor)
+        match.ended_at = clock.now()
+        return
     options = _options(session, match.id)
     preferred = [option for option in options if option.state == OptionState.PREFERRED]
     for option in sorted(preferred, key=lambda each: each.preference or 0):
@@ -283,6 +306,8 @@ def read_match(session: Session, actor: Actor, match_id: UUID) -> ReadMatch:
         return _opened(session, match, options, is_medical=True)
     own = [option for option in options if option.therapist_id == actor.id]
     shown = _opened(session, match, own, is_medical=False)
+    if not any(option.state == OptionState.ASKED for option in own):
+        return shown  # whoever has answered has nothing more to decide, and so to know
     return replace(shown, patient_state=Personal(facts.state), indication=Personal(facts.indication))
 
 

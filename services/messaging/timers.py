@@ -39,6 +39,13 @@ def cancel_timers(session: Session, subject: Subject, kinds: Collection[EventKin
     session.execute(update(Timer).where(*condition).values(ended_at=clock.now(), outcome="cancelled"))
 
 
+def cancel_timers_of_episode(session: Session, episode: Episode, kinds: Collection[EventKind]) -> None:
+    """Stop the running timers of ``kinds`` of an episode, whatever they are about."""
+    session.flush()
+    condition = (Timer.episode_id == episode.id, Timer.ended_at.is_(None), Timer.kind.in_(kinds))
+    session.execute(update(Timer).where(*condition).values(ended_at=clock.now(), outcome="cancelled"))
+
+
 def fire_due(session: Session, limit: int = 200) -> int:
     """Emit the events of timers that are due; gives how many. The ticker calls it until it gives 0."""
     due = session.scalars(

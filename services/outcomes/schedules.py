@@ -161,6 +161,8 @@ def remind_of_assessment(session: Session, assessment_id: UUID, programme: Progr
     if row is None or row.state != AssessmentState.REQUESTED:
         return
     episode = session.get_one(Episode, row.episode_id)
+    if episode.state not in IN_CARE:
+        return
     data = {"link": path_of(issue_link(session, SYSTEM, episode, LinkKind.ASSESSMENT))}
     text_patient(session, NoticeKind.ASSESSMENT_REMINDER, subject_of(row), episode, None, data, programme)
     record(session, SYSTEM, "assessment.remind", "assessment", row.id, episode_id=row.episode_id)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import func, select
@@ -23,9 +23,12 @@ from services.core.findings import Finding
 from services.core.ids import new_id
 from services.core.personal import Personal
 from services.core.vocabulary import EventKind, TaskKind
+from services.matching.matches import end_searches
 from services.messaging.outbox import Subject, emit
 from services.messaging.tasks import settle_tasks
+from services.messaging.timers import cancel_timers_of_episode
 from services.outcomes.responses import open_response_decision
+from services.outcomes.schedules import plan_assessments
 from services.people.access import Action, visible_episode
 from services.people.episodes import advance_episode
 from services.people.models import Episode
@@ -46,6 +49,17 @@ from services.vault.boxes import box
 
 # Whoever was treated comes back here when it is time to approve anew.
 _NOT_APPROVED = frozenset({EpisodeState.SCREENING, EpisodeState.DECLINED})
+# What would text a patient who was discharged, or ask somebody to reach them for it. A parcel is chased all the same.
+PATIENTS: Final = frozenset(
+    {
+        EventKind.SCREENING_UNANSWERED,
+        EventKind.SESSION_REMINDER_DUE,
+        EventKind.INTEGRATION_DUE,
+        EventKind.CIRCLE_REMINDER_DUE,
+        EventKind.ASSESSMENT_REMINDER_DUE,
+        EventKind.ASSESSMENT_UNANSWERED,
+    }
+)
 
 
 class Cause(StrEnum):
@@ -97,7 +111,7 @@ def discontinue(
 
     Raises ``IllegalTransition`` when it has ended, ``RuleRefused`` when nothing was begun, ``StaleVersion``.
     """
-    episode = _held(session, actor, Action.DECIDE_COURSE, episode_id, version)
+    episode = _held(session, actor, Action.DECIDE_COURSE, episode_id, version, ends=True)
     if episode.state in _NOT_APPROVED and not _closing_facts(session, episode).is_treated:
         _refuse([NOTHING_TO_DISCONTINUE.finding()], "There is no treatment to discontinue.")
     text = reason_text(reason)
@@ -109,6 +123,8 @@ def discontinue(
         box(session, prescription.patient_id).seal(prescription, "end_reason", text)
         end(session, actor, prescription, PrescriptionStep.CANCEL)
     end_for_discontinuation(session, episode, text)
+    plan_assessments(session, episode.id)
+    cancel_timers_of_episode(session, episode, {EventKind.SCREENING_UNANSWERED})
     content = {"cause": cause.value, "text": text}
     made = _decide(session, actor, episode, CourseKind.DISCONTINUATION, content)
     emit(session, EventKind.EPISODE_DISCONTINUED, subject=Subject("episode", episode.id), episode_id=episode.id)
@@ -122,11 +138,13 @@ def close_episode(
 
     Raises ``RuleRefused`` naming what is missing, ``IllegalTransition``, ``StaleVersion``.
     """
-    episode = _held(session, actor, Action.CLOSE_EPISODE, episode_id, version)
+    episode = _held(session, actor, Action.CLOSE_EPISODE, episode_id, version, ends=True)
     EPISODE_TRANSITIONS.advance(EpisodeState(episode.state), EpisodeStep.CLOSE, actor.role)
     text = reason_text(summary)
     _refuse(closing_findings(_closing_facts(session, episode)), "This episode cannot be closed yet.")
     advance_episode(session, actor, episode, EpisodeStep.CLOSE)
+    plan_assessments(session, episode.id)
+    cancel_timers_of_episode(session, episode, PATIENTS)
     made = _decide(session, actor, episode, CourseKind.DISCHARGE, {"text": text})
     settle_tasks(
         session, actor, Subject("episode", episode.id), {TaskKind.HOLD_CLOSING_FOLLOW_UP, TaskKind.COUNT_LEFTOVERS}
@@ -163,9 +181,19 @@ def _refuse(findings: list[Finding], sentence: str) -> None:
         raise RuleRefused(sentence, findings)
 
 
-def _held(session: Session, actor: Actor, action: Action, episode_id: UUID, version: int | None = None) -> Episode:
+def _held(
+    session: Session,
+    actor: Actor,
+    action: Action,
+    episode_id: UUID,
+    version: int | None = None,
+    *,
+    ends: bool = False,
+) -> Episode:
     """The episode, held until the commit: of two who decide at once the second finds it decided."""
     episode = visible_episode(session, actor, action, episode_id)
+    if ends:
+        end_searches(session, actor, episode)
     session.refresh(episode, with_for_update={"key_share": True})
     if version is not None and episode.version != version:
         raise StaleVersion("Somebody else changed this episode since you read it.", field="version")

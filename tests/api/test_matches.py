@@ -96,3 +96,16 @@ def test_a_profile_is_changed_under_its_version(api: Api, world: World) -> None:
     assert put_profile(api.as_account(world.operator), own, **{"If-Match": '"1"'}) == 200
     assert api.as_account(world.prescriber).get(f"/therapist-profiles/{own.id}").json["capacity"] == 3
     assert put_profile(api.as_account(world.prescriber), own) == 403
+
+
+def test_a_search_ends_when_a_therapist_is_named_by_hand(
+    api: Api, session: Session, world: World, episode: Episode
+) -> None:
+    therapist = make_therapist(session, world)
+    staff = api.as_account(world.medical_staff)
+    made = staff.post(f"/episodes/{episode.id}/matches", {"therapist_ids": [str(therapist.id)]}).json
+    api.as_patient(episode).post(f"/matches/{made['id']}/choose", {"therapist_ids": [str(therapist.id)]})
+    named = staff.patch(f"/episodes/{episode.id}", {"therapist_id": str(world.therapist.id)})
+    assert (named.status_code, named.json["therapist_id"]) == (200, str(world.therapist.id))
+    assert staff.get(f"/matches/{made['id']}").json["state"] == "withdrawn"
+    assert api.as_account(therapist).get(f"/matches/{made['id']}").status_code == 404

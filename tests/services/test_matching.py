@@ -22,6 +22,7 @@ from services.messaging.models import Event, Settlement
 from services.people.access import POLICY, Action
 from services.people.episodes import change_therapist, episode_of
 from services.people.models import Account, Episode
+from services.refills import courses
 from services.vault.envelopes import open_envelope
 from tests.factories import World, audited, make_actor, make_patient_actor, make_practice
 from tests.factories_matching import (
@@ -199,6 +200,51 @@ def test_declining_asks_the_patients_next_choice(
     assert option.reason.reveal() == "No evening hours."
     assert option.findings
     assert matches.read_match(session, make_patient_actor(episode), match.id).options[0].reason.reveal() is None
+
+
+def test_who_declined_learns_no_more_of_the_patient(
+    session: Session, world: World, episode: Episode, two: tuple[Account, Account]
+) -> None:
+    match = propose(session, world, episode, *two).match
+    choose(session, episode, match, *two)
+    matches.decline(session, make_actor(two[0]), match.id, REASON)
+    read = matches.read_match(session, make_actor(two[0]), match.id)
+    assert (read.indication.reveal(), read.patient_state.reveal()) == (None, None)
+    asked = matches.read_match(session, make_actor(two[1]), match.id)
+    assert asked.patient_state.reveal() == "CA"
+
+
+def test_nobody_is_chosen_or_asked_for_a_patient_who_has_a_therapist(
+    session: Session, world: World, episode: Episode, two: tuple[Account, Account]
+) -> None:
+    match = propose(session, world, episode, *two).match
+    change_therapist(session, world.actor("prescriber"), episode.id, world.therapist.id)
+    session.flush()
+    with pytest.raises(RuleRefused) as refusal:
+        choose(session, episode, match, *two)
+    assert [finding.rule for finding in refusal.value.findings] == ["matching.has_therapist"]
+    assert states(session, match) == ["offered", "offered"]
+
+
+def test_declining_asks_nobody_else_once_the_patient_has_a_therapist(
+    session: Session, world: World, episode: Episode, two: tuple[Account, Account]
+) -> None:
+    match = propose(session, world, episode, *two).match
+    choose(session, episode, match, *two)
+    change_therapist(session, world.actor("prescriber"), episode.id, world.therapist.id)
+    session.flush()
+    matches.decline(session, make_actor(two[0]), match.id, REASON)
+    assert (match.state, states(session, match)) == ("exhausted", ["declined", "preferred"])
+    assert events(session, EventKind.THERAPIST_NEEDED) == []
+
+
+def test_searches_end_when_nobody_is_looked_for_any_more(
+    session: Session, world: World, episode: Episode, two: tuple[Account, Account]
+) -> None:
+    match = propose(session, world, episode, *two).match
+    choose(session, episode, match, *two)
+    courses.close_episode(session, world.actor("prescriber"), episode.id, Personal("Moved away."))
+    assert (match.state, states(session, match)) == ("withdrawn", ["unavailable", "preferred"])
 
 
 def test_when_the_choice_is_used_up_the_patient_chooses_again(

@@ -8,12 +8,20 @@ from typing import Any
 
 import pytest
 import time_machine
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from services.core import clock
+from services.core.actors import SYSTEM
 from services.core.errors import IllegalTransition, NotAllowed, RuleRefused, StaleVersion
+from services.core.ids import new_id
 from services.core.personal import Personal
 from services.core.vocabulary import EventKind, Party
+from services.messaging.models import Timer
+from services.messaging.outbox import Subject
+from services.messaging.timers import set_timer
+from services.outcomes import schedules
+from services.people.programmes import programme_of
 from services.people.states import EpisodeState
 from services.prescribing.contacts import Manner, record_contact
 from services.refills import courses, gate
@@ -21,7 +29,7 @@ from services.refills.courses import Cause
 from services.sessions import ledgers
 from services.sessions.ledgers import Attestation, Disposal
 from services.sessions.states import SessionState
-from tests.factories import audited
+from tests.factories import audited, make_episode, make_world
 from tests.factories_messaging import emitted
 from tests.factories_prescribing import make_case, make_draft
 from tests.factories_refills import Supplied, held_dosing_session, held_with, make_supplied
@@ -171,6 +179,42 @@ def test_discontinuing_ends_what_is_prescribed_and_booked_and_asks_for_the_rest(
     assert "prescribing.episode_over" in rules_of(refusal)
     with pytest.raises(IllegalTransition):
         stop(session, supplied)
+
+
+def test_discontinuing_ends_the_assessments_that_would_text_the_patient(session: Session, supplied: Supplied) -> None:
+    episode = supplied.episode
+    row = schedules.open_assessment(session, episode.id) or schedules.ask_for(
+        session, SYSTEM, episode, schedules.Occasion.AFTER_SESSION, ["phq9"], number=1
+    )
+    stop(session, supplied)
+    assert row.state == "lapsed"
+    query = select(Timer.kind).where(Timer.episode_id == episode.id, Timer.ended_at.is_(None))
+    assert not [kind for kind in session.scalars(query) if kind.startswith("assessment.")]
+
+
+def test_no_reminder_goes_to_a_patient_who_is_not_in_care(session: Session, supplied: Supplied) -> None:
+    episode = supplied.episode
+    row = schedules.open_assessment(session, episode.id) or schedules.ask_for(
+        session, SYSTEM, episode, schedules.Occasion.AFTER_SESSION, ["phq9"], number=1
+    )
+    before = audited(session).count("assessment.remind")
+    for state, more in ((EpisodeState.IN_REVIEW, 0), (EpisodeState.IN_TREATMENT, 1)):
+        episode.state = state
+        session.flush()
+        schedules.remind_of_assessment(session, row.id, programme_of(session, episode))
+        session.flush()
+        assert audited(session).count("assessment.remind") == before + more
+
+
+@pytest.mark.parametrize("at", [EpisodeState.REFERRED, EpisodeState.SCREENING])
+def test_nobody_is_chased_for_a_screening_after_the_discharge(session: Session, at: EpisodeState) -> None:
+    world = make_world(session)
+    episode = make_episode(session, world=world, at=at)
+    subject = Subject("screening", new_id())
+    timer = set_timer(session, EventKind.SCREENING_UNANSWERED, episode, subject, clock.now() + timedelta(days=3))
+    courses.close_episode(session, world.actor("prescriber"), episode.id, SUMMARY)
+    session.refresh(timer)
+    assert timer.outcome == "cancelled"
 
 
 def test_an_episode_is_closed_only_after_follow_up_and_disposal(session: Session, supplied: Supplied) -> None:

@@ -12,7 +12,6 @@ from coordinator.api.endpoints import Call, endpoint, resource
 from coordinator.api.fields import Flag, Moment, PersonalText, Text, Whole
 from coordinator.api.sessions import ReasonIn, SessionOut, after_step
 from coordinator.api.tasks import StepIn
-from services.core.programme import programme
 from services.people.access import Action
 from services.sessions import (
     afterwards,
@@ -32,14 +31,15 @@ from services.sessions.readiness_rules import RemoteFacts
 
 blueprint = resource("dosing", "Dosing sessions: readiness, doses, monitoring, discharge, emergencies.")
 
-# The document shows the default programme's names and ranges; the rules go by those of the running one.
-RED_FLAGS: Final = sorted(programme().choices("vitals.emergency.symptoms"))
+# A clinic may add symptoms to the default programme's; the use case knows those of the episode's programme.
+RED_FLAG_PATTERN: Final = r"^[a-z][a-z0-9_]{0,49}$"
+RED_FLAGS_MOST: Final = 30
 
 
 def red_flags_field(**options: Any) -> fields.Field[Any]:
-    """Symptoms of which any one is an emergency."""
-    flag = fields.String(validate=validate.OneOf(RED_FLAGS))
-    return fields.List(flag, validate=validate.Length(max=len(RED_FLAGS)), **options)
+    """Symptoms of which any one is an emergency, by the names that the programme of the episode has for them."""
+    flag = Text(50, pattern=RED_FLAG_PATTERN)
+    return fields.List(flag, validate=validate.Length(max=RED_FLAGS_MOST), **options)
 
 
 class ChaperoneIn(Schema):
@@ -200,7 +200,7 @@ def end_infusion(call: Call, body: dict[str, Any], session_id: UUID) -> dict[str
 
 @_step("physician-check-in", StartNoteIn, Action.ATTEND_START)
 def check_in_at_start(call: Call, body: dict[str, Any], session_id: UUID) -> dict[str, Any]:
-    """You of the medical team saw or spoke with the patient at the start, as a session of this dose demands."""
+    """You, the physician, saw or spoke with the patient at the start, as a session of this dose demands."""
     row = physician_checks.check_in_at_start(
         call.session, call.actor, session_id, body.get("note"), version=call.version
     )

@@ -15,6 +15,7 @@ from services.sessions.models import TherapySession
 from services.sessions.states import SessionState
 from tests.api.conftest import Api, Caller
 from tests.factories_prescribing import Case
+from tests.factories_programmes import run_under
 from tests.factories_sessions import drive, make_supplied, stopped_clock
 
 
@@ -58,13 +59,28 @@ def test_what_no_cuff_shows_is_422_by_field(therapist: Caller, row: TherapySessi
         ("oxygen_percent", 0),
         ("oxygen_percent", 101),
         ("phase", "yesterday"),
-        ("red_flags", ["hiccups"]),
+        ("red_flags", ["Hic cups"]),
         ("red_flags", "seizure"),
         ("taken_at", "now"),
     ):
         answer = therapist.post(f"/sessions/{row.id}/vitals", reading(**{field: value}))
         assert answer.status_code == 422
         assert answer.json["errors"][0]["field"].split(".")[0] == field
+
+
+def test_a_clinic_may_have_red_flags_of_its_own(
+    session: Session, case: Case, therapist: Caller, row: TherapySession
+) -> None:
+    own = {"vitals.emergency.symptoms": ["chest_pain", "hiccups"]}
+    run_under(session, case.episode, own)
+    session.commit()
+    answer = therapist.post(f"/sessions/{row.id}/vitals", reading(red_flags=["seizure"]))
+    assert (answer.status_code, answer.json["code"]) == (409, "rule_refused")
+    for wrong in ("Hiccups", "hic cups", "h" * 51):
+        answer = therapist.post(f"/sessions/{row.id}/vitals", reading(red_flags=[wrong]))
+        assert answer.status_code == 422
+    answer = therapist.post(f"/sessions/{row.id}/vitals", reading(red_flags=["hiccups"]))
+    assert (answer.status_code, answer.json["outcome"]) == (201, "emergency")
 
 
 def test_red_flags_must_be_asked_for(therapist: Caller, row: TherapySession) -> None:

@@ -111,9 +111,10 @@ def programme(path: Path = DEFAULT_FILE) -> Programme:
     return load_programme(path)
 
 
+@lru_cache(maxsize=1)
 def shipped() -> Mapping[str, Path]:
-    """The files that come with the service, by the name of their programme."""
-    return {path.stem: path for path in sorted(DIRECTORY.glob("*.toml"))}
+    """The files that come with the service, by the name of their programme; looked for once per process."""
+    return MappingProxyType({path.stem: path for path in sorted(DIRECTORY.glob("*.toml"))})
 
 
 def line_of(path: Path, setting: str) -> int | None:

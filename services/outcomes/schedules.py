@@ -40,8 +40,8 @@ from services.people.programmes import programme_of
 from services.people.states import EpisodeState
 from services.people.zones import read_zone
 from services.prescribing.cases import case_of
+from services.prescribing.contents import content_of
 from services.prescribing.models import Prescription
-from services.prescribing.prescriptions import content_of
 from services.prescribing.states import VALID
 from services.screening import instruments
 from services.sessions.histories import held_dosing_sessions

@@ -8,7 +8,9 @@ from typing import Any
 
 from services.core.errors import InvalidInput
 from services.prescribing.limits import NO_LIMITS, PatientLimits
+from services.prescribing.models import Prescription
 from services.prescribing.routes import Route
+from services.vault.boxes import Box
 
 LONGEST_DIRECTIONS = 1000
 
@@ -82,3 +84,8 @@ class Content:
                 "in_person_evaluated_on": None if day is None else date.fromisoformat(day),
             }
         )
+
+
+def content_of(own: Box, row: Prescription) -> Content:
+    """The content of a prescription, opened."""
+    return Content.from_dict(own.open(row, "content").reveal())

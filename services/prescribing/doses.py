@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from services.core.errors import Conflict
 from services.core.ids import new_id
-from services.prescribing.contents import Content
+from services.prescribing.contents import Content, content_of
 from services.prescribing.models import DoseTaken, Fill, Prescription, StockEntry
 from services.prescribing.routes import Route
 from services.vault.boxes import Box, box
@@ -89,7 +89,7 @@ def history_of(session: Session, episode_id: UUID, own: Box, route: Route = Rout
     """
     handed_out = session.execute(_HANDED_OUT, {"episode": episode_id}).all()
     taken = session.execute(_TAKEN, {"episode": episode_id}).all()
-    contents = {by.id: _content(own, by) for _, by in (*handed_out, *taken)}
+    contents = {by.id: content_of(own, by) for _, by in (*handed_out, *taken)}
     fills = [(fill, contents[by.id]) for fill, by in handed_out if contents[by.id].route is route]
     doses = [(_amounts(own, dose), contents[by.id]) for dose, by in taken if contents[by.id].route is route]
     if not fills and not doses:
@@ -123,10 +123,6 @@ def _entered_mg(session: Session, own: Box, episode_id: UUID, contents: Mapping[
 
 # What was missing of, or too many in, a parcel that came back never was at home; such a parcel does not count anyway.
 _NOT_AT_HOME = frozenset({"lost_of_return", "found_of_return"})
-
-
-def _content(own: Box, prescription: Prescription) -> Content:
-    return Content.from_dict(own.open(prescription, "content").reveal())
 
 
 # Prepared once: every draft asks.

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from services.core.findings import Finding
 from services.prescribing.cases import Case
-from services.prescribing.contents import Content
+from services.prescribing.contents import Content, content_of
 from services.prescribing.models import DoseTaken, Prescription
 from services.prescribing.routes import is_shipped
 from services.prescribing.rules import duplicate_findings, substance_of
@@ -46,7 +46,7 @@ def duplicates(
 
 
 def _same(case: Case, other: Prescription, content: Content) -> bool:
-    its = Content.from_dict(case.box.open(other, "content").reveal())
+    its = content_of(case.box, other)
     return its.route is content.route and substance_of(its.drug) == substance_of(content.drug)
 
 
@@ -55,6 +55,6 @@ def _may_supply(session: Session, case: Case, other: Prescription) -> bool:
         return True
     if is_shipped(other):
         return supply_of(session, case.box, other).left.anything_on(case.today)
-    content = Content.from_dict(case.box.open(other, "content").reveal())
+    content = content_of(case.box, other)
     given = session.scalars(select(DoseTaken.id).where(DoseTaken.prescription_id == other.id)).all()
     return other.expires_on is not None and case.today <= other.expires_on and len(given) < content.sessions_supply

@@ -31,6 +31,7 @@ from services.people.attempts import Refused
 from services.people.models import Episode
 from services.people.programmes import programme_of
 from services.prescribing.cases import Case, case_of
+from services.prescribing.contents import content_of
 from services.prescribing.fill_rules import (
     FILL_NOT_COMPLETE,
     NOT_IN_FORCE,
@@ -40,7 +41,7 @@ from services.prescribing.fill_rules import (
 from services.prescribing.follow_ups import follow_up
 from services.prescribing.home_stock import home_stock
 from services.prescribing.models import Fill, FillAuthorization, Prescription
-from services.prescribing.prescriptions import NOT_VISIBLE, check_sees, content_of, locked_prescription
+from services.prescribing.prescriptions import NOT_VISIBLE, check_sees, locked_prescription
 from services.prescribing.signing import refuse_altered
 from services.prescribing.signing_rules import ELIGIBILITY_NOT_CURRENT
 from services.prescribing.states import PRESCRIPTION_TRANSITIONS, VALID, PrescriptionState, PrescriptionStep

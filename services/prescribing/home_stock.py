@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from services.core.findings import Finding
 from services.people.programmes import programme_of
 from services.prescribing.cases import Case
-from services.prescribing.contents import Content
+from services.prescribing.contents import Content, content_of
 from services.prescribing.doses import history_of
 from services.prescribing.models import Prescription
 from services.prescribing.routes import Supplied, is_shipped
@@ -25,7 +25,7 @@ def home_stock(session: Session, case: Case, row: Prescription, units: int) -> l
     """
     if not is_shipped(row):
         return []
-    content = _content(case, row)
+    content = content_of(case.box, row)
     history = history_of(session, case.episode.id, case.box, content.route)
     session_mg = max(content.session_mg, 1)
     home_mg = history.home_mg + _unfilled_mg(session, case, row, content)
@@ -44,12 +44,8 @@ def _unfilled_mg(session: Session, case: Case, row: Prescription, content: Conte
     )
     total = 0
     for other in session.scalars(others):
-        its = _content(case, other)
+        its = content_of(case.box, other)
         if substance_of(its.drug) == substance_of(content.drug):
             left = supply_of(session, case.box, other).left
             total += left.units_left_in_current_fill * its.strength_mg if case.today <= left.expires_on else 0
     return total
-
-
-def _content(case: Case, row: Prescription) -> Content:
-    return Content.from_dict(case.box.open(row, "content").reveal())

@@ -25,7 +25,7 @@ from services.people.access import Action, visible_episode
 from services.people.models import Episode
 from services.people.programmes import programme_of
 from services.prescribing.cases import Questions, case_of, check_named_prescriber, opened_case
-from services.prescribing.contents import Content
+from services.prescribing.contents import Content, content_of
 from services.prescribing.models import Prescription
 from services.prescribing.reviews import check_open_to_prescribing, request_findings, review_draft, review_ready
 from services.prescribing.routes import is_shipped, supplied_by
@@ -36,7 +36,7 @@ from services.prescribing.states import (
     PrescriptionState,
     PrescriptionStep,
 )
-from services.vault.boxes import Box, box
+from services.vault.boxes import box
 
 NOT_VISIBLE = "There is no such record, or it is not yours to see."
 
@@ -283,11 +283,6 @@ def check_is_named(actor: Actor, row: Prescription) -> None:
     """Only the practitioner whose name it bears marks a prescription ready and signs it (``NotAllowed``)."""
     if actor.id != row.prescriber_id:
         raise NotAllowed("Only the named prescriber may do this.", rule="prescribing.named_prescriber_only")
-
-
-def content_of(own: Box, row: Prescription) -> Content:
-    """The content of a prescription, opened."""
-    return Content.from_dict(own.open(row, "content").reveal())
 
 
 def reason_text(reason: Personal[str], field: str = "reason") -> str:

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from services.prescribing.contents import Content
+from services.prescribing.contents import Content, content_of
 from services.prescribing.later_records import lost_fills
 from services.prescribing.models import Fill, Prescription, StockEntry
 from services.prescribing.states import PrescriptionState
@@ -32,7 +32,7 @@ def makes_up_for_losses(session: Session, own: Box, row: Prescription, content: 
         Prescription.signature.is_not(None),
         made_up,
     )
-    given = [_content(own, other) for other in session.scalars(others)]
+    given = [content_of(own, other) for other in session.scalars(others)]
     return sum(_total_mg(each) for each in [*given, content]) <= _lost_mg(session, own, row.replaces_id)
 
 
@@ -50,12 +50,8 @@ def _lost_mg(session: Session, own: Box, prescription_id: UUID) -> float:
     for entry in session.scalars(entries):
         units = own.open(entry, "content").reveal()["units"]
         lost += -units if entry.kind in _FOUND else units
-    return min(filled, lost) * _content(own, row).strength_mg
+    return min(filled, lost) * content_of(own, row).strength_mg
 
 
 def _total_mg(content: Content) -> int:
     return content.quantity_units * (content.refills + 1) * content.strength_mg
-
-
-def _content(own: Box, row: Prescription) -> Content:
-    return Content.from_dict(own.open(row, "content").reveal())

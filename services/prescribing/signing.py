@@ -35,7 +35,7 @@ from services.people.programmes import programme_of
 from services.people.sign_in import verify_second_factor
 from services.people.zones import read_zone
 from services.prescribing.cases import Case, case_of
-from services.prescribing.contents import Content
+from services.prescribing.contents import Content, content_of
 from services.prescribing.field_rules import SIGNING_DISPLAY, required_field_findings
 from services.prescribing.fill_rules import last_fill_day
 from services.prescribing.law import SIGNING_STATEMENT, SIGNING_STATEMENT_SOURCE
@@ -44,7 +44,6 @@ from services.prescribing.papers import as_written_now, canonical, document_of, 
 from services.prescribing.prescriptions import (
     NOT_VISIBLE,
     check_is_named,
-    content_of,
     end,
     locked_prescription,
 )
@@ -235,7 +234,7 @@ def verify_signature(session: Session, row: Prescription) -> bool:
         key = Ed25519PrivateKey.from_private_bytes(keyring().prescription_keys[row.signing_key]).public_key()
         key.verify(row.signature, own.open_bytes(row, "signed_content", row.signed_content))
         signed = signed_document(own, row).reveal()
-        content = Content.from_dict(own.open(row, "content").reveal())
+        content = content_of(own, row)
         stored = document_of(row, content, signed["paper"], own.open(row, "outside").reveal())
     except (InvalidSignature, UnreadableSeal, InvalidConfiguration, KeyError, TypeError, ValueError):
         return False

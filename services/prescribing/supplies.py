@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from services.core.errors import RuleRefused
 from services.people.models import Episode
 from services.people.programmes import programme_of
-from services.prescribing.contents import Content
+from services.prescribing.contents import content_of
 from services.prescribing.fill_rules import FillFacts, PrescriptionFacts, Remaining, remaining
 from services.prescribing.models import Fill, FillAuthorization, Prescription
 from services.prescribing.routes import is_shipped
@@ -47,7 +47,7 @@ def prescribed_and_filled(session: Session, own: Box, row: Prescription) -> tupl
     """
     if row.issued_on is None:
         raise RuleRefused("Nothing is filled before it is signed.", rule="prescribing.not_signed")
-    content = Content.from_dict(own.open(row, "content").reveal())
+    content = content_of(own, row)
     facts = PrescriptionFacts(
         quantity_units=content.quantity_units,
         refills=content.refills,

@@ -22,11 +22,11 @@ from services.core.personal import Personal
 from services.people.access import Action, authorize, visible_episode
 from services.people.models import Episode
 from services.prescribing.cases import case_of
-from services.prescribing.contents import Content
+from services.prescribing.contents import Content, content_of
 from services.prescribing.limits import PatientLimits
 from services.prescribing.models import Fill, Prescription
 from services.prescribing.papers import signed_document
-from services.prescribing.prescriptions import NOT_VISIBLE, check_sees, content_of
+from services.prescribing.prescriptions import NOT_VISIBLE, check_sees
 from services.prescribing.reviews import Review, review_of
 from services.prescribing.routes import Route, Supplied, is_shipped
 from services.prescribing.signing import verify_signature

@@ -32,13 +32,12 @@ from services.people.states import EpisodeState
 from services.people.zones import read_zone
 from services.prescribing.cases import Case, visible_case
 from services.prescribing.contacts import last_contact_on
-from services.prescribing.contents import Content
+from services.prescribing.contents import Content, content_of
 from services.prescribing.fill_rules import FillFacts, PrescriptionFacts
 from services.prescribing.fills import opened_fill
 from services.prescribing.follow_ups import follow_up
 from services.prescribing.models import Fill, Prescription
 from services.prescribing.pdmp_checks import latest_check
-from services.prescribing.prescriptions import content_of
 from services.prescribing.routes import Supplied
 from services.prescribing.states import VALID, PrescriptionState
 from services.prescribing.supplies import supply_of

@@ -23,6 +23,7 @@ from services.messaging.models import Task
 from services.messaging.outbox import Subject
 from services.messaging.tasks import open_task
 from services.prescribing import prescriptions
+from services.prescribing.contents import content_of
 from services.prescribing.limits import PatientLimits
 from services.prescribing.models import Prescription
 from services.prescribing.reviews import review_of
@@ -315,7 +316,7 @@ def test_only_a_prescription_of_the_same_episode_is_replaced(session: Session, c
 def test_a_day_of_evaluation_survives_sealing(session: Session, case: Case) -> None:
     row = make_draft(session, case, in_person_evaluated_on=date(2026, 10, 1))
     own = box(session, row.patient_id)
-    assert prescriptions.content_of(own, row).in_person_evaluated_on == date(2026, 10, 1)
+    assert content_of(own, row).in_person_evaluated_on == date(2026, 10, 1)
 
 
 def test_the_audit_trail_holds_no_word_of_the_content(session: Session, case: Case) -> None:

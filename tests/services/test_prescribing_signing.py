@@ -23,6 +23,7 @@ from services.people import accounts, practitioners
 from services.people.attempts import Refused
 from services.people.models import Account, DeaRegistration, Licence
 from services.prescribing import fills, prescriptions, signing
+from services.prescribing.contents import content_of
 from services.prescribing.law import SIGNING_STATEMENT
 from services.prescribing.models import Prescription
 from services.prescribing.pdmp_checks import PdmpFinding
@@ -441,7 +442,7 @@ def test_a_spoilt_or_exchanged_content_is_found(session: Session, case: Case) ->
 def test_content_sealed_anew_by_somebody_with_the_keys_is_found(session: Session, case: Case) -> None:
     row = make_signed(session, case)
     own = prescriptions.box(session, row.patient_id)
-    changed = prescriptions.content_of(own, row).changed(quantity_units=40).as_dict()
+    changed = content_of(own, row).changed(quantity_units=40).as_dict()
     own.seal(row, "content", changed)
     session.flush()
     assert not verify_signature(session, row)

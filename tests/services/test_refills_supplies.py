@@ -16,6 +16,7 @@ from services.core.personal import Personal
 from services.core.vocabulary import EventKind, TaskKind
 from services.people.attempts import Refused
 from services.prescribing import prescriptions
+from services.prescribing.contents import content_of
 from services.prescribing.models import Fill, Prescription
 from services.prescribing.reviews import review_of
 from services.prescribing.states import PrescriptionState
@@ -215,7 +216,7 @@ def test_one_approval_lets_one_refill_out(session: Session, supplied: Supplied, 
 def test_a_prescription_altered_after_signing_is_refused_and_the_request_stays_open(
     session: Session, supplied: Supplied, request_id: UUID
 ) -> None:
-    changed = prescriptions.content_of(box(session, supplied.episode.patient_id), supplied.prescription).as_dict()
+    changed = content_of(box(session, supplied.episode.patient_id), supplied.prescription).as_dict()
     own = box(session, supplied.episode.patient_id)
     own.seal(supplied.prescription, "content", {**changed, "dose_mg": 190})
     session.flush()

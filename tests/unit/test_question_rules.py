@@ -12,7 +12,7 @@ from services.core.programme import programme, shipped
 from services.core.vocabulary import Party
 from services.messaging.keywords import Command, resemblances
 from services.questions.answer_rules import AnswerFacts, answer_findings
-from services.questions.routing_rules import CLINICAL, RULES, AskedFacts, asks_clinically, routed
+from services.questions.routing_rules import CLINICAL, RULES, Answering, AskedFacts, asks_clinically, routed
 from services.questions.topics import Topic, clinical_word, folded, topics_of
 
 OPTIONS = programme(shipped()["options_md"])
@@ -70,6 +70,22 @@ def test_a_text_reaches_whoever_can_answer(text: str, state: dict[str, Any], rul
 def test_what_answers_to_a_coming_visit_is_the_therapists(ahead: bool, therapist: bool, rule: str) -> None:
     facts = AskedFacts(topics=frozenset(), like_confirmation=True, visit_ahead=ahead, has_therapist=therapist)
     assert routed(facts).rule.id == rule
+    assert (routed(facts).party is Party.THERAPIST) is (rule == "questions.before_visit")
+
+
+@pytest.mark.parametrize("only", ["like_receipt", "like_confirmation", "parcel_under_way", "visit_ahead"])
+def test_a_text_is_an_answer_only_to_what_is_under_way_and_only_when_it_sounds_like_one(only: str) -> None:
+    state: dict[str, bool] = {only: True}
+    assert routed(AskedFacts(topics=frozenset(), **state)).rule.id == "questions.unclear"
+
+
+def test_a_question_is_forwarded_to_any_party_but_the_patient() -> None:
+    assert {each.name: each.value for each in Answering} == {
+        "THERAPIST": "therapist",
+        "MEDICAL_TEAM": "medical_team",
+        "PHARMACY": "pharmacy",
+        "OPERATIONS": "operations",
+    }
 
 
 def test_only_how_somebody_feels_is_urgent() -> None:
@@ -77,6 +93,10 @@ def test_only_how_somebody_feels_is_urgent() -> None:
 
 
 def test_every_routing_rule_can_speak_about_itself() -> None:
+    assert {name.removeprefix("questions.") for name in RULES} == {
+        *("of_symptoms", "maybe_opt_out", "of_delivery", "of_medicine", "of_visit", "of_visit_without_therapist"),
+        *("while_parcel_travels", "before_visit", "unclear"),
+    }
     for rule in RULES.values():
         assert rule.finding(OPTIONS).severity is Severity.INFORM
 
@@ -175,11 +195,27 @@ def test_any_answer_to_what_was_asked_of_medicine_or_the_body_goes_behind_a_link
     assert asks_clinically(topics_of("I am dizzy"))
     assert asks_clinically(topics_of("May I eat?"))
     assert not asks_clinically(topics_of("Where is my parcel with the medicine"))
+    assert not asks_clinically(topics_of("What time is my appointment"))
 
 
 def test_a_name_is_found_as_a_whole_word_only() -> None:
     assert answer("The parking is at the back.", people=["Ark Heba"]) == []
     assert answer("We are here.", people=["Al We"]) == []  # two letters name nobody
+
+
+def test_a_programme_is_named_by_its_title_and_by_its_name() -> None:
+    facts = AnswerFacts(text="", people=[], clinical_names=[])
+    ours = replace(OPTIONS, name="blue_door", title="Harbour House")
+    for text, rules in (
+        ("Ask the Blue Door.", ["answers.names_programme"]),
+        ("Ask Harbour House.", ["answers.names_programme"]),
+        ("The door is blue, the house by the harbour.", []),
+    ):
+        assert [finding.rule for finding in answer_findings(replace(facts, text=text), ours)] == rules
+
+
+def test_a_name_without_letters_is_found_nowhere() -> None:
+    assert answer("!", clinical_names=["?"]) == []
 
 
 def test_clinical_words_are_those_of_the_topics() -> None:

@@ -73,6 +73,6 @@ def test_all_that_is_missing_is_named_at_once() -> None:
         "practice_has_partners",
     ]
     assert {each.severity.value for each in found} == {"stop"}
-    assert {each.severity.value for each in referrer_findings(replace(BY_TEAM, has_pharmacy=False), EVERYBODY)} == {
-        "stop"
-    }
+    of_team = referrer_findings(replace(BY_TEAM, has_pharmacy=False), open_to("therapist"))
+    assert [each.rule for each in of_team] == ["referral.not_by_these", "referral.team_has_pharmacy"]
+    assert {each.severity.value for each in of_team} == {"stop"}

@@ -10,6 +10,7 @@ from services.core.errors import InvalidConfiguration
 from services.core.findings import Severity
 from services.core.programme import Programme, load_programme
 from services.core.rules import Rule, declare, declared
+from services.journals.rules import NOT_OFFERED
 
 SETTINGS = '[programme]\nname = "test"\nversion = "1"\n[a]\nmost = 2.5\nleast = 1\nwords = ["x", "y"]\nmost_later = 4\n'
 
@@ -72,3 +73,9 @@ def test_a_rule_that_is_not_whole_is_refused(
     with pytest.raises(InvalidConfiguration):
         declare(rule_id, Severity.STOP, source, sentence, setting=setting, fixed=fixed)
     assert rule_id not in declared()
+
+
+def test_an_id_is_taken_once_and_the_rule_that_has_it_stays() -> None:
+    with pytest.raises(InvalidConfiguration, match="declared twice"):
+        declare(NOT_OFFERED.id, Severity.INFORM, "DOMAIN 4", "So.", fixed="a yes or no")
+    assert declared()[NOT_OFFERED.id] is NOT_OFFERED

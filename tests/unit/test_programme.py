@@ -247,6 +247,8 @@ def test_no_file_extends_itself_or_what_is_not_there(tmp_path: Path) -> None:
         ("prescribing.months_to_fill", "1", "0"),
         ("sla.form_106_days", "45", "46"),
         ("sla.dea_notice_business_days", "1", "2"),
+        ("sla.security_review_hours", "24", "25"),
+        ("prescribing.pdmp_valid_days", "7", "8"),
         ("eligibility.age_minimum", "18", "17"),
         ("sessions.per_week_at_most", "2", "3"),
         ("sessions.interval_least_days", "3", "2"),

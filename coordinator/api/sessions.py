@@ -95,8 +95,10 @@ class AdviceOut(Schema):
 
 
 class WatchOut(Schema):
-    """When to look, when to measure, and when the patient may go home at the earliest."""
+    """When the effect is expected to begin, when to look and to measure, and when the patient may go home."""
 
+    onset_from = fields.AwareDateTime(required=True)
+    onset_until = fields.AwareDateTime(required=True)
     next_check_at = fields.AwareDateTime(required=True)
     blood_pressure_due_at = fields.AwareDateTime(required=True)
     discharge_from = fields.AwareDateTime(required=True)

@@ -30,6 +30,7 @@ from services.sessions.monitoring import UNDER_WATCH
 from services.sessions.noted import Noted
 from services.sessions.places import Place
 from services.sessions.readiness import Readiness
+from services.sessions.rules import onset_window
 from services.sessions.states import SessionKind, SessionState
 from services.vault.boxes import Box, box
 
@@ -38,8 +39,13 @@ PAGE_LIMIT: Final = 101
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """When to look at and to measure a patient who took something, and when the patient may go home."""
+    """When to look at and to measure a patient who took something, and when the patient may go home.
 
+    Between ``onset_from`` and ``onset_until`` the effect is expected to begin.
+    """
+
+    onset_from: datetime
+    onset_until: datetime
     next_check_at: datetime
     blood_pressure_due_at: datetime
     discharge_from: datetime
@@ -156,7 +162,10 @@ def _watch(row: TherapySession, checks: Sequence[LookedAt], programme: Programme
     if row.state not in UNDER_WATCH or row.dosed_at is None or row.last_dose_at is None:
         return None
     last_look = max([row.dosed_at, *(each.check.checked_at for each in checks if each.check.kind == Noted.LOOK)])
+    onset_from, onset_until = onset_window(row.dosed_at, programme)
     return Watch(
+        onset_from=onset_from,
+        onset_until=onset_until,
         next_check_at=next_check_at(last_look, programme),
         blood_pressure_due_at=blood_pressure_due_at(row.dosed_at, programme),
         discharge_from=discharge_from(row.last_dose_at, programme),

@@ -144,6 +144,12 @@ def may_drive_at(last_dose_at: datetime, zone: ZoneInfo, programme: Programme) -
     return max(next_day.astimezone(UTC), rested)
 
 
+def onset_window(first_dose_at: datetime, programme: Programme) -> tuple[datetime, datetime]:
+    """From when and until when the effect is expected to begin."""
+    least, most = (programme.number(f"sessions.onset_{end}_minutes") for end in ("least", "most"))
+    return first_dose_at + timedelta(minutes=least), first_dose_at + timedelta(minutes=most)
+
+
 @dataclass(frozen=True, slots=True)
 class AfterwardTimes:
     """What is due after a dosing session, counted from its end."""

@@ -292,6 +292,8 @@ def test_a_look_at_the_patient_is_kept(
     assert view.watch.next_check_at == clock.now() + 15 * MINUTE
     assert view.watch.blood_pressure_due_at == clock.now() + 25 * MINUTE
     assert view.watch.discharge_from == clock.now() + 105 * MINUTE
+    assert view.watch.onset_from == clock.now() - 5 * MINUTE
+    assert view.watch.onset_until == clock.now() + 5 * MINUTE
 
 
 @pytest.mark.parametrize("minutes", [1, -16])

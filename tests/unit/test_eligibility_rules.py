@@ -125,6 +125,7 @@ def test_the_programme_treats_the_nine_diagnoses_of_the_seed() -> None:
     further = {Diagnosis.CHRONIC_PAIN, Diagnosis.SUICIDAL_IDEATION}
     assert programme().choices("eligibility.diagnoses") == set(Diagnosis) - further
     assert programme(shipped()["avesta"]).choices("eligibility.diagnoses") >= further
+    assert programme(shipped()["options_md"]).choices("eligibility.diagnoses") == {Diagnosis.DEPRESSION}
     for diagnosis in set(Diagnosis) - further:
         assert said(diagnosis=diagnosis.value) == (
             [("review", "eligibility.bipolar_disorder")] if diagnosis == "bipolar" else []

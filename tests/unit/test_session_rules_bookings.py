@@ -17,6 +17,7 @@ from services.sessions.booking_rules import (
     start_findings,
 )
 from services.sessions.places import Site
+from services.sessions.rules import onset_window
 from tests.factories_programmes import changed
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -56,6 +57,22 @@ def test_dosing_sessions_are_held_where_the_programme_says(sites: list[str], sit
 )
 def test_each_practice_doses_where_it_does_today(name: str, sites: set[str]) -> None:
     assert {site for site in Site if not site_findings(site, programme(shipped()[name]))} == sites
+
+
+@pytest.mark.parametrize(
+    ("name", "minutes"),
+    [
+        ("default", (10, 20)),
+        ("journey_clinical", (10, 20)),
+        ("life_works", (10, 20)),
+        ("isha_health", (15, 20)),
+        ("options_md", (10, 10)),
+        ("avesta", (10, 20)),
+    ],
+)
+def test_each_practice_says_when_the_effect_begins(name: str, minutes: tuple[int, int]) -> None:
+    begins, ends = onset_window(NOON, programme(shipped()[name]))
+    assert ((begins - NOON) / timedelta(minutes=1), (ends - NOON) / timedelta(minutes=1)) == minutes
 
 
 @pytest.mark.parametrize(

@@ -95,8 +95,8 @@ def plan_findings(
     undecided: bool,
     programme: Programme,
     *,
-    first: bool = True,
-    unplanned: bool = False,
+    first: bool,
+    unplanned: bool,
 ) -> list[Finding]:
     """Why a plan of one session every ``interval_days`` cannot be agreed; ``first``: maintenance begins with it.
 

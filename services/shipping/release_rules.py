@@ -190,8 +190,7 @@ def confirmation_findings(carrier: str, confirmation: str | None, programme: Pro
     required = required_confirmation(carrier, programme)
     if confirmation == required:
         return []
-    refused = confirmation is not None and confirmation in programme.choices("shipping.confirmations_refused")
-    if refused:
+    if confirmation in programme.choices("shipping.confirmations_refused"):
         return [CONFIRMATION_REFUSED.finding(programme, says={"required": required}, confirmation=confirmation)]
     setting = _confirmation_setting(carrier)
     return [

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from services.core.findings import Severity
 from services.core.programme import programme
 from services.refills.course_rules import ClosingFacts, closing_findings, plan_findings
 from services.sessions.rules import plan_interval_findings
@@ -30,8 +31,13 @@ TODAY = date(2026, 11, 20)
 def test_a_plan_follows_a_round_and_lies_within_one_to_two_months(
     interval: int, held: int, undecided: bool, first: bool, expected: list[str]
 ) -> None:
-    found = plan_findings(interval, held, undecided, programme(), first=first)
+    found = plan_findings(interval, held, undecided, programme(), first=first, unplanned=False)
     assert [finding.rule for finding in found] == expected
+
+
+def test_after_a_renewed_approval_maintenance_goes_on_only_by_a_plan() -> None:
+    (finding,) = plan_findings(30, 6, False, programme(), first=False, unplanned=True)
+    assert (finding.rule, finding.severity) == ("refills.maintenance_unplanned", Severity.STOP)
 
 
 @pytest.mark.parametrize(

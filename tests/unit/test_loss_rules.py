@@ -103,8 +103,10 @@ def test_what_was_done_in_time_is_never_late_and_what_was_done_late_stays_so() -
     assert rules(replace(done, form_106_filed_at=FACTS.form_106_due_at + MOMENT), far) == ["shipping.form_106_overdue"]
 
 
-def test_what_turned_up_again_owes_nothing_more() -> None:
+def test_what_turned_up_again_owes_nothing_more_and_what_was_late_stays_late() -> None:
     assert rules(replace(FACTS, found=True), DUE + timedelta(days=400)) == []
+    late = replace(FACTS, dea_notified_at=DUE + MOMENT, found=True)
+    assert rules(late, DUE + timedelta(days=400)) == ["shipping.dea_notice_overdue"]
 
 
 @pytest.mark.parametrize(("losses", "reviewed"), [(0, False), (1, False), (2, True), (3, True)])

@@ -70,6 +70,8 @@ def rules(
         ([fill(8), fill(2, True)], 6, 1),
         ([fill(8), fill(2, True), fill(6)], 0, 1),
         ([fill(8), fill(8, True), fill(8, True)], 0, 0),
+        ([fill(9)], 0, 2),  # more than prescribed, as a record of elsewhere may say
+        ([fill(8), fill(8, True), fill(8, True), fill(8, True)], 0, 0),
     ],
 )
 def test_a_part_is_no_refill(fills: list[FillFacts], units_left: int, refills_left: int) -> None:

@@ -108,14 +108,19 @@ def chaperone(**changes: Any) -> Chaperone:
     return Chaperone(**given)
 
 
+ALCOHOL_AND_THC: Final = "eligibility.medicine_alcohol_and_thc"
+"""What everybody holds before a session."""
+
+
 def found(**changes: Any) -> Readiness:
-    """Everything as it must be."""
+    """Everything as it must be; ``intakes`` beside that none of what everybody holds was taken."""
     given: dict[str, Any] = {
         "chaperone": chaperone(),
         "last_food_at": clock.now() - timedelta(hours=5),
         "last_water_at": clock.now() - timedelta(hours=2),
         "remote": None,
         **changes,
+        "intakes": {ALCOHOL_AND_THC: None, **changes.get("intakes", {})},
     }
     return Readiness(**given)
 

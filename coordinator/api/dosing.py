@@ -73,6 +73,8 @@ class ReadinessIn(Schema):
     """What is found before the start. ``chaperone`` null: there is none. A time null: it could not be told.
 
     ``staff_stays``: where the programme needs no chaperone, somebody of the staff is with the patient all the time.
+    ``intakes`` answers each hold before a session: that of alcohol and THC, which concerns everybody, and those of what
+    the patient takes.
     """
 
     chaperone = fields.Nested(ChaperoneIn, required=True, allow_none=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -20,6 +20,7 @@ class Hold:
     Either ``hours`` before the session or whole ``days_before`` the day of the session, which is held itself, counts;
     the other is None. ``rule`` is the eligibility rule of the class, ``setting`` where the time stands.
     ``may_continue`` says that the prescriber may let it be taken on, such as a benzodiazepine that is needed daily.
+    ``of_everybody``: every patient is asked, and nobody lets it be taken on.
     """
 
     rule: str
@@ -28,6 +29,7 @@ class Hold:
     hours: float | None
     days_before: int | None
     may_continue: bool
+    of_everybody: bool
 
     def begins_at(self, session_at: datetime, zone: ZoneInfo) -> datetime:
         """From when nothing of it may be taken before a session at ``session_at`` (aware), by the days of ``zone``."""
@@ -46,12 +48,24 @@ def holds(medicines: Iterable[str], programme: Programme) -> list[Hold]:
 
     A medicine that no class knows is not here: eligibility asked the prescriber about it.
     """
+    return [each for each in holds_before_session(medicines, programme) if each.medicines]
+
+
+def holds_before_session(medicines: Iterable[str], programme: Programme) -> list[Hold]:
+    """What is asked before a session: the holds of ``medicines``, and those that concern everybody, listed or not."""
+    named = _by_class(medicines, programme)
+    held = (each for each in load_medicines() if each.setting is not None)
+    return [
+        _hold(each, named.get(each.name, ()), programme) for each in held if each.of_everybody or each.name in named
+    ]
+
+
+def _by_class(medicines: Iterable[str], programme: Programme) -> Mapping[str, Sequence[str]]:
     named: dict[str, list[str]] = {}
     for each in read_names(medicines):
         for name in each.possible_classes(programme):
             named.setdefault(name, []).append(each.given)
-    found = ((each, named[each.name]) for each in load_medicines() if each.name in named)
-    return [_hold(each, names, programme) for each, names in found if each.setting is not None]
+    return named
 
 
 def _hold(of: MedicineClass, names: Iterable[str], programme: Programme) -> Hold:
@@ -63,4 +77,5 @@ def _hold(of: MedicineClass, names: Iterable[str], programme: Programme) -> Hold
         hours=None if of.holds_by_day else programme.number(setting),
         days_before=programme.whole(setting) if of.holds_by_day else None,
         may_continue=of.may_continue,
+        of_everybody=of.of_everybody,
     )

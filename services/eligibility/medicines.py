@@ -22,6 +22,7 @@ UNLISTED = "unlisted"
 _APOSTROPHES = re.compile(r"['’`´]")
 _BETWEEN_WORDS = re.compile(r"[^a-z0-9]+")
 _HOLDS = ("hold_hours", "hold_days_before")
+_FLAGS = ("may_continue", "of_everybody")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,8 @@ class MedicineClass:
     """One class: the table row it implements, what it does to a case and the names in it.
 
     ``setting`` says how long it is held before a session, None when it is not: so many hours, or with ``holds_by_day``
-    so many days before the day of the session. ``shown`` maps the normal form of each name to how the file writes it.
+    so many days before the day of the session. ``of_everybody``: the hold concerns every patient, listed or not.
+    ``shown`` maps the normal form of each name to how the file writes it.
     """
 
     name: str
@@ -39,6 +41,7 @@ class MedicineClass:
     setting: str | None
     holds_by_day: bool
     may_continue: bool
+    of_everybody: bool
     shown: Mapping[str, str] = field(hash=False)
 
     @property
@@ -93,9 +96,9 @@ def _medicine_class(name: str, table: Any, where: str) -> MedicineClass:
     if not isinstance(table, dict):
         raise InvalidConfiguration(f"{where}: must be a table.")
     keys = {key for key in table if key != "medicines"}
-    texts = {key: table[key] for key in keys if key != "may_continue"}
+    texts = {key: table[key] for key in keys if key not in _FLAGS}
     required = {"row", "severity", "sentence"}
-    if not required <= keys <= required | {*_HOLDS, "may_continue"} or not all(
+    if not required <= keys <= required | {*_HOLDS, *_FLAGS} or not all(
         isinstance(text, str) for text in texts.values()
     ):
         raise InvalidConfiguration(
@@ -107,9 +110,12 @@ def _medicine_class(name: str, table: Any, where: str) -> MedicineClass:
     places = [place for place in ("{value}", "{hold}") if place in texts["sentence"]]
     if len(held) > 1 or bool(held) != bool(places):
         raise InvalidConfiguration(f"{where}: '{{value}}' or '{{hold}}' in the sentence and one hold belong together.")
-    may_continue = table.get("may_continue", False)
-    if not isinstance(may_continue, bool):
-        raise InvalidConfiguration(f"{where}: 'may_continue' must be true or false.")
+    flags = {flag: table.get(flag, False) for flag in _FLAGS}
+    for flag, given in flags.items():
+        if not isinstance(given, bool):
+            raise InvalidConfiguration(f"{where}: '{flag}' must be true or false.")
+    if flags["of_everybody"] and not held:
+        raise InvalidConfiguration(f"{where}: 'of_everybody' needs a hold.")
     return MedicineClass(
         name=name,
         row=texts["row"],
@@ -117,7 +123,7 @@ def _medicine_class(name: str, table: Any, where: str) -> MedicineClass:
         sentence=texts["sentence"],
         setting=texts[held[0]] if held else None,
         holds_by_day=held == ["hold_days_before"],
-        may_continue=may_continue,
+        **flags,
         shown=_medicines(table.get("medicines"), where),
     )
 

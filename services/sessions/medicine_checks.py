@@ -17,7 +17,7 @@ from services.core.actors import Actor
 from services.core.findings import Finding, Severity
 from services.core.personal import Personal
 from services.core.vocabulary import EventKind, TaskKind
-from services.eligibility.holds import Hold, holds
+from services.eligibility.holds import Hold, holds_before_session
 from services.eligibility.reviews import medicines_of
 from services.eligibility.rules import may_override, medicine_findings
 from services.messaging.outbox import emit
@@ -29,7 +29,7 @@ from services.people.zones import read_zone
 from services.prescribing.cases import case_of
 from services.screening.written_texts import heed
 from services.sessions.lookups import locked_session, refuse, subject_of, take
-from services.sessions.medicine_rules import NOTHING_TO_DECIDE, STOP_STANDS, Reconciled
+from services.sessions.medicine_rules import HOLD_STANDS, NOTHING_TO_DECIDE, STOP_STANDS, Reconciled
 from services.sessions.models import Check, TherapySession
 from services.sessions.noted import Noted, latest_note, note, notes
 from services.sessions.states import SessionStep
@@ -142,12 +142,16 @@ def allow_unheld(
 ) -> TherapySession:
     """The prescriber lets a class of medicines, by its eligibility ``rule``, be taken before a session, and says why.
 
-    Raises ``RuleRefused`` when nothing of that class is to be held, ``IllegalTransition``, ``StaleVersion``.
+    Raises ``RuleRefused`` when nothing of that class is to be held or everybody holds it, ``IllegalTransition``,
+    ``StaleVersion``.
     """
     row, episode = locked_session(session, actor, Action.DECIDE_MEDICINES, session_id, version)
     take(row, SessionStep.DECIDE_MEDICINES, actor)
-    if rule not in {hold.rule for hold in holds_of(session, episode)}:
+    held = {hold.rule: hold for hold in holds_of(session, episode)}
+    if rule not in held:
         refuse(NOTHING_TO_DECIDE.finding(), field="rule")
+    if held[rule].of_everybody:
+        refuse(HOLD_STANDS.finding(programme_of(session, episode)), field="rule")
     note(session, actor, row, Noted.HOLD_ALLOWED, {"rule": rule, "reason": reason.reveal().strip()})
     heed(session, actor, episode, reason, subject=subject_of(row))
     record(session, actor, "session.allow_unheld", "session", row.id, episode_id=episode.id)
@@ -169,8 +173,8 @@ def current_medicines(session: Session, episode: Episode) -> Personal[tuple[str,
 
 
 def holds_of(session: Session, episode: Episode) -> list[Hold]:
-    """What this patient must hold before a session. The caller has settled who may know."""
-    return holds(current_medicines(session, episode).reveal() or (), programme_of(session, episode))
+    """What this patient must hold before a session, and everybody. The caller has settled who may know."""
+    return holds_before_session(current_medicines(session, episode).reveal() or (), programme_of(session, episode))
 
 
 def allowed_unheld(session: Session, row: TherapySession) -> set[str]:

@@ -17,15 +17,22 @@ HOLD_UNANSWERED: Final = declare(
     "sessions.hold_unanswered",
     Severity.STOP,
     "DOMAIN 3.2",
-    "A medicine of this patient is held before a session; ask when it was last taken.",
+    "Something is held before a session; ask when it was last taken.",
     setting="eligibility.medicines.benzodiazepine_hold_hours",
 )
 MEDICINE_NOT_HELD: Final = declare(
     "sessions.medicine_not_held",
     Severity.STOP,
     "DOMAIN 3.2",
-    "A medicine that is held before a session was not; only the prescriber allows it all the same, with a reason.",
+    "What is held before a session was not; move the session. Some medicines the prescriber may allow, with a reason.",
     setting="eligibility.medicines.benzodiazepine_hold_hours",
+)
+HOLD_STANDS: Final = declare(
+    "sessions.hold_stands",
+    Severity.STOP,
+    "DOMAIN 3.2",
+    "Alcohol and THC are held by everybody before a session; nobody allows them all the same.",
+    setting="eligibility.medicines.alcohol_thc_free_hours",
 )
 LAST_INTAKE_AHEAD: Final = declare(
     "sessions.last_intake_ahead",
@@ -88,14 +95,15 @@ def hold_findings(
 ) -> list[Finding]:
     """What was not held before a session at ``at``, by the rule ids of the classes that are to be held.
 
-    ``intakes`` are the answers by rule id, ``allowed`` those that the prescriber let be taken all the same.
+    ``intakes`` are the answers by rule id, ``allowed`` those that the prescriber let be taken all the same; what
+    everybody holds is not among them, whatever was allowed.
     """
     findings = []
     for each in holds:
         intake = intakes.get(each.rule)
         if intake is None:
             findings.append(HOLD_UNANSWERED.finding(programme, setting=each.setting, rule_of_class=each.rule))
-        elif not each.was_kept(intake.last_taken_at, at, zone) and each.rule not in allowed:
+        elif not each.was_kept(intake.last_taken_at, at, zone) and (each.of_everybody or each.rule not in allowed):
             findings.append(MEDICINE_NOT_HELD.finding(programme, setting=each.setting, rule_of_class=each.rule))
     return findings
 

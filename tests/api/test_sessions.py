@@ -16,7 +16,7 @@ from services.sessions.states import SessionState
 from tests.api.conftest import Api, Caller
 from tests.factories import make_world
 from tests.factories_prescribing import Case
-from tests.factories_sessions import book, drive, make_prescribed, make_supplied, stopped_clock
+from tests.factories_sessions import ALCOHOL_AND_THC, book, drive, make_prescribed, make_supplied, stopped_clock
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 WELL = {"oriented": True, "walks_unaided": True, "vomiting": False, "escort_present": True}
@@ -65,7 +65,13 @@ def found(**changes: Any) -> dict[str, Any]:
         "sober_attested": True,
         "arrived_at": in_hours(-0.5),
     }
-    return {"chaperone": chaperone, "last_food_at": in_hours(-5), "last_water_at": in_hours(-2), **changes}
+    return {
+        "chaperone": chaperone,
+        "last_food_at": in_hours(-5),
+        "last_water_at": in_hours(-2),
+        "intakes": [{"rule": ALCOHOL_AND_THC, "last_taken_at": in_hours(-72)}],
+        **changes,
+    }
 
 
 def rules(answer: Any) -> list[str]:
@@ -176,8 +182,8 @@ def test_a_dosing_day_from_the_door_to_the_way_home(
     made = therapist.post("/sessions", booking(case)).json
     path = f"/sessions/{made['id']}"
     moment.shift(HOUR)
-    missing = therapist.post(f"{path}/readiness", found(chaperone=None, last_food_at=None))
-    assert rules(missing) == ["sessions.chaperone_missing", "sessions.fasting_food"]
+    missing = therapist.post(f"{path}/readiness", found(chaperone=None, last_food_at=None, intakes=[]))
+    assert rules(missing) == ["sessions.chaperone_missing", "sessions.fasting_food", "sessions.hold_unanswered"]
     assert therapist.post(f"{path}/dose", {"mg": 50, "is_booster": False}).json["code"] == "illegal_transition"
     ready = therapist.post(f"{path}/readiness", found()).json
     assert (ready["state"], ready["readiness"]["chaperone"]["phone"]) == ("ready", "+14155552671")

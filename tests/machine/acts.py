@@ -67,7 +67,7 @@ from tests import factories_screening
 from tests.factories import PASSWORD, code_of
 from tests.factories_prescribing import content, parcel, report
 from tests.factories_refills import CLEAR, gad7, phq9
-from tests.factories_sessions import a_reading, booking, chaperone, found, remote_facts, well
+from tests.factories_sessions import ALCOHOL_AND_THC, a_reading, booking, chaperone, found, remote_facts, well
 from tests.machine.stage import SECRET_WORDS, Stage
 
 T = TypeVar("T")
@@ -476,6 +476,7 @@ def record_readiness(stage: Stage, actor: Actor, dice: Dice) -> Any:
                 {"chaperone": chaperone(sober_attested=False)},
                 {"chaperone": chaperone(age_years=17)},
                 {"last_food_at": clock.now() - timedelta(hours=1)},
+                {"intakes": {ALCOHOL_AND_THC: clock.now() - timedelta(hours=1)}},
                 {"remote": remote_facts()},
             ]
         )

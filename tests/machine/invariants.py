@@ -31,6 +31,7 @@ from services.sessions.ledger_rules import Balance
 from services.sessions.models import AdverseEvent, Dose, TherapySession, VitalsReading, Waste
 from services.shipping.models import DiversionReview, Shipment
 from services.vault.boxes import Box, box
+from tests.factories_sessions import ALCOHOL_AND_THC
 from tests.machine.stage import Stage
 
 ZONE: Final = ZoneInfo("America/Los_Angeles")
@@ -196,7 +197,9 @@ class Invariants:
             assert consents, "a dose without consent"
             assert self.is_eligible(), "a dose without a current approval"
             assert not self.blocking("treatment"), "a dose with a suicide risk open"
-            chaperone = (self.own.open(row, "readiness").reveal() or {}).get("chaperone")
+            readiness = self.own.open(row, "readiness").reveal() or {}
+            assert ALCOHOL_AND_THC in readiness["intakes"], "a dose, and nobody asked about alcohol and THC"
+            chaperone = readiness.get("chaperone")
             assert chaperone, "a dose without a chaperone"
             is_fit = chaperone["present"] and chaperone["sober_attested"] and chaperone["age_years"] >= 18
             assert is_fit, f"a dose with {chaperone}"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -19,11 +20,22 @@ from services.sessions.bookings import cancel_session
 from services.sessions.medicine_checks import Decision, allow_unheld, current_medicines, decide_medicines
 from services.sessions.medicine_checks import reconcile_medicines as reconcile
 from services.sessions.models import TherapySession
+from services.sessions.readiness import record_readiness
 from tests.factories import audited
 from tests.factories_messaging import emitted
 from tests.factories_prescribing import Case
 from tests.factories_programmes import run_under
-from tests.factories_sessions import MORNING, book, give, make_ready, make_supplied, measure, therapist
+from tests.factories_sessions import (
+    ALCOHOL_AND_THC,
+    MORNING,
+    book,
+    found,
+    give,
+    make_ready,
+    make_supplied,
+    measure,
+    therapist,
+)
 
 WHY = Personal("Needed every day.")
 BENZODIAZEPINES = "eligibility.medicine_benzodiazepines"
@@ -179,7 +191,22 @@ def test_what_is_held_is_asked_about_and_the_prescriber_may_let_it_be_taken_on(
     make_ready(session, case, row, intakes={BENZODIAZEPINES: this_morning})
     shown = histories.read_session(session, therapist(case), row.id).readiness
     assert shown is not None
-    assert shown.reveal().intakes == {BENZODIAZEPINES: this_morning}
+    assert shown.reveal().intakes == {ALCOHOL_AND_THC: None, BENZODIAZEPINES: this_morning}
+
+
+def test_alcohol_and_thc_are_asked_of_everybody_and_nobody_lets_them_be_taken(
+    session: Session, case: Case, row: TherapySession
+) -> None:
+    def answered(intakes: dict[str, datetime | None]) -> str | None:
+        ready = replace(found(), intakes=intakes)
+        return refused(session, lambda: record_readiness(session, therapist(case), row.id, ready))
+
+    assert answered({}) == "sessions.hold_unanswered"
+    two_days_ago = clock.now() - timedelta(hours=48)
+    assert answered({ALCOHOL_AND_THC: two_days_ago + timedelta(minutes=1)}) == "sessions.medicine_not_held"
+    stands = refused(session, lambda: allow_unheld(session, case.prescriber, row.id, ALCOHOL_AND_THC, WHY))
+    assert stands == "sessions.hold_stands"
+    assert make_ready(session, case, row, intakes={ALCOHOL_AND_THC: two_days_ago}).state == "ready"
 
 
 def test_therapists_reconcile_and_prescribers_decide(session: Session, case: Case, row: TherapySession) -> None:

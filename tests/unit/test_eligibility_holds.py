@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from services.core.programme import Programme, programme
-from services.eligibility.holds import Hold, holds
+from services.eligibility.holds import Hold, holds, holds_before_session
+from tests.factories_programmes import changed
 
 ZONE = ZoneInfo("America/Los_Angeles")
 # 10:00 on 24 November where the patient is.
@@ -67,6 +68,19 @@ def test_each_class_is_named_once_with_the_names_as_given() -> None:
         "eligibility.medicines.benzodiazepine_hold_hours",
         "eligibility.medicines.alcohol_thc_free_hours",
     ]
+
+
+def test_before_a_session_everybody_is_asked_about_alcohol_and_thc_beside_what_they_take() -> None:
+    of_all, both = (holds_before_session(given, programme()) for given in (["Zoloft"], ["wine", "Xanax"]))
+
+    assert [(each.rule, each.medicines) for each in of_all] == [("eligibility.medicine_alcohol_and_thc", ())]
+    assert [(each.rule, each.medicines) for each in both] == [
+        ("eligibility.medicine_benzodiazepines", ("Xanax",)),
+        ("eligibility.medicine_alcohol_and_thc", ("wine",)),
+    ]
+    assert [each.of_everybody for each in both] == [False, True]
+    longer = changed({"eligibility.medicines.alcohol_thc_free_hours": 72})
+    assert [each.hours for each in holds_before_session([], longer)] == [72]
 
 
 def test_a_misspelt_name_and_one_in_a_longer_text_are_held_as_what_they_may_be() -> None:

@@ -237,6 +237,8 @@ beta = []
         ('"review"', '"perhaps"', "own.toml: quiet: 'severity' must be one of stop, review, inform."),
         ("{value}", "some", "own.toml: loud: '{value}' or '{hold}' in the sentence and one hold belong together."),
         ("hold_hours", "may_continue = 1\nhold_hours", "own.toml: loud: 'may_continue' must be true or false."),
+        ("hold_hours", "of_everybody = 1\nhold_hours", "own.toml: loud: 'of_everybody' must be true or false."),
+        ("[quiet]", "[quiet]\nof_everybody = true", "own.toml: quiet: 'of_everybody' needs a hold."),
         ("[quiet.medicines]\nalpha", "[quiet.more]\nalpha", "own.toml: quiet: needs the texts 'row'"),
         ('["Alpher"]', '"Alpher"', "own.toml: quiet: the brand names of 'alpha' must be a list of texts."),
         ("beta = []", "", "own.toml: loud: 'medicines' must be a table of generic name"),

@@ -10,7 +10,7 @@ import pytest
 
 from services.core.findings import Finding, Severity
 from services.core.programme import programme, shipped
-from services.eligibility.holds import holds
+from services.eligibility.holds import holds, holds_before_session
 from services.sessions.medicine_rules import Intake, Reconciled, hold_findings, reconciliation_findings
 from services.sessions.places import Site
 from services.sessions.transport_rules import Arrived, Carried, is_brought, transport_findings
@@ -19,6 +19,7 @@ from tests.factories_programmes import changed
 ZONE = ZoneInfo("America/Los_Angeles")
 NOON = datetime(2026, 11, 20, 12, tzinfo=ZONE).astimezone(UTC)
 BENZODIAZEPINES, STIMULANTS = "eligibility.medicine_benzodiazepines", "eligibility.medicine_adhd_stimulants"
+ALCOHOL_AND_THC = "eligibility.medicine_alcohol_and_thc"
 
 
 def ids(found: list[Finding]) -> list[str]:
@@ -65,6 +66,25 @@ def test_the_prescriber_allows_one_class_and_not_another() -> None:
     assert [(each.rule, each.inputs) for each in found] == [
         ("sessions.medicine_not_held", {"rule_of_class": STIMULANTS})
     ]
+
+
+@pytest.mark.parametrize(
+    ("intakes", "expected"),
+    [
+        ({}, ["sessions.hold_unanswered"]),
+        ({ALCOHOL_AND_THC: Intake(last_taken_at=None)}, []),
+        ({ALCOHOL_AND_THC: ago(hours=48)}, []),
+        ({ALCOHOL_AND_THC: ago(hours=47, minutes=59)}, ["sessions.medicine_not_held"]),
+    ],
+)
+@pytest.mark.parametrize("medicines", [[], ["wine"]])
+def test_nobody_lets_alcohol_and_thc_be_taken_whether_listed_or_not(
+    medicines: list[str], intakes: dict[str, Intake], expected: list[str]
+) -> None:
+    asked = holds_before_session(medicines, programme())
+    found = hold_findings(asked, intakes, {ALCOHOL_AND_THC}, NOON, ZONE, programme())
+    assert ids(found) == expected
+    assert all(each.setting == "eligibility.medicines.alcohol_thc_free_hours" for each in found)
 
 
 RECONCILING = {"sessions.reconcile_medicines": True}

@@ -246,6 +246,7 @@ def readiness(stage: Stage, **more: Any) -> dict[str, Any]:
         },
         "last_food_at": (now - timedelta(hours=6)).isoformat(),
         "last_water_at": (now - timedelta(hours=2)).isoformat(),
+        "intakes": [{"rule": "eligibility.medicine_alcohol_and_thc", "last_taken_at": None}],
         **more,
     }
 

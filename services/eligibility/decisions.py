@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -266,6 +266,18 @@ def approved_until(episode_id: SQLColumnExpression[UUID]) -> ScalarSelect[date |
     """The last day on which an approval of the episode counts, for a query that reads episodes anyway."""
     return (
         select(func.max(EligibilityDecision.valid_until))
+        .join(EligibilityReview, EligibilityReview.id == EligibilityDecision.review_id)
+        .where(EligibilityReview.episode_id == episode_id, EligibilityReview.state == ReviewState.APPROVED.value)
+        .scalar_subquery()
+    )
+
+
+def approved_at(episode_id: SQLColumnExpression[UUID]) -> ScalarSelect[datetime]:
+    """When the approval that stands for the episode was given, outdated or not; for a query like that of
+    ``approved_until``.
+    """
+    return (
+        select(func.max(EligibilityDecision.decided_at))
         .join(EligibilityReview, EligibilityReview.id == EligibilityDecision.review_id)
         .where(EligibilityReview.episode_id == episode_id, EligibilityReview.state == ReviewState.APPROVED.value)
         .scalar_subquery()

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import Exists, SQLColumnExpression, exists, select
 from sqlalchemy.orm import Session
 
 from services.audit.records import record
@@ -149,13 +149,21 @@ def _move(session: Session, row: ResponseDecision, step: ResponseStep) -> None:
 def open_response_decision(session: Session, episode_id: UUID) -> UUID | None:
     """The decision that a prescriber owes on a treatment that does not help; None when none is owed.
 
-    The refill gate asks: nothing more is handed out before it is made. The caller has settled who may know.
+    The caller has settled who may know.
     """
     return session.scalar(
         select(ResponseDecision.id).where(
             ResponseDecision.episode_id == episode_id, ResponseDecision.state == ResponseState.OPEN.value
         )
     )
+
+
+def owes_response_decision(episode_id: SQLColumnExpression[UUID]) -> Exists:
+    """Whether such a decision is owed, for a query that reads episodes anyway.
+
+    The refill gate asks: nothing more is handed out before it is made.
+    """
+    return exists().where(ResponseDecision.episode_id == episode_id, ResponseDecision.state == ResponseState.OPEN.value)
 
 
 def list_decisions(session: Session, actor: Actor, episode_id: UUID) -> list[ReadDecision]:

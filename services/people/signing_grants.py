@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import select
+from sqlalchemy import CompoundSelect, bindparam, literal, select, union_all
 from sqlalchemy.orm import Session
 
 from services.audit.records import record
@@ -144,14 +144,25 @@ def may_sign(session: Session, account_id: UUID) -> bool:
 
 def papers_of(session: Session, account_id: UUID) -> Papers:
     """All licences and DEA registrations of an account, as the rules read them; without the numbers."""
-    licences = session.scalars(select(Licence).where(Licence.account_id == account_id).order_by(Licence.id))
-    registrations = session.scalars(
-        select(DeaRegistration).where(DeaRegistration.account_id == account_id).order_by(DeaRegistration.id)
+    licences: list[LicenceFacts] = []
+    registrations: list[DeaFacts] = []
+    for is_licence, state, expires_on, revoked_on in session.execute(_PAPERS, {"account": account_id}):
+        if is_licence:
+            licences.append(LicenceFacts(state=state, expires_on=expires_on, revoked_on=revoked_on))
+        else:
+            registrations.append(DeaFacts(state=state, expires_on=expires_on, revoked_on=revoked_on))
+    return Papers(licences, registrations)
+
+
+# Prepared once: every draft that is signed, every refill and every search for a therapist asks.
+_PAPERS: Final[CompoundSelect[Any]] = union_all(
+    *(
+        select(literal(paper is Licence), paper.state, paper.expires_on, paper.revoked_on).where(
+            paper.account_id == bindparam("account")
+        )
+        for paper in (Licence, DeaRegistration)
     )
-    return Papers(
-        [LicenceFacts(state=one.state, expires_on=one.expires_on, revoked_on=one.revoked_on) for one in licences],
-        [DeaFacts(state=one.state, expires_on=one.expires_on, revoked_on=one.revoked_on) for one in registrations],
-    )
+)
 
 
 def read_grant(session: Session, actor: Actor, grant_id: UUID) -> SigningGrant:

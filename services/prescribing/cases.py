@@ -23,8 +23,7 @@ from services.people.zones import default_zone, read_zone
 from services.prescribing.models import DoseTaken, Fill, Prescription
 from services.prescribing.signing_rules import PRESCRIBER_NOT_ON_TEAM
 from services.prescribing.states import VALID, PrescriptionState
-from services.screening.models import RiskFlag
-from services.screening.states import RiskState
+from services.screening.risk import has_flags
 from services.vault.boxes import Box, box
 
 
@@ -81,7 +80,7 @@ _MAY_SUPPLY = [state.value for state in sorted({*VALID, PrescriptionState.READY,
 # says whether suicide-risk flags, earlier fills or doses, requests to draft or other prescriptions exist, before their
 # packages are asked, and until when the eligibility stands.
 _OPENING = _CASE.add_columns(
-    exists().where(RiskFlag.episode_id == Episode.id, RiskFlag.state == RiskState.RAISED.value),
+    has_flags(Episode.id),
     or_(exists().where(Fill.episode_id == Episode.id), exists().where(DoseTaken.episode_id == Episode.id)),
     exists().where(Task.subject_id == Episode.id, Task.kind == TaskKind.DRAFT_PRESCRIPTION.value, OPEN_TASK),
     exists().where(Prescription.patient_id == Episode.patient_id, Prescription.state.in_(_MAY_SUPPLY)),

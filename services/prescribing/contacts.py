@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import func, select, tuple_
+from sqlalchemy import ScalarSelect, SQLColumnExpression, Uuid, bindparam, func, select, tuple_
 from sqlalchemy.orm import Session
 
 from services.audit.records import record
 from services.core import clock
 from services.core.actors import Actor
-from services.core.errors import NotFound, RuleRefused
+from services.core.errors import RuleRefused
 from services.core.ids import new_id
 from services.core.personal import Personal
-from services.eligibility.decisions import approval_of
 from services.messaging.outbox import Subject
 from services.people.access import Action, visible_episode
-from services.people.zones import read_zone
-from services.prescribing.cases import Case
 from services.prescribing.models import PrescriberContact
 from services.screening.written_texts import heed
 from services.vault.boxes import box
@@ -93,20 +89,19 @@ def list_contacts(
     return [_opened(session, each) for each in session.scalars(query)]
 
 
-def last_contact_on(session: Session, case: Case) -> date | None:
-    """The day, where the patient is, of the last contact; deciding that they are eligible counts as one."""
-    query = select(func.max(PrescriberContact.held_at)).where(PrescriberContact.episode_id == case.episode.id)
-    moments = [session.scalar(query)]
-    with suppress(NotFound):  # no approval stands; what was said since may still count
-        moments.append(approval_of(session, case.episode.id).decided_at)
-    latest = max((moment for moment in moments if moment is not None), default=None)
-    return None if latest is None else latest.astimezone(read_zone(case.zone)).date()
+def last_contact_at(episode_id: SQLColumnExpression[UUID]) -> ScalarSelect[datetime]:
+    """When a prescriber last spoke with the patient, for a query that reads episodes anyway."""
+    return (
+        select(func.max(PrescriberContact.held_at)).where(PrescriberContact.episode_id == episode_id).scalar_subquery()
+    )
 
 
 def followed_up_at(session: Session, episode_id: UUID) -> datetime | None:
     """When a prescriber last spoke with the patient; a decision alone is no follow-up."""
-    query = select(func.max(PrescriberContact.held_at)).where(PrescriberContact.episode_id == episode_id)
-    return session.scalar(query)
+    return session.scalar(_FOLLOWED_UP, {"episode": episode_id})
+
+
+_FOLLOWED_UP = select(last_contact_at(bindparam("episode", type_=Uuid)))
 
 
 def _opened(session: Session, row: PrescriberContact) -> ReadContact:

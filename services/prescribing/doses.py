@@ -5,7 +5,7 @@ Sessions come after prescribing in the order of the house, so whoever holds a se
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from uuid import UUID
@@ -80,32 +80,66 @@ def doses_taken(session: Session, episode_id: UUID) -> list[Amounts]:
     return [_amounts(box(session, row.patient_id), row) for row in session.scalars(query)]
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class Course:
+    """What was handed out and taken by one route in an episode, in order; what it holds is still sealed.
+
+    ``contents`` are those of the prescriptions, by id, whatever their route.
+    """
+
+    fills: Sequence[tuple[Fill, Prescription]]
+    doses: Sequence[tuple[DoseTaken, Prescription]]
+    contents: Mapping[UUID, Content]
+
+    @property
+    def first_signed_at(self) -> datetime | None:
+        """When the first of it was signed."""
+        signed = (by.signed_at for _, by in (*self.fills, *self.doses) if by.signed_at is not None)
+        return min(signed, default=None)
+
+    @property
+    def taken_at(self) -> tuple[datetime, ...]:
+        """When each dosing session was."""
+        return tuple(dose.taken_at for dose, _ in self.doses)
+
+
+def course_of(session: Session, episode_id: UUID, own: Box, route: Route) -> Course:
+    """What reached the patient by a route, and what was taken of it.
+
+    A fill whose parcel was lost or went back never reached the patient and does not count.
+    """
+    fills = session.execute(_HANDED_OUT, {"episode": episode_id}).all()
+    doses = session.execute(_TAKEN, {"episode": episode_id}).all()
+    by_id = {by.id: by for _, by in (*fills, *doses)}
+    contents = {id_: content_of(own, by) for id_, by in by_id.items()}
+    return Course(
+        [(fill, by) for fill, by in fills if contents[by.id].route is route],
+        [(dose, by) for dose, by in doses if contents[by.id].route is route],
+        contents,
+    )
+
+
 def history_of(session: Session, episode_id: UUID, own: Box, route: Route = Route.SUBLINGUAL) -> History:
     """What was prescribed, handed out and taken by a route in an episode so far.
 
     A dose that is usual under the tongue says nothing about one into a vein, so each route begins with a first session.
-    A fill whose parcel was lost or went back never reached the patient and does not count. Nobody having taken anything
-    yet, the dose last prescribed stands in for the last dose taken.
+    Nobody having taken anything yet, the dose last prescribed stands in for the last dose taken.
     """
-    handed_out = session.execute(_HANDED_OUT, {"episode": episode_id}).all()
-    taken = session.execute(_TAKEN, {"episode": episode_id}).all()
-    contents = {by.id: content_of(own, by) for _, by in (*handed_out, *taken)}
-    fills = [(fill, contents[by.id]) for fill, by in handed_out if contents[by.id].route is route]
-    doses = [(_amounts(own, dose), contents[by.id]) for dose, by in taken if contents[by.id].route is route]
-    if not fills and not doses:
+    course = course_of(session, episode_id, own, route)
+    if not course.fills and not course.doses:
         return History(is_first=True)
-    handed_mg = sum(own.open(fill, "quantity").reveal() * content.strength_mg for fill, content in fills)
+    contents = course.contents
+    doses = [(_amounts(own, dose), contents[by.id]) for dose, by in course.doses]
+    handed_mg = sum(own.open(fill, "quantity").reveal() * contents[by.id].strength_mg for fill, by in course.fills)
     gone_mg = sum((amounts.used_units + amounts.wasted_units) * content.strength_mg for amounts, content in doses)
     if route is Route.SUBLINGUAL:
         gone_mg += _entered_mg(session, own, episode_id, contents)
-    last_dose_mg = doses[-1][0].dose_mg if doses else fills[-1][1].dose_mg
-    signed = [by.signed_at for _, by in (*handed_out, *taken) if contents[by.id].route is route and by.signed_at]
     return History(
         is_first=False,
-        last_dose_mg=last_dose_mg,
+        last_dose_mg=doses[-1][0].dose_mg if doses else contents[course.fills[-1][1].id].dose_mg,
         home_mg=max(handed_mg - gone_mg, 0),
-        first_signed_at=min(signed, default=None),
-        taken_at=tuple(dose.taken_at for dose, by in taken if contents[by.id].route is route),
+        first_signed_at=course.first_signed_at,
+        taken_at=course.taken_at,
     )
 
 

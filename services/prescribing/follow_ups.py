@@ -9,7 +9,7 @@ from services.core.findings import Finding
 from services.people.programmes import programme_of
 from services.prescribing.cases import Case
 from services.prescribing.contacts import followed_up_at
-from services.prescribing.doses import History, history_of
+from services.prescribing.doses import History, course_of
 from services.prescribing.routes import Route
 from services.prescribing.signing_rules import FollowUpFacts, follow_up_findings
 
@@ -26,7 +26,7 @@ def follow_up(
 
     ``history`` spares asking for it again, ``replaces_sessions`` is the supply of what takes another one's place.
     """
-    known = history or history_of(session, case.episode.id, case.box, route)
+    known = history or course_of(session, case.episode.id, case.box, route)
     facts = FollowUpFacts(
         at=clock.now(),
         first_signed_at=known.first_signed_at,

@@ -23,9 +23,8 @@ from services.core.findings import Finding, Severity, of_severity
 from services.core.programme import Programme
 from services.eligibility.decisions import eligibility_current
 from services.people.paper_rules import licence_findings
-from services.people.practitioners import dea_facts, licence_facts
 from services.people.programmes import programme_of
-from services.people.signing_grants import may_sign
+from services.people.signing_grants import may_sign, papers_of
 from services.people.states import EpisodeState
 from services.people.zones import read_zone
 from services.prescribing.cases import Case, Questions
@@ -186,13 +185,12 @@ def _paper_findings(
     session: Session, case: Case, prescription: Prescription, on: date, programme: Programme
 ) -> list[Finding]:
     """Licence and registration on the day of issue, and today: whoever lost them puts nothing in force any more."""
-    licences = licence_facts(session, prescription.prescriber_id)
-    registrations = dea_facts(session, prescription.prescriber_id)
-    then = licence_findings(case.state, on, licences, registrations, programme)
+    papers = papers_of(session, prescription.prescriber_id)
+    then = licence_findings(case.state, on, papers.licences, papers.registrations, programme)
     if on == case.today:
         return then
     known = {each.rule for each in then}
-    now = licence_findings(case.state, case.today, licences, registrations, programme)
+    now = licence_findings(case.state, case.today, papers.licences, papers.registrations, programme)
     return then + [each for each in now if each.rule not in known]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import func, select
@@ -19,8 +20,12 @@ from services.vault.boxes import Box
 
 @dataclass(frozen=True, slots=True)
 class Supply:
-    """What a prescription still allows, and how many of its fills (the first included) are authorized."""
+    """What a prescription says, what was handed out on it, what it still allows, and how many of its fills (the first
+    included) are authorized.
+    """
 
+    prescribed: PrescriptionFacts
+    handed_out: Sequence[FillFacts]
     left: Remaining
     fills_started: int
     fills_authorized: int
@@ -37,7 +42,7 @@ def supply_of(session: Session, own: Box, row: Prescription) -> Supply:
     authorized = session.scalar(select(func.count()).where(FillAuthorization.prescription_id == row.id)) or 0
     started = sum(fill.is_refill for fill in handed_out) + bool(handed_out)
     programme = programme_of(session, session.get_one(Episode, row.episode_id))
-    return Supply(remaining(facts, handed_out, programme), started, 1 + authorized)
+    return Supply(facts, handed_out, remaining(facts, handed_out, programme), started, 1 + authorized)
 
 
 def prescribed_and_filled(session: Session, own: Box, row: Prescription) -> tuple[PrescriptionFacts, list[FillFacts]]:

@@ -24,7 +24,7 @@ from services.people.models import Account
 from services.people.programmes import programme_of
 from services.prescribing.cases import Case
 from services.prescribing.fills import authorize_next_fill
-from services.refills.gate import evaluate_gate, is_licensed
+from services.refills.gate import evaluate_gate, valid_here
 from services.refills.models import RefillRequest
 from services.refills.requests import ReadRequest, held_request, needed_text, note_act, opened, subject_of
 from services.refills.rules import LICENCE_NOT_VALID, Supply, decide_supply
@@ -146,6 +146,6 @@ def _check_colleague(session: Session, actor: Actor, case: Case, to: UUID) -> No
 
 def _check_licence(session: Session, account_id: UUID, case: Case, *, field: str | None = None) -> None:
     """Licensed in the patient's state today (DOMAIN 5)."""
-    if not is_licensed(session, account_id, case):
+    if not valid_here(session, account_id, case).licensed:
         sentence = "Only a prescriber licensed in the patient's state decides on a refill."
         raise RuleRefused(sentence, [LICENCE_NOT_VALID.finding()], field=field)

@@ -9,32 +9,32 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from datetime import date
-from typing import Any
+from datetime import date, datetime
+from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from services.audit.records import record
 from services.core.actors import Actor
 from services.core.errors import RuleRefused
 from services.core.findings import Finding
-from services.eligibility.decisions import eligibility_current
+from services.eligibility.decisions import approved_at, approved_until
 from services.eligibility.reviews import without_inputs
 from services.outcomes.reports import scales_taken_on
-from services.outcomes.responses import open_response_decision
+from services.outcomes.responses import owes_response_decision
 from services.people.access import Action
+from services.people.models import Episode
 from services.people.paper_rules import valid_on
-from services.people.practitioners import dea_facts, licence_facts
 from services.people.programmes import programme_of
+from services.people.signing_grants import papers_of
 from services.people.states import EpisodeState
 from services.people.zones import read_zone
 from services.prescribing.cases import Case, visible_case
-from services.prescribing.contacts import last_contact_on
+from services.prescribing.contacts import last_contact_at
 from services.prescribing.contents import Content, content_of
 from services.prescribing.fill_rules import FillFacts, PrescriptionFacts
-from services.prescribing.fills import opened_fill
 from services.prescribing.follow_ups import follow_up
 from services.prescribing.models import Fill, Prescription
 from services.prescribing.pdmp_checks import latest_check
@@ -52,13 +52,13 @@ from services.refills.rules import (
     earliest_date,
     evaluate,
 )
-from services.screening import risk
-from services.sessions.adverse_events import open_high_adverse_events
+from services.screening.risk import has_flags
+from services.sessions.adverse_events import has_open_adverse_events, open_high_adverse_events
 from services.sessions.histories import held_dosing_sessions
 from services.sessions.ledgers import Ledger, ledger
 from services.sessions.rounds import is_round_full
 from services.sessions.rules import interval_days
-from services.shipping.diversions import is_under_review
+from services.shipping.diversions import has_review
 from services.vault.boxes import Box
 
 IN_CARE = frozenset({EpisodeState.ELIGIBLE, EpisodeState.IN_TREATMENT, EpisodeState.IN_MAINTENANCE})
@@ -152,11 +152,12 @@ def evaluate_gate(session: Session, case: Case, *, prescriber_id: UUID | None, r
     stock = ledger(session, case.episode.id)
     supply = _supply(session, case)
     if supply.content is None or stock.balance.dispensed <= 0:
-        return Gate(None, (NOTHING_HANDED_OUT.finding(),), None, programme.version, None, None, ())
+        nothing = NOTHING_HANDED_OUT.finding(dispensed_units=float(stock.balance.dispensed))
+        return Gate(None, (nothing,), None, programme.version, None, None, ())
     facts = _facts(session, case, prescriber_id, supply.content, stock)
-    findings = [*evaluate(facts, programme), *_supply_findings(supply), *follow_up(session, case, supply.content.route)]
+    findings = [*evaluate(facts, programme), *supply.findings, *follow_up(session, case, supply.content.route)]
     if recount_needed and stock.remaining_reported is None:
-        findings.append(COUNT_MISSING.finding())
+        findings.append(COUNT_MISSING.finding(expected_units=stock.remaining_expected))
     return Gate(
         facts=facts,
         findings=tuple(findings),
@@ -170,68 +171,60 @@ def evaluate_gate(session: Session, case: Case, *, prescriber_id: UUID | None, r
 
 @dataclass(frozen=True, slots=True, repr=False)
 class _Supply:
-    """What the patient has it from: ``content`` of what was handed out last, and the prescription still in force."""
+    """What the patient has it from: ``content`` of what was handed out last, and the prescription still in force.
+
+    ``findings`` says so while an authorized fill is still to be handed out.
+    """
 
     content: Content | None
     current: Prescription | None
     prescription: PrescriptionFacts | None
     fills: tuple[FillFacts, ...]
-    is_outstanding: bool
+    findings: tuple[Finding, ...] = ()
 
 
 def _supply(session: Session, case: Case) -> _Supply:
-    query = select(Fill).where(Fill.episode_id == case.episode.id).order_by(Fill.id)
-    fills = session.scalars(query).all()
-    received = [fill for fill in fills if fill.undelivered_at is None]
-    content = None
-    if received:
-        content = content_of(case.box, session.get_one(Prescription, received[-1].prescription_id))
-    in_force = (
-        select(Prescription)
-        .where(
-            Prescription.episode_id == case.episode.id,
-            Prescription.state.in_(sorted(VALID)),
-            Prescription.supplied == Supplied.SHIPPED,  # what the clinic gives is never refilled
-        )
-        .order_by(Prescription.signed_at.desc(), Prescription.id.desc())
-    )
-    current = session.scalar(in_force.limit(1))
+    received = session.scalar(_LAST_RECEIVED, {"episode": case.episode.id})
+    content = None if received is None else content_of(case.box, received)
+    current = session.scalar(_IN_FORCE, {"episode": case.episode.id})
     if current is None or current.issued_on is None:
-        return _Supply(content, None, None, (), is_outstanding=False)
-    prescribed = content_of(case.box, current)
-    return _Supply(
-        content,
-        current,
-        PrescriptionFacts(
-            quantity_units=prescribed.quantity_units, refills=prescribed.refills, issued_on=current.issued_on
-        ),
-        tuple(
-            FillFacts(
-                quantity_units=opened_fill(session, fill).quantity,
-                filled_on=fill.filled_on,
-                is_refill=fill.is_refill,
-            )
-            for fill in fills
-            if fill.prescription_id == current.id
-        ),
-        is_outstanding=current.state == PrescriptionState.SIGNED
-        or supply_of(session, case.box, current).next_is_authorized,
+        return _Supply(content, None, None, ())
+    supply = supply_of(session, case.box, current)
+    started, authorized = supply.fills_started, supply.fills_authorized
+    is_outstanding = current.state == PrescriptionState.SIGNED or supply.next_is_authorized
+    outstanding = FILL_OUTSTANDING.finding(fills_started=started, fills_authorized=authorized)
+    fills = tuple(supply.handed_out)
+    return _Supply(content, current, supply.prescribed, fills, (outstanding,) if is_outstanding else ())
+
+
+_LAST_RECEIVED: Final = (
+    select(Prescription)
+    .join(Fill, Fill.prescription_id == Prescription.id)
+    .where(Fill.episode_id == bindparam("episode"), Fill.undelivered_at.is_(None))
+    .order_by(Fill.id.desc())
+    .limit(1)
+)
+_IN_FORCE: Final = (
+    select(Prescription)
+    .where(
+        Prescription.episode_id == bindparam("episode"),
+        Prescription.state.in_(sorted(VALID)),
+        Prescription.supplied == Supplied.SHIPPED,  # what the clinic gives is never refilled
     )
-
-
-def _supply_findings(supply: _Supply) -> list[Finding]:
-    if not supply.is_outstanding:
-        return []
-    return [FILL_OUTSTANDING.finding()]
+    .order_by(Prescription.signed_at.desc(), Prescription.id.desc())
+    .limit(1)
+)
 
 
 def _facts(session: Session, case: Case, prescriber_id: UUID | None, content: Content, stock: Ledger) -> RefillFacts:
     episode, today = case.episode, case.today
     remaining = stock.remaining_expected if stock.remaining_reported is None else stock.remaining_reported
+    standing = session.execute(_STANDING, {"episode": episode.id}).one()
+    papers = valid_here(session, prescriber_id, case)
     return RefillFacts(
         on=today,
         maintenance=episode.state == EpisodeState.IN_MAINTENANCE,
-        eligibility_current=episode.state in IN_CARE and eligibility_current(session, episode.id, today),
+        eligibility_current=episode.state in IN_CARE and standing.until is not None and standing.until >= today,
         has_therapist=episode.therapist_id is not None,
         dispensed_units=float(stock.balance.dispensed - stock.balance.overdrawn),
         taken_units=float(stock.balance.taken),
@@ -239,20 +232,40 @@ def _facts(session: Session, case: Case, prescriber_id: UUID | None, content: Co
         wasted_units=float(stock.balance.wasted),
         lost_units=float(stock.balance.lost),
         returned_units=float(stock.balance.returned),
-        diversion_review_open=is_under_review(session, episode.id),
+        diversion_review_open=standing.under_review,
         units_per_session=content.session_mg / content.strength_mg,
         sessions=_sessions(session, case),
         scales_on=scales_taken_on(session, episode, case.zone),
-        open_high_adverse_event=bool(open_high_adverse_events(session, episode.id)),
-        risk_flag=risk.blocking(session, episode.id).is_open,
-        prescriber_contact_on=last_contact_on(session, case),
+        open_high_adverse_event=standing.adverse_event and bool(open_high_adverse_events(session, episode.id)),
+        risk_flag=standing.at_risk,
+        # Deciding that somebody is eligible is a contact too.
+        prescriber_contact_on=_latest_day(case, standing.contact_at, standing.approved_at),
         pdmp_checked_on=_pdmp_checked_on(session, case),
-        licence_valid=prescriber_id is not None and is_licensed(session, prescriber_id, case),
-        dea_valid=prescriber_id is not None and _is_registered(session, prescriber_id, case),
+        licence_valid=papers.licensed,
+        dea_valid=papers.registered,
         interval_days=interval_days(content.limits, programme_of(session, episode)),
-        response_undecided=open_response_decision(session, episode.id) is not None,
+        response_undecided=standing.undecided,
         round_full=is_round_full(session, case),
     )
+
+
+# One query for all that is a date or a yes: the gate asks nearly every package, and each round trip costs as much as
+# judging the answers.
+_STANDING: Final = select(
+    approved_until(Episode.id).label("until"),
+    approved_at(Episode.id).label("approved_at"),
+    last_contact_at(Episode.id).label("contact_at"),
+    has_flags(Episode.id).label("at_risk"),
+    has_open_adverse_events(Episode.id).label("adverse_event"),
+    has_review(Episode.id).label("under_review"),
+    owes_response_decision(Episode.id).label("undecided"),
+).where(Episode.id == bindparam("episode"))
+
+
+def _latest_day(case: Case, *moments: datetime | None) -> date | None:
+    """The day, where the patient is, of the latest of some moments."""
+    latest = max((moment for moment in moments if moment is not None), default=None)
+    return None if latest is None else latest.astimezone(read_zone(case.zone)).date()
 
 
 def _sessions(session: Session, case: Case) -> tuple[SessionRecord, ...]:
@@ -273,12 +286,20 @@ def _pdmp_checked_on(session: Session, case: Case) -> date | None:
     return check.checked_on(case.zone) if check is not None and case.state in check.states else None
 
 
-def is_licensed(session: Session, account_id: UUID, case: Case) -> bool:
-    """Whether an account may practise in the patient's state today."""
-    papers = licence_facts(session, account_id)
-    return any(paper.state == case.state and valid_on(paper, case.today) for paper in papers)
+@dataclass(frozen=True, slots=True)
+class ValidHere:
+    """Whether somebody may practise (``licensed``), and prescribe (``registered``), in the patient's state today."""
+
+    licensed: bool
+    registered: bool
 
 
-def _is_registered(session: Session, account_id: UUID, case: Case) -> bool:
-    papers = dea_facts(session, account_id)
-    return any(paper.state == case.state and valid_on(paper, case.today) for paper in papers)
+def valid_here(session: Session, account_id: UUID | None, case: Case) -> ValidHere:
+    """What the papers of an account allow for a patient; nothing for nobody."""
+    if account_id is None:
+        return ValidHere(licensed=False, registered=False)
+    papers = papers_of(session, account_id)
+    return ValidHere(
+        licensed=any(each.state == case.state and valid_on(each, case.today) for each in papers.licences),
+        registered=any(each.state == case.state and valid_on(each, case.today) for each in papers.registrations),
+    )

@@ -6,11 +6,12 @@ some have no date at all; ``earliest_date`` tells which.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
 from math import ceil, isclose
+from typing import Final
 
 from services.core.errors import InvalidInput
 from services.core.findings import Finding, Severity
@@ -203,7 +204,7 @@ def evaluate(facts: RefillFacts, programme: Programme) -> list[Finding]:
         *_scale_findings(facts, programme),
         *_contact_findings(facts, programme),
         *_pdmp_findings(facts, programme),
-        *([ROUND_FULL.finding(programme)] if facts.round_full else []),
+        *([ROUND_FULL.finding(programme, sessions_held=len(facts.sessions))] if facts.round_full else []),
     ]
 
 
@@ -274,19 +275,22 @@ def _new(why: Rule) -> SupplyDecision:
     return SupplyDecision(Supply.NEW_PRESCRIPTION, reasons=(why.finding(),))
 
 
+# Rule, the fact it looks at, and what that must be.
+_CONDITIONS: Final = (
+    (ELIGIBILITY_LAPSED, "eligibility_current", True),
+    (NO_THERAPIST, "has_therapist", True),
+    (ADVERSE_EVENT_OPEN, "open_high_adverse_event", False),
+    (SUICIDE_RISK_OPEN, "risk_flag", False),
+    (LICENCE_NOT_VALID, "licence_valid", True),
+    (DEA_NOT_VALID, "dea_valid", True),
+    (DIVERSION_REVIEW_OPEN, "diversion_review_open", False),
+    (RESPONSE_UNDECIDED, "response_undecided", False),
+)
+
+
 def _standing_findings(facts: RefillFacts) -> list[Finding]:
-    return _unmet(
-        (
-            (ELIGIBILITY_LAPSED, facts.eligibility_current),
-            (NO_THERAPIST, facts.has_therapist),
-            (ADVERSE_EVENT_OPEN, not facts.open_high_adverse_event),
-            (SUICIDE_RISK_OPEN, not facts.risk_flag),
-            (LICENCE_NOT_VALID, facts.licence_valid),
-            (DEA_NOT_VALID, facts.dea_valid),
-            (DIVERSION_REVIEW_OPEN, not facts.diversion_review_open),
-            (RESPONSE_UNDECIDED, not facts.response_undecided),
-        )
-    )
+    found = ((rule, name, getattr(facts, name), wanted) for rule, name, wanted in _CONDITIONS)
+    return [rule.finding(**{name: value}) for rule, name, value, wanted in found if value is not wanted]
 
 
 def _count_findings(facts: RefillFacts, programme: Programme) -> list[Finding]:
@@ -301,12 +305,12 @@ def _count_findings(facts: RefillFacts, programme: Programme) -> list[Finding]:
 
 def _session_findings(facts: RefillFacts) -> list[Finding]:
     ordered = sorted(facts.sessions, key=lambda session: session.held_on)
-    return _unmet(
-        (
-            (VITALS_MISSING, all(session.vitals_recorded for session in ordered)),
-            (INTEGRATION_MISSING, all(session.integration_done for session in ordered[:-1])),
-        )
-    )
+    unmeasured = [_iso(session.held_on) for session in ordered if not session.vitals_recorded]
+    open_ones = [_iso(session.held_on) for session in ordered[:-1] if not session.integration_done]
+    return [
+        *([VITALS_MISSING.finding(sessions=unmeasured)] if unmeasured else []),
+        *([INTEGRATION_MISSING.finding(sessions=open_ones)] if open_ones else []),
+    ]
 
 
 def _scale_findings(facts: RefillFacts, programme: Programme) -> list[Finding]:
@@ -341,7 +345,3 @@ def _within(day: date | None, on: date, days: int) -> bool:
 
 def _iso(day: date | None) -> str | None:
     return None if day is None else day.isoformat()
-
-
-def _unmet(conditions: Iterable[tuple[Rule, bool]]) -> list[Finding]:
-    return [rule.finding() for rule, is_met in conditions if not is_met]

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import Exists, SQLColumnExpression, bindparam, exists, select
 from sqlalchemy.orm import Session
 
 from services.audit.records import record
@@ -132,6 +132,11 @@ def blocking(session: Session, episode_id: UUID) -> RiskBlock:
         blocks_treatment=any(each["blocks_dosing_prescribing_refills"] for each in found),
         flags=tuple(flag.id for flag in standing),
     )
+
+
+def has_flags(episode_id: SQLColumnExpression[UUID]) -> Exists:
+    """Whether any flag stands, for a query that reads episodes anyway."""
+    return exists().where(RiskFlag.episode_id == episode_id, RiskFlag.state == RiskState.RAISED.value)
 
 
 def list_flags(session: Session, actor: Actor, episode_id: UUID) -> list[ReadFlag]:

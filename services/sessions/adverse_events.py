@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import Exists, SQLColumnExpression, exists, select
 from sqlalchemy.orm import Session
 
 from services.audit.records import record
@@ -162,6 +162,11 @@ def open_high_adverse_events(session: Session, episode_id: UUID) -> list[UUID]:
     return [
         event.id for event in session.scalars(query.order_by(AdverseEvent.id)) if _grade(session, event) in HIGH_GRADES
     ]
+
+
+def has_open_adverse_events(episode_id: SQLColumnExpression[UUID]) -> Exists:
+    """Whether there is any open one, of whatever grade, for a query that reads episodes anyway."""
+    return exists().where(AdverseEvent.episode_id == episode_id, AdverseEvent.state == AdverseEventState.OPEN.value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import bindparam, func, select, tuple_
 from sqlalchemy.orm import Session
 
 from services.audit.records import record
@@ -199,19 +199,31 @@ def list_sessions(
 
 def held_dosing_sessions(session: Session, episode_id: UUID) -> list[Held]:
     """The dosing sessions of an episode in which something was taken, oldest first. The caller settled who may know."""
-    query = select(TherapySession).where(TherapySession.episode_id == episode_id, TherapySession.dosed_at.is_not(None))
-    rows = session.scalars(query.order_by(TherapySession.dosed_at, TherapySession.id)).all()
-    measured: dict[UUID, list[datetime]] = {row.id: [] for row in rows}
-    readings = select(VitalsReading.session_id, VitalsReading.taken_at).where(VitalsReading.session_id.in_(measured))
-    for session_id, taken_at in session.execute(readings):
-        measured[session_id].append(taken_at)
     return [
-        _held(row, row.dosed_at, row.last_dose_at or row.dosed_at, measured[row.id])
-        for row in rows
-        if row.dosed_at is not None
+        Held(
+            row.id,
+            row.dosed_at,
+            vitals_recorded=row.first_at is not None
+            and row.first_at <= row.dosed_at
+            and row.last_at > (row.last_dose_at or row.dosed_at),
+            integration_done=row.state == SessionState.CLOSED,
+        )
+        for row in session.execute(_HELD, {"episode": episode_id})
     ]
 
 
-def _held(row: TherapySession, first: datetime, last: datetime, measured: Sequence[datetime]) -> Held:
-    both = any(at <= first for at in measured) and any(at > last for at in measured)
-    return Held(row.id, first, both, row.state == SessionState.CLOSED)
+# Prepared once, and only what is asked for: the refill gate looks at years of sessions.
+_HELD: Final = (
+    select(
+        TherapySession.id,
+        TherapySession.dosed_at,
+        TherapySession.last_dose_at,
+        TherapySession.state,
+        func.min(VitalsReading.taken_at).label("first_at"),
+        func.max(VitalsReading.taken_at).label("last_at"),
+    )
+    .outerjoin(VitalsReading, VitalsReading.session_id == TherapySession.id)
+    .where(TherapySession.episode_id == bindparam("episode"), TherapySession.dosed_at.is_not(None))
+    .group_by(TherapySession.id)
+    .order_by(TherapySession.dosed_at, TherapySession.id)
+)

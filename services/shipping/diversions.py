@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, exists, select
+from sqlalchemy import Exists, SQLColumnExpression, Uuid, bindparam, exists, select
 from sqlalchemy.orm import Session
 
 from services.audit.records import record
@@ -96,7 +96,12 @@ def is_under_review(session: Session, episode_id: UUID) -> bool:
     return bool(session.scalar(_IS_OPEN, {"episode": episode_id}))
 
 
-_IS_OPEN = select(exists().where(DiversionReview.episode_id == bindparam("episode"), OPEN_REVIEW))
+def has_review(episode_id: SQLColumnExpression[UUID]) -> Exists:
+    """As ``is_under_review``, for a query that reads episodes anyway."""
+    return exists().where(DiversionReview.episode_id == episode_id, OPEN_REVIEW)
+
+
+_IS_OPEN = select(has_review(bindparam("episode", type_=Uuid)))
 
 
 def locked_review(

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import time_machine
-from sqlalchemy import event, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from services.core.actors import Actor, Role
@@ -19,21 +17,9 @@ from services.people.links import LinkKind, exchange_link, issue_link
 from services.people.models import Token
 from services.people.tokens import Scope, scope_allows
 from tests.factories import make_account, make_actor, make_episode, make_patient_actor, make_token, therapist_of
+from tests.statements import counted_statements
 
 NOON = datetime(2026, 11, 20, 20, 0, tzinfo=UTC)
-
-
-@contextmanager
-def counted_statements(session: Session) -> Iterator[list[str]]:
-    seen: list[str] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        seen.append(statement)
-
-    connection = session.connection()
-    event.listen(connection, "before_cursor_execute", note)
-    yield seen
-    event.remove(connection, "before_cursor_execute", note)
 
 
 def test_a_token_is_stored_only_hashed(session: Session) -> None:

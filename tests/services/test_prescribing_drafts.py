@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
-from typing import Any
 
 import pytest
 import time_machine
-from sqlalchemy import event, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from services.audit.models import AuditRecord
@@ -31,6 +30,7 @@ from services.vault.boxes import box
 from tests.factories import audit_detail, audited, make_account, make_actor, make_episode, make_world
 from tests.factories_messaging import emitted
 from tests.factories_prescribing import Case, content, make_case, make_draft, make_ready, make_signed, raise_risk
+from tests.statements import counted_statements
 
 NOON = datetime(2026, 11, 23, 20, 0, tzinfo=UTC)
 
@@ -332,19 +332,10 @@ def test_the_audit_trail_holds_no_word_of_the_content(session: Session, case: Ca
 def test_drafting_takes_few_queries(session: Session, case: Case) -> None:
     make_draft(session, case)
     session.commit()
-    statements: list[str] = []
-
-    def count(*arguments: Any) -> None:
-        if "SAVEPOINT" not in arguments[2]:
-            statements.append(" ".join(arguments[2].split())[:60])
-
     with transaction() as warm:
         box(warm, case.episode.patient_id)
-    connection = session.connection()
-    event.listen(connection, "before_cursor_execute", count)
-    with transaction() as own:
+    with counted_statements(session) as statements, transaction() as own:
         prescriptions.draft(own, case.prescriber, case.episode.id, content())
         in_use_case = len(statements)
-    event.remove(connection, "before_cursor_execute", count)
     # The case with all there is to ask, the row, the event; then the audit chain, and its record with its new end.
     assert (in_use_case, len(statements)) == (3, 5), "\n".join(statements)

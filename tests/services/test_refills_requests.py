@@ -24,9 +24,10 @@ from services.core.programme import programme
 from services.core.vocabulary import EventKind
 from services.messaging.models import Event
 from services.people import episodes, practitioners
-from services.people.models import DeaRegistration, Licence
+from services.people.models import DeaRegistration, Episode, Licence
 from services.people.states import EpisodeState
 from services.prescribing import contacts
+from services.prescribing.cases import case_of
 from services.prescribing.contacts import Manner
 from services.refills import decisions, gate, requests
 from services.refills.gate import findings_from
@@ -51,6 +52,7 @@ from tests.factories_refills import (
     report,
     report_all_scales,
 )
+from tests.statements import counted_statements
 
 COMMENT = "Canary-comment: sleeps well, wants to go on."
 
@@ -80,6 +82,18 @@ def test_a_request_that_meets_every_condition_is_made(session: Session, supplied
     assert (row.prescription_id, row.supply, row.decided_at) == (supplied.prescription.id, None, None)
     assert (made.comment.reveal(), made.findings, made.acts) == (COMMENT, (), ())
     assert events(session, EventKind.REFILL_REQUESTED) == ["medical_team"]
+
+
+def test_the_gate_asks_few_queries(session: Session, supplied: Supplied) -> None:
+    session.expire_all()
+    case = case_of(session, session.get_one(Episode, supplied.episode.id))
+    with counted_statements(session) as statements:
+        found = gate.evaluate_gate(session, case, prescriber_id=case.episode.prescriber_id)
+    assert found.facts is not None
+    # The stock: parcels, what moved, the last count. The supply: what came last, what is in force, its fills, who
+    # authorized them. What stands, papers, sessions, the round (twice), scales, PDMP. The follow-up: what was handed
+    # out and taken, and the last contact.
+    assert len(statements) <= 17, "\n".join(statements)
 
 
 def test_a_request_keeps_the_facts_their_hash_and_the_programme(session: Session, supplied: Supplied) -> None:

@@ -113,8 +113,24 @@ def test_everything_unmet_is_named_at_once_with_plain_reasons() -> None:
     for finding in findings:
         assert finding.severity is Severity.STOP
         assert json.loads(json.dumps(finding.as_dict()))["source"].startswith("DOMAIN")
+        assert finding.inputs, "nobody could see what it was judged by"
         if finding.setting:
             assert finding.value == programme().value(finding.setting)
+
+
+@pytest.mark.parametrize(
+    ("changes", "inputs"),
+    [
+        ({"eligibility_current": False}, {"eligibility_current": False}),
+        ({"risk_flag": True}, {"risk_flag": True}),
+        ({"sessions": [session(10, vitals=False), session(3)]}, {"sessions": [ago(10).isoformat()]}),
+        ({"sessions": [session(10, integration=False), session(3)]}, {"sessions": [ago(10).isoformat()]}),
+        ({"round_full": True}, {"sessions_held": 2}),
+    ],
+)
+def test_a_finding_names_what_it_was_judged_by(changes: dict[str, Any], inputs: dict[str, Any]) -> None:
+    (finding,) = evaluate(facts(**changes), programme())
+    assert finding.inputs == inputs
 
 
 @pytest.mark.parametrize(

@@ -164,7 +164,7 @@ ROUTES: Final[Mapping[E, Mapping[Party, tuple[Effect, ...]]]] = {
     E.ORDER_CANCELLED: {
         _MEDICAL: (Inform(Owner.MEDICAL_TEAM),),
         _THERAPIST: (Task(T.RECHECK_SESSION_DATE, Owner.THERAPIST, "sla.same_day_hours", _URGENT),)},
-    E.SIGNER_NOMINATED: {  # another DEA registrant of the team approves
+    E.SIGNER_NOMINATED: {  # another DEA registrant of the team approves, or who was named
         _MEDICAL: (Task(T.APPROVE_SIGNER, Owner.ADDRESSEE, "sla.two_days_hours"),)},
     E.SIGNING_LOG_READY: {  # of the month that is over
         _MEDICAL: (Inform(Owner.ADDRESSEE),)},

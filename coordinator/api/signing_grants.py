@@ -9,8 +9,7 @@ from marshmallow import Schema, fields
 
 from coordinator.api import cursors
 from coordinator.api.endpoints import Call, endpoint, resource
-from coordinator.api.fields import Choice, SecretText, page_schema
-from coordinator.api.tasks import StepIn
+from coordinator.api.fields import Choice, Id, SecretText, page_schema
 from services.people import signing_grants
 from services.people.access import Action
 from services.people.attempts import Refused
@@ -30,11 +29,18 @@ class SigningGrantOut(Schema):
     state = Choice(GrantState, required=True)
     nominated_by = fields.UUID(required=True)
     nominated_at = fields.AwareDateTime(required=True)
+    approver_id = fields.UUID(required=True, allow_none=True)
     approved_by = fields.UUID(required=True, allow_none=True)
     approved_at = fields.AwareDateTime(required=True, allow_none=True)
     ended_by = fields.UUID(required=True, allow_none=True)
     ended_at = fields.AwareDateTime(required=True, allow_none=True)
     code = Choice(EndCode, required=True, allow_none=True)
+
+
+class NominationIn(Schema):
+    """Who approves, where the nominee's team has no other registrant: a prescriber of another team, who alone may."""
+
+    approver_id = Id()
 
 
 class FactorsIn(Schema):
@@ -55,14 +61,14 @@ class GrantEndIn(Schema):
     "POST",
     "/accounts/<uuid:account_id>/signing-grants",
     action=Action.NOMINATE_SIGNER,
-    body=StepIn,
+    body=NominationIn,
     answer=SigningGrantOut,
     status=201,
     located="/signing-grants/{id}",
 )
 def nominate(call: Call, body: dict[str, Any], account_id: UUID) -> SigningGrant:
     """Nominate a prescriber for signing, whose identity and papers you have seen."""
-    return signing_access.nominate(call.session, call.actor, account_id)
+    return signing_access.nominate(call.session, call.actor, account_id, body.get("approver_id"))
 
 
 @endpoint(

@@ -28,6 +28,13 @@ APPROVER_WITHOUT_DEA: Final = declare(
     "Whoever approves access to signing needs a DEA registration that is valid today.",
     fixed=_THE_LAW,
 )
+NOT_THE_NAMED_APPROVER: Final = declare(
+    "people.grant_by_unnamed_approver",
+    Severity.STOP,
+    _SOURCE,
+    "A registrant of another team was named to approve this nomination; nobody else does.",
+    fixed=_THE_LAW,
+)
 NOMINEE_WITHOUT_PAPERS: Final = declare(
     "people.nominee_without_papers",
     Severity.STOP,
@@ -58,11 +65,21 @@ def nomination_findings(nominee: Papers, on: date) -> list[Finding]:
     return [] if nominee.are_valid(on) else [NOMINEE_WITHOUT_PAPERS.finding()]
 
 
-def approval_findings(*, is_nominee: bool, nominee: Papers, approver: Papers, on: date) -> list[Finding]:
-    """Why a nomination may not be approved; empty when the second of the two people is fit to do so."""
+def naming_findings(approver: Papers, on: date) -> list[Finding]:
+    """Why somebody may not be named to approve a nomination."""
+    return [] if approver.is_registrant(on) else [APPROVER_WITHOUT_DEA.finding()]
+
+
+def approval_findings(
+    *, is_nominee: bool, may_approve: bool, nominee: Papers, approver: Papers, on: date
+) -> list[Finding]:
+    """Why a nomination may not be approved; empty when the second of the two people is fit to do so.
+
+    ``may_approve`` is false when somebody else was named to approve.
+    """
     findings = []
     if is_nominee:
         findings.append(GRANT_BY_NOMINEE.finding())
-    if not approver.is_registrant(on):
-        findings.append(APPROVER_WITHOUT_DEA.finding())
-    return [*findings, *nomination_findings(nominee, on)]
+    if not may_approve:
+        findings.append(NOT_THE_NAMED_APPROVER.finding())
+    return [*findings, *naming_findings(approver, on), *nomination_findings(nominee, on)]

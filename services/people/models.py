@@ -156,8 +156,8 @@ OPEN_GRANT = text("state IN ('nominated', 'granted')")
 class SigningGrant(Base):
     """Who may sign prescriptions: one person nominated, a DEA registrant approved (21 CFR 1311.125).
 
-    ``code`` says why it ended, ``told_at`` when the operations desk was told of that. A practitioner has one open grant
-    at most.
+    ``approver_id`` names a registrant of another team, who alone may approve then. ``code`` says why it ended,
+    ``told_at`` when the operations desk was told of that. A practitioner has one open grant at most.
     """
 
     __tablename__ = "signing_grants"
@@ -168,6 +168,7 @@ class SigningGrant(Base):
     state: Mapped[str] = mapped_column(String(20))
     nominated_by: Mapped[UUID]
     nominated_at: Mapped[datetime]
+    approver_id: Mapped[UUID | None]
     approved_by: Mapped[UUID | None]
     approved_at: Mapped[datetime | None]
     ended_by: Mapped[UUID | None]

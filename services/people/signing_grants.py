@@ -13,7 +13,7 @@ from typing import Any, Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import CompoundSelect, bindparam, literal, select, union_all
+from sqlalchemy import CompoundSelect, bindparam, literal, or_, select, union_all
 from sqlalchemy.orm import Session
 
 from services.audit.records import record
@@ -25,7 +25,7 @@ from services.core.ids import new_id
 from services.core.personal import Secret
 from services.people.access import Action, authorize
 from services.people.attempts import Refused
-from services.people.grant_rules import Papers, approval_findings, nomination_findings
+from services.people.grant_rules import Papers, approval_findings, naming_findings, nomination_findings
 from services.people.models import OPEN_GRANT, Account, DeaRegistration, Licence, SigningGrant
 from services.people.paper_rules import DeaFacts, LicenceFacts
 from services.people.sign_in import verify_second_factor
@@ -47,11 +47,13 @@ class EndCode(StrEnum):
     ACCOUNT_CLOSED = "account_closed"
 
 
-def nominate(session: Session, actor: Actor, account_id: UUID) -> SigningGrant:
+def nominate(session: Session, actor: Actor, account_id: UUID, approver_id: UUID | None = None) -> SigningGrant:
     """Operations proposes a prescriber for signing, having seen who they are and their papers.
 
-    Raises ``InvalidInput`` for anybody but an active prescriber, ``RuleRefused`` without valid papers, ``Conflict``
-    when an earlier nomination or grant is open.
+    ``approver_id`` names a DEA registrant of another medical team, who alone may approve then: for a team whose only
+    prescriber this is. Raises ``InvalidInput`` for anybody but an active prescriber, and on ``approver_id`` for anybody
+    but one of another team; ``RuleRefused`` without valid papers of either; ``Conflict`` when an earlier nomination or
+    grant is open.
     """
     authorize(actor, Action.NOMINATE_SIGNER)
     account = session.get(Account, account_id, with_for_update={"key_share": True})
@@ -62,19 +64,37 @@ def nominate(session: Session, actor: Actor, account_id: UUID) -> SigningGrant:
     if _open_grant(session, account_id) is not None:
         raise Conflict("This prescriber is nominated or may sign already.", rule="people.grant_open")
     _refuse(nomination_findings(papers_of(session, account_id), today()))
+    if approver_id is not None:
+        _check_named(session, account, approver_id)
     row = SigningGrant(
-        id=new_id(), account_id=account_id, state=GrantState.NOMINATED, nominated_by=actor.id, nominated_at=clock.now()
+        id=new_id(),
+        account_id=account_id,
+        state=GrantState.NOMINATED,
+        nominated_by=actor.id,
+        nominated_at=clock.now(),
+        approver_id=approver_id,
     )
     session.add(row)
     session.flush()
-    record(session, actor, "signing_grant.nominate", "signing_grant", row.id, account=account_id)
+    named: dict[str, Any] = {} if approver_id is None else {"approver": approver_id}
+    record(session, actor, "signing_grant.nominate", "signing_grant", row.id, account=account_id, **named)
     return row
+
+
+def _check_named(session: Session, nominee: Account, approver_id: UUID) -> None:
+    """Within a team every registrant may approve: nobody is named there, least of all the nominee."""
+    approver = session.get(Account, approver_id)
+    if approver is None or approver.role != Role.PRESCRIBER or approver.disabled_at is not None:
+        raise InvalidInput("Only an active prescriber approves access to signing.", field="approver_id")
+    if approver.organisation_id == nominee.organisation_id:
+        raise InvalidInput("Name a prescriber of another medical team.", field="approver_id")
+    _refuse(naming_findings(papers_of(session, approver_id), today()))
 
 
 def approve(
     session: Session, actor: Actor, grant_id: UUID, code: Secret[str], *, password: Secret[str]
 ) -> SigningGrant | Refused:
-    """A second person, another DEA registrant of the nominee's team, gives access with two factors.
+    """A second person, another DEA registrant of the nominee's team or the one named, gives access with two factors.
 
     Wrong factors are counted: let the transaction commit and call ``require()`` on ``Refused``. Raises ``RuleRefused``
     with the findings, ``IllegalTransition`` for what is granted or ended, ``NotFound``.
@@ -84,7 +104,12 @@ def approve(
     _check_sees(session, actor, row)
     after = GRANT_TRANSITIONS.advance(GrantState(row.state), GrantStep.APPROVE, actor.role)
     nominee, approver = papers_of(session, row.account_id), papers_of(session, actor.id)
-    _refuse(approval_findings(is_nominee=actor.id == row.account_id, nominee=nominee, approver=approver, on=today()))
+    is_nominee, may_approve = actor.id == row.account_id, row.approver_id in (None, actor.id)
+    _refuse(
+        approval_findings(
+            is_nominee=is_nominee, may_approve=may_approve, nominee=nominee, approver=approver, on=today()
+        )
+    )
     proof = verify_second_factor(session, actor.id, code, password=password)
     if isinstance(proof, Refused):
         return proof
@@ -98,7 +123,7 @@ def end(session: Session, actor: Actor, grant_id: UUID, code: EndCode) -> Signin
     """Take access to signing away at once. Raises ``IllegalTransition`` when it has ended, ``NotFound``."""
     authorize(actor, Action.END_SIGNING_GRANT)
     row = _locked(session, grant_id)
-    _check_sees(session, actor, row)
+    _check_serves(session, actor, row)
     _end(session, actor, row, code)
     return row
 
@@ -178,14 +203,17 @@ def read_grant(session: Session, actor: Actor, grant_id: UUID) -> SigningGrant:
 def list_grants(
     session: Session, actor: Actor, *, after: UUID | None = None, limit: int = 20
 ) -> Sequence[SigningGrant]:
-    """Nominations and grants, newest first, from behind the id ``after``; a prescriber sees those of the own team."""
+    """Nominations and grants, newest first, from behind the id ``after``.
+
+    A prescriber sees those of the own team, and those to whose approval they were named.
+    """
     authorize(actor, Action.READ_SIGNING_GRANT)
     query = select(SigningGrant).order_by(SigningGrant.id.desc()).limit(min(limit, PAGE_LIMIT))
     if after is not None:
         query = query.where(SigningGrant.id < after)
     if actor.role is Role.PRESCRIBER:
         team = select(Account.id).where(Account.organisation_id == actor.organisation_id)
-        query = query.where(SigningGrant.account_id.in_(team))
+        query = query.where(or_(SigningGrant.account_id.in_(team), SigningGrant.approver_id == actor.id))
     return session.scalars(query).all()
 
 
@@ -202,6 +230,12 @@ def _locked(session: Session, grant_id: UUID) -> SigningGrant:
 
 
 def _check_sees(session: Session, actor: Actor, row: SigningGrant) -> None:
+    """As ``_check_serves``; whoever was named to approve sees that one as well, and nothing else of the team."""
+    if row.approver_id is None or row.approver_id != actor.id:
+        _check_serves(session, actor, row)
+
+
+def _check_serves(session: Session, actor: Actor, row: SigningGrant) -> None:
     """The desk serves every team; for a prescriber there are only the colleagues of the own one (``NotFound``)."""
     if actor.role is Role.PRESCRIBER:
         nominee = session.get_one(Account, row.account_id)

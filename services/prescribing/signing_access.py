@@ -1,4 +1,4 @@
-"""Who hears of access to signing: the team of the nominee, and the desk when access ended (21 CFR 1311.125)."""
+"""Who hears of access to signing: whoever approves it, and the desk when access ended (21 CFR 1311.125)."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from services.people.signing_grants import EndCode
 from services.people.states import GrantState
 
 
-def nominate(session: Session, actor: Actor, account_id: UUID) -> SigningGrant:
-    """As ``signing_grants.nominate``; the nominee's medical team is asked for a DEA registrant who approves."""
-    row = signing_grants.nominate(session, actor, account_id)
-    team = account_of(session, account_id).organisation_id
-    emit(session, EventKind.SIGNER_NOMINATED, subject=_subject(row), owner=str(team))
+def nominate(session: Session, actor: Actor, account_id: UUID, approver_id: UUID | None = None) -> SigningGrant:
+    """As ``signing_grants.nominate``; whoever was named is asked to approve, else the nominee's medical team."""
+    row = signing_grants.nominate(session, actor, account_id, approver_id)
+    asked = approver_id or account_of(session, account_id).organisation_id
+    emit(session, EventKind.SIGNER_NOMINATED, subject=_subject(row), owner=str(asked))
     return row
 
 

@@ -20,6 +20,7 @@ from services.core.errors import (
     NotSignedIn,
     RuleRefused,
 )
+from services.core.ids import new_id
 from services.core.personal import Personal, Secret
 from services.core.vocabulary import EventKind, Party, TaskKind
 from services.messaging.outbox import Subject
@@ -32,7 +33,7 @@ from services.people.paper_rules import DeaFacts, LicenceFacts
 from services.people.signing_grants import EndCode, may_sign
 from services.prescribing import signing_access
 from services.prescribing.signing import Signed
-from tests.factories import PASSWORD, World, audited, code_of, make_account, make_actor, make_world
+from tests.factories import PASSWORD, World, audit_detail, audited, code_of, make_account, make_actor, make_world
 from tests.factories_messaging import emitted
 from tests.factories_prescribing import make_case, make_ready, sign
 
@@ -85,6 +86,62 @@ def test_one_nominates_and_a_dea_registrant_approves_with_two_factors(
     assert (row.state, row.approved_by, task.state) == ("granted", world.prescriber.id, "completed")
     assert may_sign(session, nominee.id)
     assert {"signing_grant.nominate", "signing_grant.approve", "account.prove"} <= set(audited(session))
+
+
+def test_a_team_of_one_names_a_registrant_of_another_team_who_alone_approves(
+    session: Session, world: World, nominee: Account
+) -> None:
+    desk, other = world.actor("operator"), make_account(session, Role.PRESCRIBER)
+    row = signing_access.nominate(session, desk, nominee.id, other.id)
+    assert emitted(session, EventKind.SIGNER_NOMINATED)[0]["data"] == {"owner": str(other.id)}
+    assert audit_detail(session, "signing_grant.nominate")["approver"] == str(other.id)
+    for account, rule in (
+        (world.prescriber, "people.grant_by_unnamed_approver"),
+        (nominee, "people.grant_by_nominee"),
+    ):
+        with pytest.raises(RuleRefused) as refusal:
+            approve(session, account, row)
+        assert refusal.value.findings[0].rule == rule
+    with pytest.raises(NotFound):
+        approve(session, make_account(session, Role.PRESCRIBER), row)
+    assert isinstance(approve(session, other, row, code="000000"), Refused)
+    assert approve(session, other, row) is row
+    assert may_sign(session, nominee.id)
+
+
+def test_whoever_is_named_sees_that_nomination_and_nothing_else_of_the_team(
+    session: Session, world: World, nominee: Account
+) -> None:
+    other = make_account(session, Role.PRESCRIBER)
+    (of_team,) = session.query(SigningGrant).filter_by(account_id=world.prescriber.id)
+    row = signing_access.nominate(session, world.actor("operator"), nominee.id, other.id)
+    seen = signing_grants.list_grants(session, make_actor(other))
+    assert (row in seen, of_team in seen) == (True, False)
+    assert signing_grants.read_grant(session, make_actor(other), row.id) is row
+    with pytest.raises(NotFound):
+        signing_grants.read_grant(session, make_actor(other), of_team.id)
+    with pytest.raises(NotFound):
+        signing_access.end(session, make_actor(other), row.id, EndCode.WITHDRAWN)
+
+
+@pytest.mark.parametrize("who", ["prescriber", "nominee", "medical_staff", "nobody", "shut"])
+def test_only_an_active_prescriber_of_another_team_is_named(
+    session: Session, world: World, nominee: Account, who: str
+) -> None:
+    shut = make_account(session, Role.PRESCRIBER)
+    shut.disabled_at = clock.now()
+    ids = {"nominee": nominee.id, "nobody": new_id(), "shut": shut.id}
+    named = ids.get(who) or world.actor(who).id
+    with pytest.raises(InvalidInput) as refusal:
+        signing_access.nominate(session, world.actor("operator"), nominee.id, named)
+    assert refusal.value.field == "approver_id"
+
+
+def test_whoever_is_named_needs_a_registration(session: Session, world: World, nominee: Account) -> None:
+    unregistered = make_account(session, Role.PRESCRIBER, papers=False)
+    with pytest.raises(RuleRefused) as refusal:
+        signing_access.nominate(session, world.actor("operator"), nominee.id, unregistered.id)
+    assert [finding.rule for finding in refusal.value.findings] == ["people.approver_without_dea"]
 
 
 def test_without_access_nobody_signs(session: Session, world: World, nominee: Account) -> None:
@@ -177,9 +234,9 @@ def test_papers_count_to_their_last_day(days: int, counts: bool) -> None:
     for papers in (licence, registration):
         rules = [finding.rule for finding in nomination_findings(papers, TODAY)]
         assert rules == ([] if counts else ["people.nominee_without_papers"])
-    found = approval_findings(is_nominee=False, nominee=good, approver=registration, on=TODAY)
+    found = approval_findings(is_nominee=False, may_approve=True, nominee=good, approver=registration, on=TODAY)
     assert [finding.rule for finding in found] == ([] if counts else ["people.approver_without_dea"])
-    (own,) = approval_findings(is_nominee=True, nominee=good, approver=good, on=TODAY)
+    (own,) = approval_findings(is_nominee=True, may_approve=True, nominee=good, approver=good, on=TODAY)
     assert own.rule == "people.grant_by_nominee"
 
 

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from services.people.grant_rules import Papers, approval_findings, nomination_findings
+from services.people.grant_rules import Papers, approval_findings, naming_findings, nomination_findings
 from services.people.paper_rules import DeaFacts, LicenceFacts
 
 LAST_DAY = date(2026, 11, 30)
@@ -17,9 +17,14 @@ WHOLE = Papers([LICENCE], [REGISTRATION])
 
 
 def approved(
-    *, is_nominee: bool = False, nominee: Papers = WHOLE, approver: Papers = WHOLE, on: date = LAST_DAY
+    *,
+    is_nominee: bool = False,
+    may_approve: bool = True,
+    nominee: Papers = WHOLE,
+    approver: Papers = WHOLE,
+    on: date = LAST_DAY,
 ) -> list[str]:
-    found = approval_findings(is_nominee=is_nominee, nominee=nominee, approver=approver, on=on)
+    found = approval_findings(is_nominee=is_nominee, may_approve=may_approve, nominee=nominee, approver=approver, on=on)
     return [each.rule.removeprefix("people.") for each in found]
 
 
@@ -43,9 +48,15 @@ def test_one_valid_paper_of_each_kind_is_enough() -> None:
     assert not Papers([LICENCE], [lapsed]).is_registrant(LAST_DAY)
 
 
+def test_whoever_is_named_to_approve_is_a_registrant() -> None:
+    assert naming_findings(Papers([], [REGISTRATION]), LAST_DAY) == []
+    assert [each.rule for each in naming_findings(WHOLE, AFTER)] == ["people.approver_without_dea"]
+
+
 def test_another_registrant_approves() -> None:
     assert approved() == []
     assert approved(is_nominee=True) == ["grant_by_nominee"]
+    assert approved(may_approve=False) == ["grant_by_unnamed_approver"]
     assert approved(approver=Papers([LICENCE], [])) == ["approver_without_dea"]
     assert approved(approver=Papers([], [REGISTRATION])) == []
     assert approved(nominee=Papers([LICENCE], [])) == ["nominee_without_papers"]

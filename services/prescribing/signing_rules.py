@@ -295,7 +295,7 @@ def follow_up_findings(facts: FollowUpFacts, programme: Programme) -> list[Findi
     if made_up is not None and made_up <= programme.number("prescribing.first_supply_sessions"):
         return []
     by_time = facts.first_signed_at + timedelta(days=programme.number("prescribing.follow_up_after_days"))
-    by_sessions = facts.taken_at[programme.whole("prescribing.follow_up_after_sessions") - 1 :][:1]
+    by_sessions = facts.taken_at[programme.whole("prescribing.follow_up_after_sessions") - 1 :]
     since = min((moment for moment in (by_time, *by_sessions) if moment <= facts.at), default=facts.first_signed_at)
     if facts.followed_up_at is not None and facts.followed_up_at >= since:
         return []

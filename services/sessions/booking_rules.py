@@ -10,6 +10,7 @@ from services.core.findings import Finding, Severity
 from services.core.programme import Programme
 from services.core.rules import declare
 from services.sessions.places import Site
+from services.sessions.rules import INTERVAL_TOO_SHORT, WEEK_FULL
 
 EPISODE_CLOSED: Final = declare(
     "sessions.episode_closed",
@@ -128,7 +129,7 @@ INTEGRATES_UNFINISHED: Final = declare(
 )
 
 # Refusals that another time can mend.
-ABOUT_TIME: Final = frozenset({"sessions.therapist_overlap", "sessions.interval_too_short", "sessions.week_full"})
+ABOUT_TIME: Final = frozenset({THERAPIST_OVERLAP.id, INTERVAL_TOO_SHORT.id, WEEK_FULL.id})
 
 
 def start_findings(starts_at: datetime, now: datetime, programme: Programme) -> list[Finding]:

@@ -84,14 +84,9 @@ the pharmacy had recorded; anything else of that kind is ``overdrawn`` and must 
 """
 
 _FINDS: Final = frozenset({Movement.FOUND, Movement.FOUND_HELD, Movement.FOUND_OF_RETURN})
-# Where a parcel is now stands before what was taken of it, whenever either was put on record.
-_FIRST: Final = {
-    Movement.DISPENSED: 0,
-    Movement.RECEIVED: 1,
-    Movement.RECEIVED_HELD: 1,
-    Movement.RETURNED: 1,
-    Movement.LOST_ON_THE_WAY: 1,
-}
+_OF_A_PARCEL: Final = frozenset(
+    {Movement.RECEIVED, Movement.RECEIVED_HELD, Movement.RETURNED, Movement.LOST_ON_THE_WAY}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,18 +129,23 @@ class Balance:
         return "<balance>"
 
 
+def _in_order(entry: Entry) -> tuple[bool, bool, datetime]:
+    """Where a parcel is now stands before what was taken of it, whenever either was put on record."""
+    return entry.movement is not Movement.DISPENSED, entry.movement not in _OF_A_PARCEL, entry.at
+
+
 def balance(entries: Iterable[Entry]) -> Balance:
     """Where all units are after ``entries``, in whatever order they are given."""
     places = dict.fromkeys(Place, Fraction())
     overdrawn = Fraction()
-    for entry in sorted(entries, key=lambda each: (_FIRST.get(each.movement, 2), each.at)):
+    for entry in sorted(entries, key=_in_order):
         sources, target = MOVES[entry.movement]
         left = entry.units
         for source in sources:
             moved = min(left, places[source])
             places[source] -= moved
             left -= moved
-        if left and entry.movement not in _FINDS and entry.movement is not Movement.DISPENSED:
+        if entry.movement not in _FINDS and entry.movement is not Movement.DISPENSED:
             overdrawn += left
         places[Place.OUTSIDE] -= left
         places[target] += entry.units

@@ -41,6 +41,10 @@ def after(*moves: tuple[Movement, float]) -> dict[str, float]:
         ([(M.DISPENSED, 4), (M.RECEIVED, 4), (M.LOST_AT_HOME, 1)], {"at_home": 3, "lost": 1}),
         ([(M.DISPENSED, 4), (M.RECEIVED, 4), (M.LOST_AT_HOME, 1), (M.FOUND, 1)], {"at_home": 4}),
         ([(M.DISPENSED, 4), (M.RECEIVED, 4), (M.DISPOSED, 4)], {"wasted": 4}),
+        ([(M.DISPENSED, 4), (M.RECEIVED_HELD, 4), (M.RETURNED, 4)], {"returned": 4}),
+        ([(M.DISPENSED, 4), (M.RECEIVED_HELD, 4), (M.LOST_ON_THE_WAY, 4)], {"lost": 4}),
+        ([(M.DISPENSED, 4), (M.RECEIVED, 4), (M.LOST_AT_HOME, 1), (M.FOUND_HELD, 1)], {"at_home": 3, "held": 1}),
+        ([(M.DISPENSED, 4), (M.RETURNED, 4), (M.LOST_OF_RETURN, 1), (M.FOUND_OF_RETURN, 1)], {"returned": 4}),
     ],
 )  # fmt: skip
 def test_each_movement_takes_units_from_one_place_to_another(
@@ -54,6 +58,22 @@ def test_what_must_not_be_taken_is_taken_last_and_disposed_of_first() -> None:
     assert after(*house, (M.TAKEN, 1)) == {"dispensed": 8, "at_home": 3, "held": 4, "taken": 1}
     assert after(*house, (M.WASTED, 5)) == {"dispensed": 8, "held": 3, "wasted": 5}
     assert after(*house, (M.DISPOSED, 5)) == {"dispensed": 8, "at_home": 3, "wasted": 5}
+
+
+@pytest.mark.parametrize(
+    ("move", "to", "first"),
+    [
+        (M.TAKEN, "taken", "at_home"),
+        (M.WASTED, "wasted", "at_home"),
+        (M.LOST_AT_HOME, "lost", "at_home"),
+        (M.DISPOSED, "wasted", "held"),
+    ],
+)
+def test_what_is_at_home_goes_before_what_is_said_to_be_still_on_its_way(move: Movement, to: str, first: str) -> None:
+    house = [(M.DISPENSED, 12), (M.RECEIVED, 4), (M.RECEIVED_HELD, 4)]
+    second = "held" if first == "at_home" else "at_home"
+    assert after(*house, (move, 5)) == {"dispensed": 12, "in_transit": 4, second: 3, to: 5}
+    assert after(*house, (move, 9)) == {"dispensed": 12, "in_transit": 3, to: 9}
 
 
 def test_a_find_beyond_what_was_lost_was_dispensed_without_a_record() -> None:
@@ -73,9 +93,23 @@ def test_what_was_used_and_never_dispensed_is_called_overdrawn() -> None:
     assert after((M.DISPENSED, 1), (M.RECEIVED, 1), (M.TAKEN, 1)) == {"dispensed": 1, "taken": 1}
 
 
-def test_where_a_parcel_is_stands_before_what_was_taken_of_it() -> None:
-    late = [(M.TAKEN, 1), (M.RECEIVED, 4), (M.DISPENSED, 4)]
-    assert after(*late) == {"dispensed": 4, "at_home": 3, "taken": 1}
+@pytest.mark.parametrize(
+    ("later", "parcel", "expected"),
+    [
+        (M.TAKEN, M.RECEIVED, {"at_home": 3, "taken": 1}),
+        (M.TAKEN, M.RECEIVED_HELD, {"held": 3, "taken": 1}),
+        (M.LOST_OF_RETURN, M.RETURNED, {"returned": 3, "lost": 1}),
+        (M.FOUND, M.LOST_ON_THE_WAY, {"lost": 3, "at_home": 1}),
+    ],
+)
+def test_where_a_parcel_is_stands_before_what_was_taken_of_it(
+    later: Movement, parcel: Movement, expected: dict[str, float]
+) -> None:
+    assert after((later, 1), (parcel, 4), (M.DISPENSED, 4)) == {"dispensed": 4, **expected}
+
+
+def test_parts_of_a_unit_are_told_apart_to_a_hundredth() -> None:
+    assert [part(units) for units in (0.01, 1 / 101, 0.5)] == [Fraction(1, 100), Fraction(1, 100), Fraction(1, 2)]
 
 
 def test_thirds_add_up_and_nothing_is_shown_in_logs() -> None:

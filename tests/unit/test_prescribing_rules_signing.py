@@ -15,6 +15,7 @@ from services.prescribing.law import SCHEDULE_III, SIGNING_STATEMENT
 from services.prescribing.signing_rules import (
     FollowUpFacts,
     SigningFacts,
+    exception_findings,
     follow_up_findings,
     outside_findings,
     signing_findings,
@@ -97,6 +98,28 @@ def test_an_end_that_is_no_day_is_a_broken_programme() -> None:
 def test_above_600_mg_a_second_prescriber_agrees(mg: int, agreed: bool, stops: bool) -> None:
     found = rules(session_mg=mg, second_prescriber_agreed=agreed)
     assert found == (["prescribing.second_prescriber_missing"] if stops else [])
+
+
+def test_what_nobody_put_on_record_is_not_there() -> None:
+    bare = SigningFacts(signed_on=TODAY, issued_on=TODAY, patient_state="CA", session_mg=601)
+    assert [finding.rule for finding in signing_findings(bare, programme())] == [
+        "prescribing.no_signing_access",
+        "prescribing.pdmp_missing",
+        "prescribing.second_prescriber_missing",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("exception", "expected"),
+    [
+        (None, []),
+        ("special_registration", []),
+        ("because", ["prescribing.telemedicine_exception_unknown"]),
+        ("", ["prescribing.telemedicine_exception_unknown"]),
+    ],
+)
+def test_only_an_exception_that_the_law_names_is_recorded(exception: str | None, expected: list[str]) -> None:
+    assert [finding.rule for finding in exception_findings(exception, programme())] == expected
 
 
 def test_nobody_signs_before_two_people_gave_access() -> None:

@@ -9,10 +9,12 @@ import pytest
 from services.core.findings import Finding, Severity
 from services.core.programme import programme, shipped
 from services.sessions.booking_rules import (
+    ABOUT_TIME,
     Preparation,
     length_findings,
     paperwork_findings,
     preparation_findings,
+    route_findings,
     site_findings,
     start_findings,
 )
@@ -73,6 +75,27 @@ def test_each_practice_doses_where_it_does_today(name: str, sites: set[str]) -> 
 def test_each_practice_says_when_the_effect_begins(name: str, minutes: tuple[int, int]) -> None:
     begins, ends = onset_window(NOON, programme(shipped()[name]))
     assert ((begins - NOON) / timedelta(minutes=1), (ends - NOON) / timedelta(minutes=1)) == minutes
+
+
+@pytest.mark.parametrize(
+    ("site", "is_shipped", "expected"),
+    [
+        (Site.CLINIC, False, []),
+        (Site.OFFICE, False, ["sessions.route_not_here"]),
+        (Site.HOME, False, ["sessions.route_not_here"]),
+        (Site.CLINIC, True, []),
+        (Site.OFFICE, True, []),
+        (Site.HOME, True, []),
+    ],
+)
+def test_what_the_clinic_gives_is_given_in_the_clinic_alone(site: Site, is_shipped: bool, expected: list[str]) -> None:
+    found = route_findings(site, is_shipped, programme())
+    assert ids(found) == expected
+    assert all(each.value == ["clinic"] for each in found)
+
+
+def test_another_time_mends_an_overlap_and_what_lies_too_close() -> None:
+    assert {"sessions.therapist_overlap", "sessions.interval_too_short", "sessions.week_full"} == ABOUT_TIME
 
 
 @pytest.mark.parametrize(

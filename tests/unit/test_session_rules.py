@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from services.core.errors import InvalidInput
 from services.core.findings import Severity
 from services.core.programme import Programme, programme
+from services.core.vocabulary import EventKind
 from services.prescribing.limits import NO_LIMITS, PatientLimits
-from services.sessions.adverse_event_rules import HIGH_GRADES, PAGED_GRADES, Grade
+from services.sessions.adverse_event_rules import HIGH_GRADES, PAGED_GRADES, Effect, Grade, event_of
 from services.sessions.dose_rules import DosePlan, DoseTaken, dose_findings
 from services.sessions.places import Site
 from services.sessions.readiness_rules import (
@@ -313,6 +314,30 @@ def test_the_grades_of_adverse_events() -> None:
     assert [grade.value for grade in Grade] == ["mild", "moderate", "severe", "serious"]
     assert {Grade.SEVERE, Grade.SERIOUS} == HIGH_GRADES
     assert {Grade.SERIOUS} == PAGED_GRADES
+
+
+EXPECTED = {
+    Effect.DIZZINESS,
+    Effect.NAUSEA,
+    Effect.VOMITING,
+    Effect.DISSOCIATION,
+    Effect.RAISED_BLOOD_PRESSURE,
+    Effect.RAPID_HEARTBEAT,
+    Effect.HEADACHE,
+    Effect.SEDATION,
+    Effect.BLURRED_VISION,
+}
+
+
+@pytest.mark.parametrize("effect", Effect)
+def test_only_a_mild_effect_that_is_expected_calls_nobody(effect: Effect) -> None:
+    mild = None if effect in EXPECTED else EventKind.ADVERSE_EVENT_RECORDED
+    assert {grade: event_of(grade, effect, programme()) for grade in Grade} == {
+        Grade.MILD: mild,
+        Grade.MODERATE: EventKind.ADVERSE_EVENT_RECORDED,
+        Grade.SEVERE: EventKind.ADVERSE_EVENT_RECORDED,
+        Grade.SERIOUS: EventKind.ADVERSE_EVENT_PAGED,
+    }
 
 
 PLAN = DosePlan(dose_mg=200, booster_mg=50, last_session_mg=200)

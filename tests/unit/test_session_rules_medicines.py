@@ -135,6 +135,7 @@ def arrived(units: int = 4, expected: int = 4) -> Arrived:
         (None, arrived(), ["sessions.transport_missing"]),
         (carried(sealed=False), arrived(), ["sessions.transport_unsealed"]),
         (carried(), None, ["sessions.arrival_uncounted"]),
+        (carried(sealed=False), None, ["sessions.transport_unsealed", "sessions.arrival_uncounted"]),
         (carried(), arrived(3), ["sessions.arrival_count_differs"]),
         (carried(), arrived(5), ["sessions.arrival_count_differs"]),
         (carried(3), arrived(3), ["sessions.arrival_count_differs"]),

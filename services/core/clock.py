@@ -40,3 +40,13 @@ def now() -> datetime:
     present = datetime.now(UTC)
     path = os.environ.get("COORDINATOR_CLOCK_FILE")
     return present + _offset.read(path) if path else present
+
+
+def in_minutes(span: timedelta) -> float:
+    """How many minutes a span has, to the hundredth: for telling people and records, not for comparing."""
+    return round(span / timedelta(minutes=1), 2)
+
+
+def in_hours(span: timedelta) -> float:
+    """How many hours a span has, to the hundredth; as ``in_minutes``."""
+    return round(span / timedelta(hours=1), 2)

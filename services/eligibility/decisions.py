@@ -178,7 +178,7 @@ def _given(text: Personal[str] | None) -> bool:
 def _risk_findings(session: Session, episode: Episode) -> list[Finding]:
     if not risk.blocking(session, episode.id).blocks_treatment:
         return []
-    return [RISK_OPEN.finding()]
+    return [RISK_OPEN.finding(risk_blocked=True)]
 
 
 def _store(

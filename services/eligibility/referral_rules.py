@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from services.core.findings import Finding, Severity
 from services.core.programme import Programme
@@ -81,11 +81,12 @@ def referrer_findings(facts: ReferrerFacts, programme: Programme) -> Sequence[Fi
     if facts.by not in programme.choices("referrals.by"):
         findings.append(NOT_BY_THESE.finding(programme, by=facts.by.value))
     if facts.by is Referrer.MEDICAL_TEAM:
-        return findings if facts.has_pharmacy else [*findings, TEAM_HAS_PHARMACY.finding(programme)]
+        return findings if facts.has_pharmacy else [*findings, TEAM_HAS_PHARMACY.finding(programme, has_pharmacy=False)]
     if facts.is_enquiry:
-        findings.append(ENQUIRY_BY_TEAM.finding(programme))
+        findings.append(ENQUIRY_BY_TEAM.finding(programme, by=facts.by.value, is_enquiry=True))
     if not facts.kap_trained:
-        findings.append(KAP_TRAINING.finding(programme))
+        findings.append(KAP_TRAINING.finding(programme, kap_trained=False))
     if not (facts.has_medical_team and facts.has_pharmacy):
-        findings.append(PRACTICE_HAS_PARTNERS.finding(programme))
+        has: dict[str, Any] = {"has_medical_team": facts.has_medical_team, "has_pharmacy": facts.has_pharmacy}
+        findings.append(PRACTICE_HAS_PARTNERS.finding(programme, **has))
     return findings

@@ -62,12 +62,12 @@ class Papers:
 
 def nomination_findings(nominee: Papers, on: date) -> list[Finding]:
     """Why a practitioner may not be given access to signing."""
-    return [] if nominee.are_valid(on) else [NOMINEE_WITHOUT_PAPERS.finding()]
+    return [] if nominee.are_valid(on) else [NOMINEE_WITHOUT_PAPERS.finding(on=on.isoformat(), papers_valid=False)]
 
 
 def naming_findings(approver: Papers, on: date) -> list[Finding]:
     """Why somebody may not be named to approve a nomination."""
-    return [] if approver.is_registrant(on) else [APPROVER_WITHOUT_DEA.finding()]
+    return [] if approver.is_registrant(on) else [APPROVER_WITHOUT_DEA.finding(on=on.isoformat(), is_registrant=False)]
 
 
 def approval_findings(
@@ -79,7 +79,7 @@ def approval_findings(
     """
     findings = []
     if is_nominee:
-        findings.append(GRANT_BY_NOMINEE.finding())
+        findings.append(GRANT_BY_NOMINEE.finding(is_nominee=True))
     if not may_approve:
-        findings.append(NOT_THE_NAMED_APPROVER.finding())
+        findings.append(NOT_THE_NAMED_APPROVER.finding(may_approve=False))
     return [*findings, *naming_findings(approver, on), *nomination_findings(nominee, on)]

@@ -89,12 +89,12 @@ def dea_number_check(number: str, surname: str) -> list[Finding]:
     The second letter is the surname's initial or 9 and only warns: names change, registrations keep their number.
     """
     if not dea_number_is_valid(number):
-        return [DEA_NUMBER_NOT_VALID.finding()]
+        return [DEA_NUMBER_NOT_VALID.finding(valid=False)]
     findings = []
     if number[0] not in DEA_PRACTITIONERS | DEA_MID_LEVEL:
-        findings.append(DEA_NUMBER_NOT_A_PRACTITIONER.finding())
+        findings.append(DEA_NUMBER_NOT_A_PRACTITIONER.finding(is_a_practitioners=False))
     if number[1] not in ("9", _initial(surname)):
-        findings.append(DEA_NUMBER_OTHER_INITIAL.finding())
+        findings.append(DEA_NUMBER_OTHER_INITIAL.finding(is_the_initial=False))
     return findings
 
 
@@ -141,8 +141,8 @@ def licence_findings(
     licences_here = [licence for licence in licences if licence.state == patient_state]
     registrations_here = [registration for registration in dea_registrations if registration.state == patient_state]
     return [
-        *_paper_findings(_LICENCE, licences_here, on, programme),
-        *_paper_findings(_DEA, registrations_here, on, programme),
+        *_paper_findings(_LICENCE, licences_here, patient_state, on, programme),
+        *_paper_findings(_DEA, registrations_here, patient_state, on, programme),
     ]
 
 
@@ -157,15 +157,15 @@ _DEA: Final[_Rules] = (DEA_NOT_IN_PATIENT_STATE, DEA_NOT_VALID_ON_DAY, DEA_EXPIR
 
 
 def _paper_findings(
-    rules: _Rules, papers: Sequence[LicenceFacts | DeaFacts], on: date, programme: Programme
+    rules: _Rules, papers: Sequence[LicenceFacts | DeaFacts], state: str, on: date, programme: Programme
 ) -> list[Finding]:
     """One kind of paper, already limited to the patient's state."""
     absent, not_valid, expires_soon = rules
     if not papers:
-        return [absent.finding()]
+        return [absent.finding(patient_state=state)]
     valid = [paper for paper in papers if valid_on(paper, on)]
     if not valid:
-        return [not_valid.finding()]
+        return [not_valid.finding(patient_state=state, on=on.isoformat())]
     days_left = (max(paper.expires_on for paper in valid) - on).days
     if days_left >= programme.whole("prescribing.credential_expiry_notice_days"):
         return []

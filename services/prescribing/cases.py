@@ -122,5 +122,5 @@ def check_named_prescriber(session: Session, actor: Actor, episode: Episode, pre
         and account.organisation_id == episode.medical_team_id
     ):
         return
-    finding = PRESCRIBER_NOT_ON_TEAM.finding()
+    finding = PRESCRIBER_NOT_ON_TEAM.finding(prescriber_id=str(prescriber_id))
     raise RuleRefused(finding.sentence, [finding], field="prescriber_id")

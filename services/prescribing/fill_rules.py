@@ -167,7 +167,7 @@ def may_fill(
     if quantity < 1:
         raise InvalidInput("Hand out at least one unit.", field="quantity")
     if not facts.is_shipped:
-        return [FILL_OF_CLINIC_ORDER.finding()]
+        return [FILL_OF_CLINIC_ORDER.finding(is_shipped=False)]
     left = remaining(facts, fills, programme)
     findings = _day_findings(facts, left, on, programme)
     if is_refill:
@@ -179,9 +179,9 @@ def may_fill(
 
 def _day_findings(facts: PrescriptionFacts, left: Remaining, on: date, programme: Programme) -> list[Finding]:
     if on < facts.issued_on:
-        return [FILL_BEFORE_ISSUE.finding()]
+        return [FILL_BEFORE_ISSUE.finding(issued_on=facts.issued_on.isoformat(), on=on.isoformat())]
     if on > left.expires_on:
-        return [FILL_AFTER_SIX_MONTHS.finding(programme, last_day=left.expires_on.isoformat())]
+        return [FILL_AFTER_SIX_MONTHS.finding(programme, last_day=left.expires_on.isoformat(), on=on.isoformat())]
     return []
 
 
@@ -190,11 +190,11 @@ def _refill_findings(
 ) -> list[Finding]:
     findings = []
     if not fills:
-        findings.append(REFILL_BEFORE_FILL.finding())
+        findings.append(REFILL_BEFORE_FILL.finding(fills=0))
     elif left.units_left_in_current_fill > 0:
         findings.append(FILL_NOT_COMPLETE.finding(units_left=left.units_left_in_current_fill))
     if left.refills_left < 1:
         findings.append(NO_REFILL_LEFT.finding(refills=facts.refills))
     if quantity > facts.quantity_units:
-        findings.append(REFILL_OVER_QUANTITY.finding(quantity=quantity))
+        findings.append(REFILL_OVER_QUANTITY.finding(quantity=quantity, prescribed=facts.quantity_units))
     return findings

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select
@@ -87,10 +88,11 @@ def record_fill(
     facts, handed_out = prescribed_and_filled(session, case.box, row)
     findings = may_fill(facts, handed_out, quantity, case.today, is_refill, programme_of(session, episode))
     if is_refill and not supply.next_is_authorized:
-        findings.insert(0, REFILL_NOT_AUTHORIZED.finding())
+        unmet: dict[str, Any] = {"fills_started": supply.fills_started, "fills_authorized": supply.fills_authorized}
+        findings.insert(0, REFILL_NOT_AUTHORIZED.finding(**unmet))
     # Whoever was declined or is looked at anew after the signature gets nothing more on it.
     if not eligibility_current(session, episode.id, case.today):
-        findings.append(ELIGIBILITY_NOT_CURRENT.finding())
+        findings.append(ELIGIBILITY_NOT_CURRENT.finding(on=case.today.isoformat(), approved=False))
     findings += home_stock(session, case, row, quantity)
     if of_severity(findings, Severity.STOP):
         raise RuleRefused("This may not be handed out.", findings, field=_field_of(findings))
@@ -119,7 +121,9 @@ def record_fill(
 def _fill_step(row: Prescription, is_refill: bool) -> PrescriptionStep:
     """A refill asked for too early is a question for the rules, which name what is missing, not for the states."""
     if is_refill and row.state == PrescriptionState.DISPENSED:
-        raise RuleRefused("This may not be handed out.", [REFILL_NOT_AUTHORIZED.finding()], field="is_refill")
+        raise RuleRefused(
+            "This may not be handed out.", [REFILL_NOT_AUTHORIZED.finding(state=row.state)], field="is_refill"
+        )
     return PrescriptionStep.FILL
 
 
@@ -161,10 +165,10 @@ def next_fill_findings(session: Session, episode: Episode, prescription_id: UUID
 def _next_fill_findings(session: Session, case: Case, row: Prescription) -> list[Finding]:
     state = PrescriptionState(row.state)
     if state not in VALID:
-        return [NOT_IN_FORCE.finding()]
+        return [NOT_IN_FORCE.finding(state=row.state)]
     supply = supply_of(session, case.box, row)
     if state is not PrescriptionState.DISPENSED or supply.next_is_authorized:
-        return [FILL_NOT_COMPLETE.finding()]
+        return [FILL_NOT_COMPLETE.finding(units_left=supply.left.units_left_in_current_fill)]
     facts, handed_out = prescribed_and_filled(session, case.box, row)
     programme = programme_of(session, case.episode)
     return [

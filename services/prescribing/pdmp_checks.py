@@ -77,9 +77,9 @@ def record_check(
     now, programme = clock.now(), programme_of(session, episode)
     made_at = now if checked_at is None else checked_at
     if made_at > now:
-        raise _refused(PDMP_IN_FUTURE, programme)
+        raise _refused(PDMP_IN_FUTURE, made_at, now, programme)
     if made_at < now - timedelta(days=programme.number("prescribing.pdmp_valid_days")):
-        raise _refused(PDMP_TOO_OLD, programme)
+        raise _refused(PDMP_TOO_OLD, made_at, now, programme)
     row = PdmpCheck(
         id=new_id(),
         patient_id=episode.patient_id,
@@ -95,8 +95,8 @@ def record_check(
     return _opened(session, row)
 
 
-def _refused(rule: Rule, programme: Programme) -> RuleRefused:
-    finding = rule.finding(programme)
+def _refused(rule: Rule, made_at: datetime, now: datetime, programme: Programme) -> RuleRefused:
+    finding = rule.finding(programme, checked_at=made_at.isoformat(), now=now.isoformat())
     return RuleRefused(finding.sentence, [finding], field="checked_at")
 
 

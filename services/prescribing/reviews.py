@@ -204,7 +204,7 @@ def request_findings(session: Session, case: Case, request_id: UUID | None) -> l
     """Whether the refill request that a prescription names was approved in this episode. It need not name one."""
     if request_id is None or request_approved(session, case.episode.id, request_id):
         return []
-    return [REFILL_NOT_APPROVED.finding()]
+    return [REFILL_NOT_APPROVED.finding(refill_request_id=str(request_id))]
 
 
 def _pdmp_findings(
@@ -215,11 +215,13 @@ def _pdmp_findings(
         return []
     findings = []
     if raises_concern(session, prescription.episode_id, programme):
-        findings.append(PDMP_CONCERN.finding(programme))
+        findings.append(PDMP_CONCERN.finding(programme, concern=True))
     undelivered = select(func.max(Fill.undelivered_at)).where(Fill.prescription_id == prescription.replaces_id)
-    lost = (last_loss_at(session, prescription.patient_id), session.scalar(undelivered))
-    if any(lost_at is not None and check.checked_at < lost_at for lost_at in lost):
-        findings.append(PDMP_BEFORE_LOSS.finding())
+    losses = (last_loss_at(session, prescription.patient_id), session.scalar(undelivered))
+    lost_at = max((each for each in losses if each is not None), default=None)
+    if lost_at is not None and check.checked_at < lost_at:
+        times: dict[str, Any] = {"checked_at": check.checked_at.isoformat(), "lost_at": lost_at.isoformat()}
+        findings.append(PDMP_BEFORE_LOSS.finding(**times))
     return findings
 
 
@@ -287,9 +289,9 @@ def _standing_findings(session: Session, case: Case, questions: Questions = ASK_
     else:
         is_current = questions.approved_until is not None and questions.approved_until >= case.today
     if not is_current:
-        findings.append(ELIGIBILITY_NOT_CURRENT.finding())
+        findings.append(ELIGIBILITY_NOT_CURRENT.finding(on=case.today.isoformat(), approved=False))
     if case.episode.state in (EpisodeState.DISCONTINUED, EpisodeState.CLOSED):
-        findings.append(EPISODE_OVER.finding())
+        findings.append(EPISODE_OVER.finding(state=case.episode.state))
     if questions.has_risk and risk.blocking(session, case.episode.id).blocks_treatment:
         today = case.today
         facts = SigningFacts(signed_on=today, issued_on=today, patient_state="", session_mg=0, risk_blocked=True)

@@ -270,7 +270,7 @@ def units_needed(draft: Draft) -> range:
 def _drug_unknown(draft: Draft, programme: Programme) -> Finding | None:
     if draft.drug.strip().casefold() in programme.choices("prescribing.drugs"):
         return None
-    return DRUG_NOT_OFFERED.finding(programme)
+    return DRUG_NOT_OFFERED.finding(programme, drug=draft.drug)
 
 
 def _route_unknown(draft: Draft, programme: Programme) -> Finding | None:
@@ -283,7 +283,7 @@ def _form_unknown(draft: Draft, programme: Programme) -> Finding | None:
     setting = f"prescribing.route.{draft.route}.forms"
     if draft.form in programme.choices(setting):
         return None
-    return FORM_NOT_OFFERED.finding(programme, setting=setting)
+    return FORM_NOT_OFFERED.finding(programme, setting=setting, form=draft.form)
 
 
 def _strength_unknown(draft: Draft, programme: Programme) -> Finding | None:
@@ -300,7 +300,7 @@ def _strength_unknown(draft: Draft, programme: Programme) -> Finding | None:
 
 
 def _directions_missing(draft: Draft, _: Programme) -> Finding | None:
-    return None if draft.directions.strip() else DIRECTIONS_MISSING.finding()
+    return None if draft.directions.strip() else DIRECTIONS_MISSING.finding(directions="")
 
 
 def _refills_over_limit(draft: Draft, programme: Programme) -> Finding | None:
@@ -320,7 +320,7 @@ def _clinic_order_with_refills(draft: Draft, programme: Programme) -> Finding | 
 def _first_dose_missing(draft: Draft, _: Programme) -> Finding | None:
     if not draft.is_first or draft.first_session_dose_mg is not None:
         return None
-    return FIRST_SESSION_DOSE_MISSING.finding()
+    return FIRST_SESSION_DOSE_MISSING.finding(is_first=True, first_session_dose_mg=None)
 
 
 def _first_dose_over_part(draft: Draft, programme: Programme) -> Finding | None:
@@ -356,7 +356,7 @@ def _dose_high(draft: Draft, programme: Programme) -> Finding | None:
 def _dose_high_for_weight(draft: Draft, programme: Programme) -> Finding | None:
     setting = setting_of(draft.route, "warn_over_mg_per_kg", programme)
     if draft.weight_kg is None:
-        return WEIGHT_UNKNOWN.finding(programme, setting=setting)
+        return WEIGHT_UNKNOWN.finding(programme, setting=setting, weight_kg=None)
     if draft.session_mg <= programme.number(setting) * draft.weight_kg:
         return None
     return DOSE_HIGH_FOR_WEIGHT.finding(
@@ -371,7 +371,7 @@ def _not_divisible(draft: Draft, programme: Programme) -> Finding | None:
     doses = [dose for dose in (draft.dose_mg, draft.booster_mg, draft.first_session_dose_mg) if dose]
     if all(dose % piece == 0 for dose in doses):
         return None
-    return DOSE_NOT_IN_HALVES.finding(programme, strength_mg=draft.strength_mg)
+    return DOSE_NOT_IN_HALVES.finding(programme, strength_mg=draft.strength_mg, doses_mg=doses)
 
 
 def _supply_over_limit(draft: Draft, programme: Programme) -> Finding | None:

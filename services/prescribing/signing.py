@@ -137,8 +137,9 @@ def _locked_of_one_patient(
     rows = [locked_prescription(session, actor, Action.SIGN_PRESCRIPTION, one) for one in wanted]
     for row, _ in rows:
         check_is_named(actor, row)
-    if len({row.patient_id for row, _ in rows}) > 1:
-        finding = ONE_PATIENT_AT_A_TIME.finding()
+    patients = len({row.patient_id for row, _ in rows})
+    if patients > 1:
+        finding = ONE_PATIENT_AT_A_TIME.finding(patients=patients)
         raise RuleRefused(finding.sentence, [finding], field="prescription_ids")
     return rows
 
@@ -260,5 +261,5 @@ def refuse_altered(session: Session, actor: Actor, row: Prescription) -> Refused
     )
     if (PrescriptionState(row.state), PrescriptionStep.CANCEL) in PRESCRIPTION_TRANSITIONS.table:
         end(session, SYSTEM, row, PrescriptionStep.CANCEL, "signature_not_valid")
-    finding = SIGNATURE_NOT_VALID.finding()
+    finding = SIGNATURE_NOT_VALID.finding(prescription_id=str(row.id))
     return Refused(RuleRefused(finding.sentence, [finding]))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from services.core.errors import InvalidConfiguration
 from services.core.findings import Finding, Severity
@@ -213,7 +213,7 @@ class FollowUpFacts:
 def signing_findings(facts: SigningFacts, programme: Programme) -> list[Finding]:
     """What keeps a prescription from being signed on that day; empty when nothing does."""
     return [
-        *([] if facts.may_sign else [NO_SIGNING_ACCESS.finding()]),
+        *([] if facts.may_sign else [NO_SIGNING_ACCESS.finding(may_sign=False)]),
         *issue_date_findings(facts),
         *pdmp_findings(facts.pdmp_checked_on, facts.pdmp_states, facts.patient_state, facts.signed_on, programme),
         *telemedicine_findings(facts, programme),
@@ -224,7 +224,10 @@ def signing_findings(facts: SigningFacts, programme: Programme) -> list[Finding]
 
 def issue_date_findings(facts: SigningFacts) -> list[Finding]:
     """The date of issue is the date signed."""
-    return [] if facts.issued_on == facts.signed_on else [ISSUE_DATE_NOT_SIGNING_DATE.finding()]
+    if facts.issued_on == facts.signed_on:
+        return []
+    days: dict[str, Any] = {"issued_on": facts.issued_on.isoformat(), "signed_on": facts.signed_on.isoformat()}
+    return [ISSUE_DATE_NOT_SIGNING_DATE.finding(**days)]
 
 
 def pdmp_findings(
@@ -232,13 +235,15 @@ def pdmp_findings(
 ) -> list[Finding]:
     """Whether the prescription drug monitoring programme was asked recently enough, and in the patient's state."""
     if checked_on is None:
-        return [PDMP_MISSING.finding(programme)]
+        return [PDMP_MISSING.finding(programme, checked_on=None)]
     age_days = (on - checked_on).days
     if age_days < 0:
         return [PDMP_IN_FUTURE.finding(programme, age_days=age_days)]
     if age_days > programme.whole("prescribing.pdmp_valid_days"):
         return [PDMP_TOO_OLD.finding(programme, age_days=age_days)]
-    return [] if patient_state in states else [PDMP_OTHER_STATES.finding()]
+    if patient_state in states:
+        return []
+    return [PDMP_OTHER_STATES.finding(patient_state=patient_state, asked_in=sorted(states))]
 
 
 def telemedicine_findings(facts: SigningFacts, programme: Programme) -> list[Finding]:
@@ -252,14 +257,23 @@ def telemedicine_findings(facts: SigningFacts, programme: Programme) -> list[Fin
     excepted = facts.telemedicine_exception in programme.choices("prescribing.telemedicine_exceptions")
     if facts.signed_on <= last_day or seen_in_person or excepted:
         return []
-    return [NO_IN_PERSON_EVALUATION.finding(programme)]
+    seen_on = None if facts.in_person_evaluated_on is None else facts.in_person_evaluated_on.isoformat()
+    exception = facts.telemedicine_exception
+    return [
+        NO_IN_PERSON_EVALUATION.finding(
+            programme,
+            signed_on=facts.signed_on.isoformat(),
+            in_person_evaluated_on=seen_on,
+            telemedicine_exception=exception,
+        )
+    ]
 
 
 def exception_findings(exception: str | None, programme: Programme) -> list[Finding]:
     """Whether an exception from telemedicine's limits is one that the law names."""
     if exception is None or exception in programme.choices("prescribing.telemedicine_exceptions"):
         return []
-    return [TELEMEDICINE_EXCEPTION_UNKNOWN.finding(programme)]
+    return [TELEMEDICINE_EXCEPTION_UNKNOWN.finding(programme, telemedicine_exception=exception)]
 
 
 def second_prescriber_findings(facts: SigningFacts, programme: Programme) -> list[Finding]:
@@ -272,14 +286,16 @@ def second_prescriber_findings(facts: SigningFacts, programme: Programme) -> lis
 
 def risk_findings(facts: SigningFacts) -> list[Finding]:
     """An open high suicide risk blocks prescribing until a named prescriber clears it."""
-    return [SUICIDE_RISK_OPEN.finding()] if facts.risk_blocked else []
+    return [SUICIDE_RISK_OPEN.finding(risk_blocked=True)] if facts.risk_blocked else []
 
 
 def outside_findings(issued_on: date, on: date, programme: Programme) -> list[Finding]:
     """Why a prescription issued elsewhere on a day cannot be recorded on another."""
+    days: dict[str, Any] = {"issued_on": issued_on.isoformat(), "on": on.isoformat()}
     if issued_on > on:
-        return [OUTSIDE_ISSUE_IN_FUTURE.finding()]
-    return [OUTSIDE_ISSUE_OVER.finding(programme)] if on > last_fill_day(issued_on, programme) else []
+        return [OUTSIDE_ISSUE_IN_FUTURE.finding(**days)]
+    last_day = last_fill_day(issued_on, programme)
+    return [OUTSIDE_ISSUE_OVER.finding(programme, last_day=last_day.isoformat(), **days)] if on > last_day else []
 
 
 def follow_up_findings(facts: FollowUpFacts, programme: Programme) -> list[Finding]:

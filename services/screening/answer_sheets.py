@@ -109,7 +109,7 @@ class AnswerSheet:
         an instrument that the programme does not ask for. A C-SSRS is always taken: triage may demand one.
         """
         if part in INSTRUMENTS and part not in (Part.CSSRS, *asked_instruments(programme)):
-            _refuse(PART_NOT_ASKED.finding(programme, says={"part": part}), part.value)
+            _refuse(PART_NOT_ASKED.finding(programme, says={"part": part}, part=part.value), part.value)
         value = given if part in _LISTS else _without_none({**self.values.get(part, {}), **given})
         checked = _checked(part, value, now, programme)
         return AnswerSheet(self.zone, {**self.values, part: checked}, {**self.answered_at, part: now})
@@ -229,7 +229,7 @@ def _checked(part: Part, value: Any, now: datetime, programme: Programme) -> Any
 def _checked_medicine(name: str) -> str:
     shown = " ".join(name.split())
     if not shown:
-        _refuse(MEDICINE_NAMED.finding(), "medicines")
+        _refuse(MEDICINE_NAMED.finding(name=""), "medicines")
     return shown
 
 
@@ -241,12 +241,18 @@ def _checked_reading(reading: Mapping[str, Any], now: datetime, programme: Progr
         if not least <= value <= most:
             setting = f"vitals.plausible.{name}_{'least' if value < least else 'most'}"
             says = {"quantity": name, "least": least, "most": most}
-            _refuse(READING_POSSIBLE.finding(programme, setting=setting, says=says), f"blood_pressures.{name}")
+            _refuse(
+                READING_POSSIBLE.finding(programme, setting=setting, says=says, measured=value),
+                f"blood_pressures.{name}",
+            )
     if diastolic >= systolic:
-        _refuse(READING_IN_ORDER.finding(), "blood_pressures.diastolic")
+        _refuse(READING_IN_ORDER.finding(systolic=systolic, diastolic=diastolic), "blood_pressures.diastolic")
     days = programme.whole("screening.pressure_valid_days")
     if not now - timedelta(days=days) <= taken_at <= now + timedelta(minutes=5):
-        _refuse(READING_RECENT.finding(programme), "blood_pressures.taken_at")
+        _refuse(
+            READING_RECENT.finding(programme, taken_at=taken_at.isoformat(), now=now.isoformat()),
+            "blood_pressures.taken_at",
+        )
     return {"systolic": systolic, "diastolic": diastolic, "taken_at": taken_at.isoformat()}
 
 

@@ -219,7 +219,7 @@ def _for_patient(session: Session, screening: Screening, sheet: AnswerSheet, pro
 def _gaps(session: Session, screening: Screening, sheet: AnswerSheet, programme: Programme) -> list[Finding]:
     gaps = sheet.gaps(clock.now(), programme)
     if not has_consent(session, screening.patient_id, ConsentKind.TREATMENT):
-        gaps.append(TREATMENT_CONSENT.finding())
+        gaps.append(TREATMENT_CONSENT.finding(treatment_consent=False))
     return gaps
 
 

@@ -75,7 +75,10 @@ def record_adverse_event(session: Session, actor: Actor, episode_id: UUID, repor
     episode = visible_episode(session, actor, Action.RECORD_ADVERSE_EVENT, episode_id)
     now = clock.now()
     if not episode.opened_at <= report.occurred_at <= now:
-        refuse(EVENT_OUT_OF_TIME.finding(), field="occurred_at")
+        refuse(
+            EVENT_OUT_OF_TIME.finding(occurred_at=report.occurred_at.isoformat(), now=now.isoformat()),
+            field="occurred_at",
+        )
     _check_session(session, episode, report.session_id)
     event = AdverseEvent(
         id=new_id(),
@@ -107,7 +110,7 @@ def record_adverse_event(session: Session, actor: Actor, episode_id: UUID, repor
 def _check_session(session: Session, episode: Episode, session_id: UUID | None) -> None:
     held = None if session_id is None else session.get(TherapySession, session_id)
     if session_id is not None and (held is None or held.episode_id != episode.id):
-        refuse(EVENT_OF_OTHER_EPISODE.finding(), field="session_id")
+        refuse(EVENT_OF_OTHER_EPISODE.finding(session_id=str(session_id)), field="session_id")
 
 
 def close_adverse_event(

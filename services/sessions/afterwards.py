@@ -64,8 +64,9 @@ def hold_session(session: Session, actor: Actor, session_id: UUID, *, version: i
     """
     row, episode = locked_session(session, actor, Action.RUN_SESSION, session_id, version)
     take(row, SessionStep.HOLD, actor)
-    if clock.now() < row.starts_at:
-        refuse(TALK_NOT_BEGUN.finding())
+    now = clock.now()
+    if now < row.starts_at:
+        refuse(TALK_NOT_BEGUN.finding(starts_at=row.starts_at.isoformat(), now=now.isoformat()))
     row.ended_at, row.therapist_id = clock.now(), actor.id
     session.flush()
     cancel_timers(session, subject_of(row))
@@ -81,7 +82,7 @@ def _integrate(session: Session, actor: Actor, dosing_id: UUID) -> None:
     if dosing.state in OVER:
         return  # a further talk about a session that was integrated before, or never took place
     if dosing.state not in (SessionState.INTEGRATION_DUE, SessionState.ABORTED):
-        refuse(INTEGRATES_UNFINISHED.finding())
+        refuse(INTEGRATES_UNFINISHED.finding(state=dosing.state))
     take(dosing, SessionStep.INTEGRATE, actor)
     session.flush()
     cancel_timers(session, subject_of(dosing))

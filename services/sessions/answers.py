@@ -61,8 +61,9 @@ def ask_to_reschedule(
 
 
 def _check_ahead(row: TherapySession) -> None:
-    if row.starts_at <= clock.now():
-        refuse(IN_THE_PAST.finding())
+    now = clock.now()
+    if row.starts_at <= now:
+        refuse(IN_THE_PAST.finding(starts_at=row.starts_at.isoformat(), now=now.isoformat()))
 
 
 def confirm_by_sms(session: Session, actor: Actor, episode: Episode, reading: Reading) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from services.core.clock import in_minutes
 from services.core.findings import Finding, Severity
 from services.core.programme import Programme
 from services.core.rules import declare
@@ -135,9 +136,9 @@ ABOUT_TIME: Final = frozenset({THERAPIST_OVERLAP.id, INTERVAL_TOO_SHORT.id, WEEK
 def start_findings(starts_at: datetime, now: datetime, programme: Programme) -> list[Finding]:
     """Before anything is reckoned with a time, it must lie between ``now`` and the furthest that is booked."""
     if starts_at < now:
-        return [IN_THE_PAST.finding()]
+        return [IN_THE_PAST.finding(starts_at=starts_at.isoformat(), now=now.isoformat())]
     if starts_at - now > timedelta(days=programme.whole("sessions.book_ahead_days")):
-        return [TOO_FAR_AHEAD.finding(programme)]
+        return [TOO_FAR_AHEAD.finding(programme, days_ahead=(starts_at - now).days)]
     return []
 
 
@@ -160,7 +161,7 @@ def paperwork_findings(screening_completed: bool, programme: Programme) -> list[
     """Where a programme wants it so, no session of any kind is booked before the screening is completed."""
     if screening_completed or not programme.flag("sessions.screening_before_booking"):
         return []
-    return [SCREENING_MISSING.finding(programme)]
+    return [SCREENING_MISSING.finding(programme, screening_completed=False)]
 
 
 def site_findings(site: Site, programme: Programme) -> list[Finding]:
@@ -180,5 +181,5 @@ def route_findings(site: Site, is_shipped: bool, programme: Programme) -> list[F
 def length_findings(length: timedelta, programme: Programme) -> list[Finding]:
     """A dosing session that would end while the patient is still observed."""
     if length < timedelta(minutes=programme.number("vitals.discharge.after_last_dose_minutes")):
-        return [TOO_SHORT.finding(programme)]
+        return [TOO_SHORT.finding(programme, minutes=in_minutes(length))]
     return []

@@ -245,17 +245,17 @@ def _check_open(episode: Episode, kind: str) -> None:
     """Talks may follow a treatment that was discontinued, dosing sessions not; after the discharge neither."""
     is_over = episode.state == EpisodeState.DISCONTINUED and kind == SessionKind.DOSING
     if episode.state == EpisodeState.CLOSED or is_over:
-        refuse(EPISODE_CLOSED.finding())
+        refuse(EPISODE_CLOSED.finding(state=episode.state))
 
 
 def _check_place(session: Session, episode: Episode, place: Place) -> None:
     if place.remote and place.site is not Site.HOME:
-        refuse(REMOTE_FROM_HOME.finding(), field="remote")
+        refuse(REMOTE_FROM_HOME.finding(site=place.site.value), field="remote")
     known = {each.id for each in locations_of(session, episode.practice_id)} if _is_in_clinic(place) else set()
     if place.location_id is not None and place.location_id not in known:
-        refuse(LOCATION_UNKNOWN.finding(), field="location_id")
+        refuse(LOCATION_UNKNOWN.finding(location_id=str(place.location_id)), field="location_id")
     if place.location_id is None and len(known) > 1:
-        refuse(LOCATION_MISSING.finding(), field="location_id")
+        refuse(LOCATION_MISSING.finding(locations=len(known)), field="location_id")
 
 
 def _is_in_clinic(place: Place) -> bool:
@@ -278,13 +278,16 @@ def _integrated(session: Session, episode: Episode, booking: Booking) -> Therapy
     """The dosing session that an integration session follows. Others follow none."""
     if booking.kind is not SessionKind.INTEGRATION:
         if booking.integrates_id is not None:
-            refuse(INTEGRATES_NOTHING.finding(), field="integrates_id")
+            refuse(INTEGRATES_NOTHING.finding(kind=booking.kind.value), field="integrates_id")
         return None
     dosing = None if booking.integrates_id is None else session.get(TherapySession, booking.integrates_id)
     if dosing is None or dosing.episode_id != episode.id or dosing.kind != SessionKind.DOSING:
-        refuse(INTEGRATES_MISSING.finding(), field="integrates_id")
+        refuse(
+            INTEGRATES_MISSING.finding(integrates_id=booking.integrates_id and str(booking.integrates_id)),
+            field="integrates_id",
+        )
     if dosing.state == SessionState.CANCELLED:
-        refuse(INTEGRATES_CANCELLED.finding(), field="integrates_id")
+        refuse(INTEGRATES_CANCELLED.finding(state=dosing.state), field="integrates_id")
     return dosing
 
 
@@ -319,7 +322,7 @@ def _overlap_findings(session: Session, row: TherapySession) -> list[Finding]:
     with session.no_autoflush:
         if session.scalar(taken.limit(1)) is None:
             return []
-    return [THERAPIST_OVERLAP.finding()]
+    return [THERAPIST_OVERLAP.finding(starts_at=row.starts_at.isoformat(), ends_at=row.ends_at.isoformat())]
 
 
 def _dosing_findings(session: Session, actor: Actor, episode: Episode, row: TherapySession) -> list[Finding]:
@@ -327,12 +330,12 @@ def _dosing_findings(session: Session, actor: Actor, episode: Episode, row: Ther
     place = Place.from_dict(case.box.open(row, "place").reveal())
     findings = site_findings(place.site, programme)
     if not eligibility_current(session, episode.id, case.today):
-        findings.append(ELIGIBILITY_NOT_CURRENT.finding(programme))
+        findings.append(ELIGIBILITY_NOT_CURRENT.finding(programme, on=case.today.isoformat(), approved=False))
     findings += preparation_findings(preparation_done(session, episode.id), programme)
     findings += length_findings(row.ends_at - row.starts_at, programme)
     plan = plan_in_force(session, actor, episode, place.route)
     if plan is None:
-        return [*findings, PRESCRIPTION_MISSING.finding()]
+        return [*findings, PRESCRIPTION_MISSING.finding(in_force=0)]
     findings += route_findings(place.site, plan.is_shipped, programme)
     return findings + booking_cadence(session, case, row.starts_at, plan.limits, row.id)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
+from services.core.clock import in_minutes
 from services.core.findings import Finding, Severity
 from services.core.programme import Programme
 from services.core.rules import Rule, declare
@@ -47,6 +48,12 @@ NOT_ORIENTED: Final = _condition("vitals.discharge_not_oriented", "The patient i
 NOT_WALKING: Final = _condition("vitals.discharge_not_walking", "The patient does not walk unaided.")
 VOMITING: Final = _condition("vitals.discharge_vomiting", "The patient is still vomiting.")
 NO_ESCORT: Final = _condition("vitals.discharge_no_escort", "The escort is not present.")
+_CONDITIONS: Final = {
+    NOT_ORIENTED: ("oriented", True),
+    NOT_WALKING: ("walks_unaided", True),
+    VOMITING: ("vomiting", False),
+    NO_ESCORT: ("escort_present", True),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,23 +78,22 @@ def discharge_gate(facts: DischargeFacts, limits: PatientLimits, programme: Prog
     """Each condition for going home that is not met, as a stop; empty when the patient may go."""
     findings = []
     if facts.last_dose_at is not None and facts.at < discharge_from(facts.last_dose_at, programme):
-        findings.append(TOO_SOON.finding(programme))
+        findings.append(TOO_SOON.finding(programme, minutes_since=in_minutes(facts.at - facts.last_dose_at)))
     findings += _last_reading_findings(facts, start_limits(limits, programme), programme)
-    conditions = (
-        (NOT_ORIENTED, facts.oriented),
-        (NOT_WALKING, facts.walks_unaided),
-        (VOMITING, not facts.vomiting),
-        (NO_ESCORT, facts.escort_present),
-    )
-    return [*findings, *(rule.finding() for rule, met in conditions if not met)]
+    for rule, (name, wanted) in _CONDITIONS.items():
+        found: dict[str, Any] = {name: getattr(facts, name)}
+        if found[name] is not wanted:
+            findings.append(rule.finding(**found))
+    return findings
 
 
 def _last_reading_findings(facts: DischargeFacts, limits: StartLimits, programme: Programme) -> list[Finding]:
     reading = facts.reading
     if reading is None or (facts.last_dose_at is not None and reading.taken_at <= facts.last_dose_at):
-        return [NO_READING.finding()]
-    if facts.at - reading.taken_at > timedelta(minutes=programme.number("vitals.discharge.reading_valid_minutes")):
-        return [READING_OLD.finding(programme)]
+        return [NO_READING.finding(last_reading_at=None if reading is None else reading.taken_at.isoformat())]
+    age = facts.at - reading.taken_at
+    if age > timedelta(minutes=programme.number("vitals.discharge.reading_valid_minutes")):
+        return [READING_OLD.finding(programme, minutes_ago=in_minutes(age))]
     high = [finding for finding in out_of_range_findings(reading, limits, programme) if finding.rule in _PRESSURES]
     return [*emergency_findings(reading, programme), *high]
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from services.core.clock import in_minutes
 from services.core.errors import InvalidInput
 from services.core.findings import Finding, Severity
 from services.core.programme import Programme
@@ -163,7 +164,7 @@ def _main_findings(plan: DosePlan, taken: Sequence[DoseTaken], new: DoseTaken) -
     if total > plan.dose_mg:
         findings.append(DOSE_OVER_PRESCRIPTION.finding(total_mg=total, dose_mg=plan.dose_mg))
     if any(dose.is_booster for dose in taken):
-        findings.append(DOSE_AFTER_BOOSTER.finding())
+        findings.append(DOSE_AFTER_BOOSTER.finding(boosters=sum(dose.is_booster for dose in taken)))
     return findings
 
 
@@ -172,16 +173,17 @@ def _booster_findings(
 ) -> list[Finding]:
     findings = []
     if plan.booster_mg == 0:
-        findings.append(BOOSTER_NOT_PRESCRIBED.finding())
+        findings.append(BOOSTER_NOT_PRESCRIBED.finding(mg=new.mg, booster_mg=0))
     elif new.mg > plan.booster_mg:
         findings.append(BOOSTER_OVER_PRESCRIPTION.finding(mg=new.mg, booster_mg=plan.booster_mg))
-    if sum(dose.is_booster for dose in taken) >= programme.whole("sessions.boosters_at_most"):
-        findings.append(BOOSTER_TAKEN_ALREADY.finding(programme))
+    boosters = sum(dose.is_booster for dose in taken)
+    if boosters >= programme.whole("sessions.boosters_at_most"):
+        findings.append(BOOSTER_TAKEN_ALREADY.finding(programme, boosters=boosters))
     doses = [dose.at for dose in taken if not dose.is_booster]
     if not doses:
-        findings.append(BOOSTER_BEFORE_DOSE.finding(programme))
+        findings.append(BOOSTER_BEFORE_DOSE.finding(programme, doses=0))
     elif new.at - min(doses) < timedelta(minutes=programme.number("sessions.booster_after_minutes")):
-        findings.append(BOOSTER_TOO_SOON.finding(programme))
+        findings.append(BOOSTER_TOO_SOON.finding(programme, minutes_after=in_minutes(new.at - min(doses))))
     return findings
 
 

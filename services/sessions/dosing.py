@@ -77,9 +77,10 @@ def record_dose(
     now = clock.now()
     at = now if at is None else at
     if at > now:
-        refuse(IN_THE_FUTURE.finding(), field="taken_at")
+        refuse(IN_THE_FUTURE.finding(taken_at=at.isoformat(), now=now.isoformat()), field="taken_at")
     if row.last_dose_at is not None and at < row.last_dose_at:
-        refuse(DOSE_OUT_OF_ORDER.finding(), field="taken_at")
+        told = DOSE_OUT_OF_ORDER.finding(taken_at=at.isoformat(), last_dose_at=row.last_dose_at.isoformat())
+        refuse(told, field="taken_at")
     hold_stock(session, episode)
     order = order_in_force(session, actor, row, episode)
     new, programme = DoseTaken(mg=mg, at=at, is_booster=is_booster), programme_of(session, episode)
@@ -117,7 +118,7 @@ def _order_findings(
 ) -> list[Finding]:
     """What the prescription says about ``new``."""
     if row.prescription_id not in (None, order.prescription_id):
-        return [PRESCRIPTION_CHANGED.finding()]
+        return [PRESCRIPTION_CHANGED.finding(prescription_id=str(order.prescription_id))]
     if _is_used_up(session, row, order):
         return [CLINIC_ORDER_USED_UP.finding(sessions_supply=order.sessions_supply)]
     before = [dose for dose in _doses_of_patient(session, row.patient_id) if dose.route is order.route]
@@ -183,9 +184,10 @@ def _last_session_mg(others: Sequence[_Earlier]) -> int | None:
 
 def _stock_findings(session: Session, episode: Episode, units: Fraction) -> list[Finding]:
     """Nothing is taken that cannot be there: only parcels whose receipt was confirmed count."""
-    if units_to_take(session, episode.id) >= units:
+    there = units_to_take(session, episode.id)
+    if there >= units:
         return []
-    return [STOCK_SHORT.finding()]
+    return [STOCK_SHORT.finding(units=float(units), units_there=float(there))]
 
 
 def _keep_dose(session: Session, actor: Actor, row: TherapySession, order: DosingOrder, new: DoseTaken) -> None:

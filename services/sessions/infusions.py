@@ -38,15 +38,18 @@ def end_infusion(
     take(row, SessionStep.END_INFUSION, actor)
     running = [dose for dose in infusions(session, row) if dose.ended_at is None]
     if not running:
-        refuse(INFUSION_NOT_RUNNING.finding())
+        refuse(INFUSION_NOT_RUNNING.finding(running=0))
     dose, now = running[-1], clock.now()
     at = now if at is None else at
     if not dose.taken_at <= at <= now:
-        refuse(INFUSION_OUT_OF_TIME.finding(), field="ended_at")
+        refuse(
+            INFUSION_OUT_OF_TIME.finding(started_at=dose.taken_at.isoformat(), ended_at=at.isoformat()),
+            field="ended_at",
+        )
     own = box(session, row.patient_id)
     content = own.open(dose, "content").reveal()
     if mg is not None and mg > content["mg"]:
-        refuse(INFUSION_OVER_DOSE.finding(), field="mg")
+        refuse(INFUSION_OVER_DOSE.finding(mg=mg, begun_mg=content["mg"]), field="mg")
     begun_mg = content["mg"]
     own.seal(dose, "content", {**content, "mg": begun_mg if mg is None else mg, "begun_mg": begun_mg})
     dose.ended_at = at

@@ -318,8 +318,9 @@ def record_waste(session: Session, actor: Actor, episode_id: UUID, units: float,
 
 def _check_left(before: Ledger, units: float) -> None:
     # What is still on its way may yet be lost or come back, whole.
-    if part(units) > before.balance.in_the_house:
-        refuse(WASTE_OVER_STOCK.finding(), field="units")
+    left = before.balance.in_the_house
+    if part(units) > left:
+        refuse(WASTE_OVER_STOCK.finding(units=units, units_left=float(left)), field="units")
 
 
 def record_disposal(session: Session, actor: Actor, episode_id: UUID, units: float, how: Attestation) -> Ledger:
@@ -330,7 +331,8 @@ def record_disposal(session: Session, actor: Actor, episode_id: UUID, units: flo
     episode = held_episode(session, actor, episode_id)
     witness = how.witness.reveal().strip()
     if not how.attested or not witness:
-        refuse(ATTESTATION_NEEDED.finding(), field="witness" if how.attested else "attested")
+        finding = ATTESTATION_NEEDED.finding(attested=how.attested, witness_named=bool(witness))
+        refuse(finding, field="witness" if how.attested else "attested")
     _check_left(ledger(session, episode.id), units)
     more = {"method": how.method.value, "witness": witness, "reason": how.reason.reveal().strip()}
     row = enter(session, actor, episode, Movement.DISPOSED, part(units), None, more)
@@ -381,7 +383,7 @@ def record_count(
         Shipment.receipt_state == ReceiptState.AWAITED,
     )
     if session.scalar(delivered.limit(1)) is not None:
-        refuse(RECEIPT_FIRST.finding())
+        refuse(RECEIPT_FIRST.finding(receipt_state=ReceiptState.AWAITED.value))
     row = StockCount(
         id=new_id(),
         episode_id=episode.id,

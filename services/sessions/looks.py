@@ -54,7 +54,7 @@ def record_check(
     now = clock.now()
     at = look.at or now
     if at > now or at < (row.dosed_at or row.created_at):
-        refuse(CHECK_OUT_OF_TIME.finding(), field="checked_at")
+        refuse(CHECK_OUT_OF_TIME.finding(checked_at=at.isoformat(), now=now.isoformat()), field="checked_at")
     content = {
         "concern": look.concern,
         "ratings": None if look.ratings is None else dict(look.ratings),

@@ -125,10 +125,10 @@ def decide_medicines(
     take(row, SessionStep.DECIDE_MEDICINES, actor)
     changed = latest_note(session, row, Noted.RECONCILIATION)
     if changed is None or not changed.content["findings"]:
-        refuse(NOTHING_TO_DECIDE.finding())
+        refuse(NOTHING_TO_DECIDE.finding(waiting=0))
     stops = [each["rule"] for each in changed.content["findings"] if each["severity"] == Severity.STOP]
     if decision.allowed and not all(may_override(rule) for rule in stops):
-        refuse(STOP_STANDS.finding(), field="allowed")
+        refuse(STOP_STANDS.finding(stops=stops), field="allowed")
     content = {"allowed": decision.allowed, "reason": decision.reason.reveal().strip()}
     note(session, actor, row, Noted.MEDICINES_DECIDED, content)
     heed(session, actor, episode, decision.reason, subject=subject_of(row))
@@ -149,9 +149,9 @@ def allow_unheld(
     take(row, SessionStep.DECIDE_MEDICINES, actor)
     held = {hold.rule: hold for hold in holds_of(session, episode)}
     if rule not in held:
-        refuse(NOTHING_TO_DECIDE.finding(), field="rule")
+        refuse(NOTHING_TO_DECIDE.finding(rule_of_class=rule), field="rule")
     if held[rule].of_everybody:
-        refuse(HOLD_STANDS.finding(programme_of(session, episode)), field="rule")
+        refuse(HOLD_STANDS.finding(programme_of(session, episode), rule_of_class=rule), field="rule")
     note(session, actor, row, Noted.HOLD_ALLOWED, {"rule": rule, "reason": reason.reveal().strip()})
     heed(session, actor, episode, reason, subject=subject_of(row))
     record(session, actor, "session.allow_unheld", "session", row.id, episode_id=episode.id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from services.core.findings import Finding, Severity
@@ -104,7 +104,11 @@ def hold_findings(
         if intake is None:
             findings.append(HOLD_UNANSWERED.finding(programme, setting=each.setting, rule_of_class=each.rule))
         elif not each.was_kept(intake.last_taken_at, at, zone) and (each.of_everybody or each.rule not in allowed):
-            findings.append(MEDICINE_NOT_HELD.finding(programme, setting=each.setting, rule_of_class=each.rule))
+            taken = None if intake.last_taken_at is None else intake.last_taken_at.isoformat()
+            facts: dict[str, Any] = {"last_taken_at": taken, "held_from": each.begins_at(at, zone).isoformat()}
+            findings.append(
+                MEDICINE_NOT_HELD.finding(programme, setting=each.setting, rule_of_class=each.rule, **facts)
+            )
     return findings
 
 
@@ -125,9 +129,9 @@ def reconciliation_findings(done: Reconciled | None, programme: Programme) -> li
     """Why a session does not begin with the medicines as they are; ``None``: nobody looked at the list."""
     findings = []
     if programme.flag("sessions.reconcile_medicines") and (done is None or not done.today):
-        findings.append(NOT_RECONCILED.finding(programme))
+        findings.append(NOT_RECONCILED.finding(programme, gone_through_today=False))
     if done is not None and done.must_decide and done.allowed is None:
-        findings.append(UNDECIDED.finding())
+        findings.append(UNDECIDED.finding(allowed=None))
     if done is not None and done.must_decide and done.allowed is False:
-        findings.append(REFUSED.finding())
+        findings.append(REFUSED.finding(allowed=False))
     return findings

@@ -80,5 +80,5 @@ def order_in_force(session: Session, actor: Actor, row: TherapySession, episode:
     """What may be taken in a session now. Raises ``RuleRefused`` when there is no signed prescription to go by."""
     order = dosing_order(session, actor, episode, route_of(session, row))
     if order is None:
-        refuse(PRESCRIPTION_MISSING.finding())
+        refuse(PRESCRIPTION_MISSING.finding(in_force=0))
     return order

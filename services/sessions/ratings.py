@@ -52,7 +52,7 @@ def rate_session(
     programme = programme_of(session, episode)
     for instrument, given in answers.items():
         if instrument not in asked_after_session(programme):
-            refuse(RATING_NOT_ASKED.finding(programme), field=instrument)
+            refuse(RATING_NOT_ASKED.finding(programme, instrument=instrument), field=instrument)
         scored = score(known()[instrument], given)
         if scored.missing:
             raise InvalidInput("Answer every item.", field=f"{instrument}.{scored.missing[0]}")

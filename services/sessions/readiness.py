@@ -162,8 +162,10 @@ def record_readiness(
     """
     row, episode = locked_session(session, actor, Action.RUN_SESSION, session_id, version)
     take(row, SessionStep.READY, actor)
-    if any(taken_at is not None and taken_at > clock.now() for taken_at in readiness.intakes.values()):
-        refuse(LAST_INTAKE_AHEAD.finding(), field="intakes")
+    now = clock.now()
+    ahead = [rule for rule, taken_at in readiness.intakes.items() if taken_at is not None and taken_at > now]
+    if ahead:
+        refuse(LAST_INTAKE_AHEAD.finding(rules_of_classes=ahead), field="intakes")
     document = readiness.as_dict()
     order = dosing_order(session, actor, episode, route_of(session, row))
     found = starting_findings(session, actor, row, episode, readiness, order, clock.now())
@@ -216,16 +218,16 @@ def starting_findings(
     )
     findings = readiness_findings(facts, programme)
     if _has_ended(session, episode):
-        findings.append(TREATMENT_ENDED.finding())
+        findings.append(TREATMENT_ENDED.finding(ended=True))
     if not eligibility_current(session, episode.id, case.today):
-        findings.append(ELIGIBILITY_NOT_CURRENT.finding(programme))
+        findings.append(ELIGIBILITY_NOT_CURRENT.finding(programme, on=case.today.isoformat(), approved=False))
     findings += _medicine_findings(session, row, episode, readiness, at, programme)
     findings += site_findings(place.site, programme)
     findings += preparation_findings(preparation_done(session, episode.id), programme)
     if is_under_review(session, episode.id):
-        findings.append(DIVERSION_OPEN.finding())
+        findings.append(DIVERSION_OPEN.finding(under_review=True))
     if order is None:
-        return [*findings, PRESCRIPTION_MISSING.finding()]
+        return [*findings, PRESCRIPTION_MISSING.finding(in_force=0)]
     findings += route_findings(place.site, order.is_shipped, programme)
     if is_brought(place.site, order.is_shipped, programme):
         findings += transport_findings(*carried_to(session, row), programme)

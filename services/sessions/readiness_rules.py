@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from services.core.clock import in_hours, in_minutes
 from services.core.findings import Finding, Severity
 from services.core.programme import Programme
 from services.core.rules import Rule, declare
@@ -164,80 +165,80 @@ class ReadinessFacts:
     therapist_trained: bool = True
 
 
+_CONDITIONS: Final = {
+    RECEIPT_MISSING: ("receipt_confirmed", True),
+    CONSENT_MISSING: ("treatment_consent", True),
+    TRAINING_MISSING: ("therapist_trained", True),
+    SUICIDE_RISK_OPEN: ("risk_blocked", False),
+}
+_OF_CHAPERONE: Final = {
+    CHAPERONE_UNNAMED: ("named", True),
+    CHAPERONE_PHONE_MISSING: ("phone_exchanged", True),
+    CHAPERONE_ABSENT: ("present", True),
+    CHAPERONE_NOT_SOBER: ("sober_attested", True),
+}
+_OF_REMOTE: Final = {
+    REMOTE_VIDEO_MISSING: ("therapist_on_video", True),
+    REMOTE_CUFF_MISSING: ("blood_pressure_cuff", True),
+    REMOTE_ADDRESS_MISSING: ("emergency_address_confirmed", True),
+    REMOTE_PHONE_MISSING: ("emergency_phone_confirmed", True),
+}
+
+
 def readiness_findings(facts: ReadinessFacts, programme: Programme) -> list[Finding]:
     """Each condition for starting that is not met, as a stop; empty when vitals may be taken."""
-    conditions = (
-        (RECEIPT_MISSING, facts.receipt_confirmed),
-        (CONSENT_MISSING, facts.treatment_consent),
-        (TRAINING_MISSING, facts.therapist_trained),
-        (SUICIDE_RISK_OPEN, not facts.risk_blocked),
-    )
     return [
-        *_unmet(conditions),
+        *_unmet(facts, _CONDITIONS),
         *_company_findings(facts, programme),
         *_fasting_findings(FASTING_FOOD, facts.last_food_at, facts.at, programme),
         *_fasting_findings(FASTING_WATER, facts.last_water_at, facts.at, programme),
-        *(_remote_findings(facts.remote) if facts.remote is not None else ()),
+        *(_unmet(facts.remote, _OF_REMOTE) if facts.remote is not None else ()),
     ]
 
 
 def _company_findings(facts: ReadinessFacts, programme: Programme) -> list[Finding]:
     """Nobody is alone with what was taken: a chaperone is there, or the staff of a clinic for what the clinic gives."""
     if facts.given_by_clinic and facts.site.value not in programme.choices("sessions.chaperone_sites"):
-        return [] if facts.staff_stays else [STAFF_MISSING.finding(programme)]
+        site = facts.site.value
+        return [] if facts.staff_stays else [STAFF_MISSING.finding(programme, site=site, staff_stays=False)]
     if facts.chaperone is None:
-        return [CHAPERONE_MISSING.finding(programme)]
+        return [CHAPERONE_MISSING.finding(programme, site=facts.site.value, chaperone=None)]
     return _chaperone_findings(facts.chaperone, facts.at, programme)
 
 
 def _chaperone_findings(chaperone: ChaperoneFacts, at: datetime, programme: Programme) -> list[Finding]:
-    findings = _unmet(
-        (
-            (CHAPERONE_UNNAMED, chaperone.named),
-            (CHAPERONE_PHONE_MISSING, chaperone.phone_exchanged),
-            (CHAPERONE_ABSENT, chaperone.present),
-            (CHAPERONE_NOT_SOBER, chaperone.sober_attested),
-        )
-    )
+    findings = _unmet(chaperone, _OF_CHAPERONE)
     least = programme.whole("sessions.chaperone_age_least")
     if chaperone.age_years is None or chaperone.age_years < least:
-        findings.append(CHAPERONE_TOO_YOUNG.finding(programme))
+        findings.append(CHAPERONE_TOO_YOUNG.finding(programme, age_years=chaperone.age_years))
     early = timedelta(minutes=programme.number("sessions.chaperone_arrives_before_minutes"))
     if chaperone.present and (chaperone.arrived_at is None or at - chaperone.arrived_at < early):
-        findings.append(CHAPERONE_LATE.finding(programme))
+        here = None if chaperone.arrived_at is None else in_minutes(at - chaperone.arrived_at)
+        findings.append(CHAPERONE_LATE.finding(programme, here_for_minutes=here))
     return findings
 
 
 def _fasting_findings(rule: Rule, last_at: datetime | None, at: datetime, programme: Programme) -> list[Finding]:
     if last_at is not None and at - last_at >= timedelta(hours=programme.number(str(rule.setting))):
         return []
-    return [rule.finding(programme)]
+    return [rule.finding(programme, hours_since=None if last_at is None else in_hours(at - last_at))]
 
 
-def _remote_findings(remote: RemoteFacts) -> list[Finding]:
-    return _unmet(
-        (
-            (REMOTE_VIDEO_MISSING, remote.therapist_on_video),
-            (REMOTE_CUFF_MISSING, remote.blood_pressure_cuff),
-            (REMOTE_ADDRESS_MISSING, remote.emergency_address_confirmed),
-            (REMOTE_PHONE_MISSING, remote.emergency_phone_confirmed),
-        )
-    )
-
-
-def _unmet(conditions: Iterable[tuple[Rule, bool]]) -> list[Finding]:
-    return [rule.finding() for rule, met in conditions if not met]
+def _unmet(facts: object, conditions: Mapping[Rule, tuple[str, bool]]) -> list[Finding]:
+    """A finding for each of ``facts`` that is not what its rule wants it to be."""
+    found = ((rule, name, getattr(facts, name), wanted) for rule, (name, wanted) in conditions.items())
+    return [rule.finding(**{name: value}) for rule, name, value, wanted in found if value is not wanted]
 
 
 def window_findings(starts_at: datetime, now: datetime, programme: Programme) -> list[Finding]:
     """A session begins about when it was booked: its cadence, its reminder and its chaperone were arranged for then."""
     if abs(now - starts_at) <= timedelta(hours=programme.number("sessions.start_window_hours")):
         return []
-    return [NOT_ITS_TIME.finding(programme)]
+    return [NOT_ITS_TIME.finding(programme, hours_apart=in_hours(abs(now - starts_at)))]
 
 
 def recorded_findings(ready_at: datetime | None, now: datetime, programme: Programme) -> list[Finding]:
     """Readiness that was never recorded, or too long ago for a start."""
     if ready_at is not None and now - ready_at <= timedelta(hours=programme.number("sessions.readiness_valid_hours")):
         return []
-    return [READINESS_OLD.finding(programme)]
+    return [READINESS_OLD.finding(programme, hours_ago=None if ready_at is None else in_hours(now - ready_at))]

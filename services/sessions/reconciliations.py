@@ -82,7 +82,8 @@ def resolve_review(
     stock = ledger(session, episode.id)
     found = differences(session, episode, stock)
     if not _fits(row, outcome, found, stock):
-        refuse(RESOLUTION_DOES_NOT_FIT.finding(), field="outcome")
+        units_off = float(sum((each.units for each in found), Fraction()))
+        refuse(RESOLUTION_DOES_NOT_FIT.finding(outcome=outcome.value, units_off=units_off), field="outcome")
     # The review is over before its difference is booked: a loss that it turns out to be may raise the next one.
     row.state, row.outcome = after, outcome
     row.resolved_by, row.resolved_at = actor.id, clock.now()
@@ -195,8 +196,9 @@ def report_home_loss(session: Session, actor: Actor, episode_id: UUID, what: Dis
     check_discovery(episode, what.discovered_at)
     hold_stock(session, episode)
     units = part(what.units)
-    if units > ledger(session, episode.id).balance.in_the_house:
-        refuse(LOSS_OVER_STOCK.finding(), field="units")
+    left = ledger(session, episode.id).balance.in_the_house
+    if units > left:
+        refuse(LOSS_OVER_STOCK.finding(units=float(units), units_left=float(left)), field="units")
     row = open_loss(session, actor, episode, Whereabouts.AT_HOME, what)
     entry = enter(session, actor, episode, Movement.LOST_AT_HOME, units, row.id, {"reason": None})
     record(session, actor, "stock.lose", "stock_entry", entry.id, episode_id=episode.id)

@@ -146,10 +146,10 @@ def extend_round(
     episode = visible_episode(session, actor, Action.EXTEND_ROUND, episode_id)
     programme = programme_of(session, episode)
     if actor.role.value not in programme.choices("sessions.round_extended_by"):
-        finding = EXTENSION_NOT_YOURS.finding(programme)
+        finding = EXTENSION_NOT_YOURS.finding(programme, role=actor.role.value)
         raise NotAllowed(finding.sentence, rule=finding.rule)
     if sessions <= programme.whole("sessions.round_sessions"):
-        refuse(EXTENSION_TOO_SMALL.finding(programme), field="sessions")
+        refuse(EXTENSION_TOO_SMALL.finding(programme, sessions=sessions), field="sessions")
     row = RoundExtension(
         id=new_id(),
         episode_id=episode.id,

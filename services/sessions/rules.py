@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from services.core.clock import in_hours
 from services.core.findings import Finding, Severity
 from services.core.programme import Programme
 from services.core.rules import declare
@@ -98,8 +99,9 @@ def cadence_findings(
     if apart and apart[0][0] < interval:
         says = {"interval": interval}
         findings.append(INTERVAL_TOO_SHORT.finding(programme, says=says, days=apart[0][0], interval=interval))
-    if _fullest_week(on, [other for _, other in apart]) > programme.whole("sessions.per_week_at_most"):
-        findings.append(WEEK_FULL.finding(programme))
+    in_week = _fullest_week(on, [other for _, other in apart])
+    if in_week > programme.whole("sessions.per_week_at_most"):
+        findings.append(WEEK_FULL.finding(programme, in_seven_days=in_week))
     if round_number > max(programme.whole("sessions.round_sessions"), round_extended_to or 0):
         findings.append(ROUND_FULL.finding(programme, round_number=round_number))
     return findings
@@ -202,7 +204,7 @@ def integration_booking_findings(at: datetime, dosing_ended_at: datetime, progra
     if times.integration_from <= at <= times.integration_overdue_at:
         return []
     setting = "sessions.integration_from_hours" if at < times.integration_from else "sessions.integration_overdue_hours"
-    return [INTEGRATION_OUTSIDE_WINDOW.finding(programme, setting=setting)]
+    return [INTEGRATION_OUTSIDE_WINDOW.finding(programme, setting=setting, hours_after=in_hours(at - dosing_ended_at))]
 
 
 def _fullest_week(on: date, others: Sequence[date]) -> int:

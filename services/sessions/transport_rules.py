@@ -66,14 +66,18 @@ def is_brought(site: Site, is_shipped: bool, programme: Programme) -> bool:
 def transport_findings(carried: Carried | None, arrived: Arrived | None, programme: Programme) -> list[Finding]:
     """Why what was brought is not taken. Asked only where ``is_brought``."""
     if carried is None:
-        return [TRANSPORT_MISSING.finding(programme)]
-    findings = [] if carried.sealed else [TRANSPORT_UNSEALED.finding(programme)]
+        return [TRANSPORT_MISSING.finding(programme, carried=None)]
+    findings = [] if carried.sealed else [TRANSPORT_UNSEALED.finding(programme, sealed=False)]
     if arrived is None:
-        return [*findings, ARRIVAL_UNCOUNTED.finding(programme)]
+        return [*findings, ARRIVAL_UNCOUNTED.finding(programme, arrived=None)]
     in_all = arrived.units + carried.left_at_home
     if arrived.units != carried.units or in_all != arrived.expected_in_all:
         differs = ARRIVAL_COUNT_DIFFERS.finding(
-            programme, arrived=float(arrived.units), expected_in_all=float(arrived.expected_in_all)
+            programme,
+            carried=float(carried.units),
+            arrived=float(arrived.units),
+            left_at_home=float(carried.left_at_home),
+            expected_in_all=float(arrived.expected_in_all),
         )
         findings.append(differs)
     return findings

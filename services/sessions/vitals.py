@@ -133,10 +133,12 @@ def _advice(outcome: Outcome, programme: Programme) -> Advice | None:
 def _check_time(row: TherapySession, phase: Phase, taken_at: datetime, programme: Programme) -> None:
     now = clock.now()
     if taken_at > now:
-        refuse(IN_THE_FUTURE.finding(), field="taken_at")
+        refuse(IN_THE_FUTURE.finding(taken_at=taken_at.isoformat(), now=now.isoformat()), field="taken_at")
     if phase is not Phase.BEFORE:
-        if taken_at < (row.dosed_at or row.created_at):
-            refuse(BEFORE_THE_DOSE.finding(), field="taken_at")
+        first_at = row.dosed_at or row.created_at
+        if taken_at < first_at:
+            told = BEFORE_THE_DOSE.finding(taken_at=taken_at.isoformat(), dosed_at=first_at.isoformat())
+            refuse(told, field="taken_at")
         return
     for finding in age_findings(taken_at, now, programme):
         refuse(finding, field="taken_at")

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
+from services.core.clock import in_minutes
 from services.core.errors import InvalidInput
 from services.core.findings import Finding, Severity
 from services.core.programme import Programme
@@ -176,14 +177,17 @@ def start_limits(limits: PatientLimits, programme: Programme) -> StartLimits:
 def check_reading(reading: Reading, programme: Programme) -> None:
     """Refuse what no living patient's cuff shows. Raises ``InvalidInput`` naming the field and what is allowed."""
     for field, rule in _PLAUSIBLE.items():
-        least = programme.whole(f"vitals.plausible.{field}_least")
-        most = programme.whole(f"vitals.plausible.{field}_most")
-        if not least <= getattr(reading, field) <= most:
-            _refuse(rule.finding(programme, says={"least": least, "most": most}), field)
+        measured = getattr(reading, field)
+        least, most = (programme.whole(f"vitals.plausible.{field}_{end}") for end in ("least", "most"))
+        if not least <= measured <= most:
+            setting = f"vitals.plausible.{field}_{'least' if measured < least else 'most'}"
+            says = {"least": least, "most": most}
+            _refuse(rule.finding(programme, setting=setting, says=says, measured=measured), field)
     if reading.diastolic >= reading.systolic:
-        _refuse(DIASTOLIC_NOT_BELOW_SYSTOLIC.finding(), "diastolic")
+        pressures: dict[str, Any] = {"systolic": reading.systolic, "diastolic": reading.diastolic}
+        _refuse(DIASTOLIC_NOT_BELOW_SYSTOLIC.finding(**pressures), "diastolic")
     if reading.oxygen_percent is not None and not 0 < reading.oxygen_percent <= 100:
-        _refuse(OXYGEN_IMPOSSIBLE.finding(), "oxygen_percent")
+        _refuse(OXYGEN_IMPOSSIBLE.finding(measured=reading.oxygen_percent), "oxygen_percent")
     known = programme.choices("vitals.emergency.symptoms")
     if not reading.red_flags <= known:
         raise InvalidInput(f"Known red flags: {', '.join(sorted(known))}.", field="red_flags")
@@ -281,7 +285,8 @@ def _gate_by_last(ordered: Sequence[Reading], limits: StartLimits, programme: Pr
         findings.append(READINGS_USED_UP.finding(programme, readings=len(counted)))
         return Gate(GateOutcome.CANCEL, tuple(findings), tell_prescriber=True)
     if counted[-1] is not ordered[-1]:
-        findings.append(REST_TOO_SHORT.finding(programme))
+        rested = in_minutes(ordered[-1].taken_at - counted[-1].taken_at)
+        findings.append(REST_TOO_SHORT.finding(programme, rested_minutes=rested))
     return Gate(GateOutcome.REST_AND_REPEAT, tuple(findings), repeat_at=repeat_at, readings_left=left)
 
 
@@ -297,7 +302,7 @@ def _pressure_findings(reading: Reading, systolic: Rule, diastolic: Rule, progra
 def age_findings(taken_at: datetime, now: datetime, programme: Programme) -> list[Finding]:
     """Why a reading taken before the start says nothing about ``now``."""
     if now - taken_at > timedelta(minutes=programme.number("vitals.start.reading_valid_minutes")):
-        return [READING_OLD.finding(programme)]
+        return [READING_OLD.finding(programme, minutes_ago=in_minutes(now - taken_at))]
     return []
 
 
@@ -306,7 +311,8 @@ def first_dose_findings(passed_at: datetime | None, dose_at: datetime, programme
     valid = timedelta(minutes=programme.number("vitals.start.reading_valid_minutes"))
     if passed_at is not None and timedelta(0) <= dose_at - passed_at <= valid:
         return []
-    return [VITALS_NOT_CURRENT.finding(programme)]
+    after = None if passed_at is None else in_minutes(dose_at - passed_at)
+    return [VITALS_NOT_CURRENT.finding(programme, minutes_after=after)]
 
 
 def further_dose_findings(latest: Reading | None, programme: Programme) -> list[Finding]:

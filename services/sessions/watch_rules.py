@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Final
 
+from services.core.clock import in_minutes
 from services.core.findings import Finding, Severity
 from services.core.programme import Programme
 from services.core.rules import declare
@@ -69,16 +70,20 @@ class WatchFacts:
 
 def watch_findings(facts: WatchFacts, programme: Programme) -> list[Finding]:
     """What of the watching was missed so far, each as a stop until it is explained."""
-    findings = [INFUSION_RUNNING.finding() for each in facts.infusions if each.ended_at is None]
+    running = [each.started_at for each in facts.infusions if each.ended_at is None]
+    findings = [INFUSION_RUNNING.finding(started_at=started_at.isoformat()) for started_at in running]
     grace = timedelta(minutes=programme.number("vitals.monitor.grace_minutes"))
     every = timedelta(minutes=programme.number("vitals.monitor.check_every_minutes"))
     seen = [*facts.looks, *facts.readings]
-    if _longest(seen, facts.first_dose_at, facts.at) > every + grace:
-        findings.append(CHECKS_MISSED.finding(programme))
+    longest = _longest(seen, facts.first_dose_at, facts.at)
+    if longest > every + grace:
+        findings.append(CHECKS_MISSED.finding(programme, longest_minutes=in_minutes(longest)))
     if _is_peak_missed(facts, programme):
-        findings.append(PEAK_READING_MISSED.finding(programme))
+        measured = [in_minutes(at - facts.first_dose_at) for at in sorted(facts.readings)]
+        findings.append(PEAK_READING_MISSED.finding(programme, measured_after_minutes=measured))
     if any(_is_series_missed(each, facts, grace, programme) for each in facts.infusions):
-        findings.append(SERIES_MISSED.finding(programme))
+        unmeasured = max(_longest_unmeasured(each, facts) for each in facts.infusions)
+        findings.append(SERIES_MISSED.finding(programme, longest_minutes=in_minutes(unmeasured)))
     return findings
 
 
@@ -127,5 +132,8 @@ def _series_interval(programme: Programme) -> timedelta | None:
 
 def _is_series_missed(infusion: Infusion, facts: WatchFacts, grace: timedelta, programme: Programme) -> bool:
     every = _series_interval(programme)
-    end = infusion.ended_at or facts.at
-    return every is not None and _longest(facts.readings, infusion.started_at, end) > every + grace
+    return every is not None and _longest_unmeasured(infusion, facts) > every + grace
+
+
+def _longest_unmeasured(infusion: Infusion, facts: WatchFacts) -> timedelta:
+    return _longest(facts.readings, infusion.started_at, infusion.ended_at or facts.at)

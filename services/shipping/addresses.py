@@ -126,7 +126,7 @@ def ship_to_findings(
     findings = []
     target = plain(address)
     if patient_address is None or target.door != plain(patient_address).door:
-        findings.append(NOT_HOME.finding())
+        findings.append(NOT_HOME.finding(is_home=False))
     for same_door, same_house, workplaces in (
         (PRACTICE, HOUSE_OF_PRACTICE, [plain(known) for known in practice_addresses]),
         (THERAPIST, HOUSE_OF_THERAPIST, [plain(known) for known in therapist_addresses]),
@@ -142,8 +142,8 @@ def _workplace_finding(
 ) -> Finding | None:
     in_the_house = [workplace for workplace in workplaces if workplace.house == target.house]
     if any(workplace.door == target.door for workplace in workplaces) or (in_the_house and not target.unit):
-        return same_door.finding()
-    return same_house.finding() if in_the_house else None
+        return same_door.finding(same="door")
+    return same_house.finding(same="house") if in_the_house else None
 
 
 def _split_unit(words: list[str]) -> tuple[list[str], list[str]]:

@@ -103,8 +103,9 @@ def subject_of(loss: Loss) -> Subject:
 
 def check_discovery(episode: Episode, discovered_at: datetime) -> None:
     """Refuse a discovery in the future or from before the episode (``RuleRefused`` on ``discovered_at``)."""
-    if not episode.opened_at <= discovered_at <= clock.now():
-        finding = LOSS_OUT_OF_TIME.finding()
+    now = clock.now()
+    if not episode.opened_at <= discovered_at <= now:
+        finding = LOSS_OUT_OF_TIME.finding(discovered_at=discovered_at.isoformat(), now=now.isoformat())
         raise RuleRefused(finding.sentence, [finding], field="discovered_at")
 
 
@@ -143,7 +144,7 @@ def report_in_pharmacy(session: Session, actor: Actor, fill_id: UUID, what: Disc
     check_discovery(episode, what.discovered_at)
     travels = select(Shipment.id).where(Shipment.fill_id == fill.id, Shipment.state != Stage.CANCELLED)
     if fill.undelivered_at is not None or session.scalar(travels.limit(1)) is not None:
-        finding = FILL_HAS_LEFT.finding()
+        finding = FILL_HAS_LEFT.finding(fill_id=str(fill.id))
         raise RuleRefused(finding.sentence, [finding])
     quantity = float(opened_fill(session, fill).quantity)
     whole = Discovery(
@@ -249,10 +250,10 @@ def record_duty(
         raise StaleVersion("Somebody else changed this loss since you read it.", field="version")
     done_at = at or clock.now()
     if not row.discovered_at <= done_at <= clock.now():
-        finding = DUTY_OUT_OF_TIME.finding()
+        finding = DUTY_OUT_OF_TIME.finding(done_at=done_at.isoformat(), discovered_at=row.discovered_at.isoformat())
         raise RuleRefused(finding.sentence, [finding], field="done_at")
     if (row.dea_notified_at if duty is Duty.NOTIFY_DEA else row.form_106_filed_at) is not None:
-        finding = DUTY_DONE.finding()
+        finding = DUTY_DONE.finding(duty=duty.value)
         raise RuleRefused(finding.sentence, [finding])
     own, text = box(session, row.patient_id), reference.reveal().strip()
     if duty is Duty.NOTIFY_DEA:

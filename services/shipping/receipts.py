@@ -176,7 +176,7 @@ def _findings(session: Session, row: Shipment, answer: Answer) -> list[Finding]:
         shipped_units=shipped,
     )
     if row.damage_reported:
-        findings.append(DAMAGE_ON_THE_WAY.finding())
+        findings.append(DAMAGE_ON_THE_WAY.finding(damage_reported=True))
     return findings
 
 

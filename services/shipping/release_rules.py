@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import Any, Final
 
 from services.core.errors import InvalidInput
 from services.core.findings import Finding, Severity
@@ -155,24 +156,35 @@ class ReleaseFacts:
     diversion_open: bool = False
 
 
+_CONDITIONS: Final = {
+    NOT_SIGNED: ("prescription_signed", True),
+    NOT_FILLED: ("fill_recorded", True),
+    NOT_ELIGIBLE: ("eligible", True),
+    NO_THERAPIST: ("has_therapist", True),
+    RISK_OPEN: ("risk_signed_off", True),
+    REFILL_UNDECIDED: ("refill_undecided", False),
+    GIVEN_IN_CLINIC: ("given_in_clinic", False),
+    DIVERSION_OPEN: ("diversion_open", False),
+}
+
+
 def day_findings(today: date, last_day: date | None) -> list[Finding]:
     """Why nothing leaves on ``today`` (the patient's day): filled in time is not enough when it is sent too late."""
-    return [PRESCRIPTION_OVER.finding()] if last_day is not None and today > last_day else []
+    return (
+        [PRESCRIPTION_OVER.finding(today=today.isoformat(), last_day=last_day.isoformat())]
+        if last_day is not None and today > last_day
+        else []
+    )
 
 
 def release_findings(facts: ReleaseFacts) -> list[Finding]:
     """Every condition for shipping that is not met."""
-    conditions = (
-        (NOT_SIGNED, facts.prescription_signed),
-        (NOT_FILLED, facts.fill_recorded),
-        (NOT_ELIGIBLE, facts.eligible),
-        (NO_THERAPIST, facts.has_therapist),
-        (RISK_OPEN, facts.risk_signed_off),
-        (REFILL_UNDECIDED, not facts.refill_undecided),
-        (GIVEN_IN_CLINIC, not facts.given_in_clinic),
-        (DIVERSION_OPEN, not facts.diversion_open),
-    )
-    return [rule.finding() for rule, is_met in conditions if not is_met]
+    findings = []
+    for rule, (name, wanted) in _CONDITIONS.items():
+        found: dict[str, Any] = {name: getattr(facts, name)}
+        if found[name] is not wanted:
+            findings.append(rule.finding(**found))
+    return findings
 
 
 def required_confirmation(carrier: str, programme: Programme) -> str:
@@ -222,10 +234,10 @@ def receipt_findings(*, received: bool, seal_intact: bool, counted_units: int, s
     if counted_units < 0:
         raise InvalidInput("A count is not negative.", field="counted_units")
     if not received:
-        return [NOT_RECEIVED.finding()]
+        return [NOT_RECEIVED.finding(received=False)]
     findings = []
     if not seal_intact:
-        findings.append(SEAL_BROKEN.finding())
+        findings.append(SEAL_BROKEN.finding(seal_intact=False))
     if counted_units < shipped_units:
         findings.append(COUNT_SHORT.finding(counted_units=counted_units, shipped_units=shipped_units))
     elif counted_units > shipped_units:

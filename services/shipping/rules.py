@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from types import MappingProxyType
+from typing import Any
 
 from services.core.business_days import business_days_between
 from services.core.findings import Finding, Severity
@@ -215,7 +216,7 @@ def apply(current: ParcelFacts, event: TrackerFacts, programme: Programme) -> Pa
         return None
     gathered = _consequences(current, after, programme)
     if moves and not status_map().knows_detail(event.scans[-1].detail):
-        gathered.add(None, UNKNOWN_DETAIL.finding())
+        gathered.add(None, UNKNOWN_DETAIL.finding(detail=event.scans[-1].detail))
     return ParcelChange(current, after, tuple(gathered.events), tuple(gathered.findings))
 
 
@@ -238,7 +239,8 @@ def silence(
     since = (current.last_scan_at or registered_at).astimezone(zone).date()
     today = now.astimezone(zone).date()
     if (today - since).days >= programme.whole("shipping.silent_days_until_lost"):
-        return _silent(current, Stage.LOST, "shipping.silent_days_until_lost", programme)
+        days = {"days": (today - since).days}
+        return _silent(current, Stage.LOST, "shipping.silent_days_until_lost", days, programme)
     working_days = business_days_between(since, today, state)
     if current.stage in _NOT_HANDED_OVER:
         if working_days <= programme.whole("shipping.unscanned_label_business_days"):
@@ -248,10 +250,12 @@ def silence(
     setting = "shipping.silent_business_days"
     if current.stage is Stage.DELAYED or working_days < programme.whole(setting):
         return None
-    return _silent(current, Stage.DELAYED, setting, programme)
+    return _silent(current, Stage.DELAYED, setting, {"working_days": working_days}, programme)
 
 
-def _silent(current: ParcelFacts, stage: Stage, setting: str, programme: Programme) -> ParcelChange:
+def _silent(
+    current: ParcelFacts, stage: Stage, setting: str, silent_for: Mapping[str, Any], programme: Programme
+) -> ParcelChange:
     """The parcel enters a stage because nothing was heard of it."""
     after = ParcelFacts(
         stage=stage,
@@ -262,7 +266,7 @@ def _silent(current: ParcelFacts, stage: Stage, setting: str, programme: Program
         contradicted=current.contradicted,
     )
     gathered = _consequences(current, after, programme)
-    gathered.add(None, NO_SCAN.finding(programme, setting=setting))
+    gathered.add(None, NO_SCAN.finding(programme, setting=setting, **silent_for))
     return ParcelChange(current, after, tuple(gathered.events), tuple(gathered.findings))
 
 
@@ -317,14 +321,16 @@ def _consequences(before: ParcelFacts, after: ParcelFacts, programme: Programme)
         calling = status_map().callings[after.stage]
         said_before = calling.once and after.stage in before.seen
         rule = STAGES.get(after.stage)
-        gathered.add(None if said_before else calling.event, rule.finding(programme) if rule else None)
+        gathered.add(
+            None if said_before else calling.event, rule.finding(programme, stage=after.stage.value) if rule else None
+        )
         if after.stage is Stage.DELIVERED and not after.signed:
-            gathered.add(EventKind.SHIPMENT_UNSIGNED, DELIVERED_UNSIGNED.finding())
+            gathered.add(EventKind.SHIPMENT_UNSIGNED, DELIVERED_UNSIGNED.finding(signed=False))
     newly_damaged = after.damage_reported and not before.damage_reported and after.stage is not Stage.DAMAGED
     arrives_damaged = after.damage_reported and after.stage is Stage.DELIVERED and before.stage is not after.stage
     if newly_damaged or arrives_damaged:
         event = EventKind.SHIPMENT_DAMAGED if newly_damaged else None
-        gathered.add(event, DAMAGE_ON_THE_WAY.finding())
+        gathered.add(event, DAMAGE_ON_THE_WAY.finding(damage_reported=True))
     if after.contradicted and not before.contradicted:
-        gathered.add(EventKind.SHIPMENT_FAILED, END_CONTRADICTED.finding())
+        gathered.add(EventKind.SHIPMENT_FAILED, END_CONTRADICTED.finding(recorded=after.stage.value))
     return gathered

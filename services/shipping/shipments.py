@@ -213,7 +213,7 @@ def _workplaces(session: Session, address: Address) -> list[Address]:
 
 def _refuse_double(session: Session, fill: Fill, parcel: Parcel) -> None:
     if fill.undelivered_at is not None:
-        finding = FILL_GONE.finding()
+        finding = FILL_GONE.finding(undelivered_at=fill.undelivered_at.isoformat())
         raise RuleRefused(finding.sentence, [finding])
     travels = select(Shipment.id).where(Shipment.fill_id == fill.id, Shipment.state != Stage.CANCELLED)
     if session.scalar(travels.limit(1)) is not None:
@@ -242,7 +242,7 @@ def mark(
     """
     row, episode = locked_shipment(session, actor, Action.CHANGE_SHIPMENT, shipment_id, version)
     if row.receipt_state == ReceiptState.CONFIRMED:
-        finding = RECEIVED_ALREADY.finding()
+        finding = RECEIVED_ALREADY.finding(receipt_state=row.receipt_state)
         raise RuleRefused(finding.sentence, [finding])
     stage = PERSON_STEPS[step]
     SHIPMENT_TRANSITIONS.advance(Stage(row.state), step, actor.role)
@@ -265,7 +265,7 @@ def quarantine(
     """
     row, episode = locked_shipment(session, actor, Action.CHANGE_SHIPMENT, shipment_id, version)
     if Stage(row.state) is not Stage.RETURNED or row.quarantined_at is not None:
-        finding = NOTHING_TO_QUARANTINE.finding()
+        finding = NOTHING_TO_QUARANTINE.finding(state=row.state)
         raise RuleRefused(finding.sentence, [finding])
     own = box(session, row.patient_id)
     row.quarantined_at, row.quarantined_by = clock.now(), actor.id

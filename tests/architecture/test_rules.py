@@ -54,6 +54,23 @@ def test_a_finding_is_made_by_a_declared_rule_alone() -> None:
     assert made == []
 
 
+# What decides about an episode explains itself; what only proposes or shows something says it in its sentence.
+GATES = ("eligibility", "people", "prescribing", "refills", "screening", "sessions", "shipping")
+
+
+def test_every_finding_of_a_gate_tells_what_it_looked_at() -> None:
+    silent = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for package in GATES
+        for path in sorted((ROOT / "services" / package).glob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "finding"
+        if not [keyword for keyword in node.keywords if keyword.arg not in ("setting", "says")]
+    ]
+
+    assert silent == []
+
+
 def test_the_document_names_rule_source_setting_and_test(rules: Mapping[str, Rule]) -> None:
     lines = {
         line.split(" | ")[0].strip("| `"): line for line in rules_document().splitlines() if line.startswith("| `")

@@ -104,11 +104,11 @@ def plan_findings(
     """
     findings = []
     if unplanned:
-        findings.append(MAINTENANCE_UNPLANNED.finding())
+        findings.append(MAINTENANCE_UNPLANNED.finding(plan_agreed=False))
     if first and sessions_held < programme.whole("sessions.round_sessions_least"):
         findings.append(MAINTENANCE_TOO_SOON.finding(programme, sessions_held=sessions_held))
     if undecided:
-        findings.append(MAINTENANCE_UNDECIDED.finding())
+        findings.append(MAINTENANCE_UNDECIDED.finding(undecided=True))
     if interval_days < programme.whole("maintenance.interval_least_days"):
         findings.append(INTERVAL_TOO_SHORT.finding(programme, interval_days=interval_days))
     if interval_days > programme.whole("maintenance.interval_most_days"):
@@ -130,13 +130,15 @@ class ClosingFacts:
 
 def closing_findings(facts: ClosingFacts) -> list[Finding]:
     """Everything that is missing before an episode can be closed. Who was never treated needs none of it."""
-    conditions = (
-        (DISCONTINUE_FIRST, facts.is_discontinued or not facts.is_treated),
-        (FOLLOW_UP_MISSING, facts.is_followed_up or not facts.is_discontinued),
-        (REVIEW_OPEN, not facts.review_open),
-        (ADVERSE_EVENT_OPEN, not facts.adverse_event_open),
-    )
-    findings = [rule.finding() for rule, is_met in conditions if not is_met]
+    findings = []
+    if facts.is_treated and not facts.is_discontinued:
+        findings.append(DISCONTINUE_FIRST.finding(is_treated=True, is_discontinued=False))
+    if facts.is_discontinued and not facts.is_followed_up:
+        findings.append(FOLLOW_UP_MISSING.finding(is_discontinued=True, is_followed_up=False))
+    if facts.review_open:
+        findings.append(REVIEW_OPEN.finding(review_open=True))
+    if facts.adverse_event_open:
+        findings.append(ADVERSE_EVENT_OPEN.finding(adverse_event_open=True))
     if facts.units_left > 0:
         findings.append(STOCK_LEFT.finding(units_left=facts.units_left))
     return findings

@@ -113,7 +113,7 @@ def discontinue(
     """
     episode = _held(session, actor, Action.DECIDE_COURSE, episode_id, version, ends=True)
     if episode.state in _NOT_APPROVED and not _closing_facts(session, episode).is_treated:
-        _refuse([NOTHING_TO_DISCONTINUE.finding()], "There is no treatment to discontinue.")
+        _refuse([NOTHING_TO_DISCONTINUE.finding(is_treated=False)], "There is no treatment to discontinue.")
     text = reason_text(reason)
     advance_episode(session, actor, episode, EpisodeStep.DISCONTINUE)
     in_force = select(Prescription).where(

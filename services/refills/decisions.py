@@ -148,4 +148,4 @@ def _check_licence(session: Session, account_id: UUID, case: Case, *, field: str
     """Licensed in the patient's state today (DOMAIN 5)."""
     if not valid_here(session, account_id, case).licensed:
         sentence = "Only a prescriber licensed in the patient's state decides on a refill."
-        raise RuleRefused(sentence, [LICENCE_NOT_VALID.finding()], field=field)
+        raise RuleRefused(sentence, [LICENCE_NOT_VALID.finding(licence_valid=False)], field=field)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
 from math import ceil, isclose
-from typing import Final
+from typing import Any, Final
 
 from services.core.errors import InvalidInput
 from services.core.findings import Finding, Severity
@@ -258,9 +258,9 @@ def decide_supply(
     being ``None``: cancelled, or never there. Raises ``InvalidInput`` when ``units_wanted`` is less than 1.
     """
     if prescription is None:
-        return _new(NO_PRESCRIPTION)
+        return _new(NO_PRESCRIPTION, prescription=None)
     if changed:
-        return _new(PRESCRIPTION_CHANGED)
+        return _new(PRESCRIPTION_CHANGED, changed=True)
     left = remaining(prescription, fills, programme)
     is_refill = left.units_left_in_current_fill == 0
     units = prescription.quantity_units if is_refill else left.units_left_in_current_fill
@@ -271,8 +271,8 @@ def decide_supply(
     return SupplyDecision(Supply.NEXT_FILL, is_refill, units)
 
 
-def _new(why: Rule) -> SupplyDecision:
-    return SupplyDecision(Supply.NEW_PRESCRIPTION, reasons=(why.finding(),))
+def _new(why: Rule, **looked_at: Any) -> SupplyDecision:
+    return SupplyDecision(Supply.NEW_PRESCRIPTION, reasons=(why.finding(**looked_at),))
 
 
 # Rule, the fact it looks at, and what that must be.
@@ -316,7 +316,7 @@ def _session_findings(facts: RefillFacts) -> list[Finding]:
 def _scale_findings(facts: RefillFacts, programme: Programme) -> list[Finding]:
     setting = _by_phase("refills.scales_valid_days", facts)
     if not facts.scales_on:
-        return [SCALES_MISSING.finding(programme, setting=setting)]
+        return [SCALES_MISSING.finding(programme, setting=setting, scales=[])]
     old = sorted(scale for scale, on in facts.scales_on.items() if not _within(on, facts.on, programme.whole(setting)))
     return [SCALES_TOO_OLD.finding(programme, setting=setting, scales=old)] if old else []
 

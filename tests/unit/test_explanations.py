@@ -22,6 +22,8 @@ from services.prescribing.fill_rules import FillFacts, PrescriptionFacts, may_fi
 from services.prescribing.limits import NO_LIMITS
 from services.prescribing.rules import Draft, draft_findings
 from services.prescribing.signing_rules import SigningFacts, exception_findings, outside_findings, signing_findings
+from services.refills.course_rules import ClosingFacts, closing_findings, plan_findings
+from services.refills.rules import decide_supply
 from services.sessions.booking_rules import length_findings, paperwork_findings, start_findings
 from services.sessions.discharge_rules import DischargeFacts, discharge_gate
 from services.sessions.dose_rules import DosePlan, DoseTaken, dose_findings
@@ -355,8 +357,10 @@ def test_papers_tell_state_and_day_and_never_a_number() -> None:
         "dea_number_other_initial": {"is_the_initial": False},
     }
     nobody = Papers((), (DeaFacts(state="CA", expires_on=yesterday),))
-    assert told(approval_findings(is_nominee=True, nominee=nobody, approver=nobody, on=TODAY)) == {
+    unfit = approval_findings(is_nominee=True, may_approve=False, nominee=nobody, approver=nobody, on=TODAY)
+    assert told(unfit) == {
         "grant_by_nominee": {"is_nominee": True},
+        "grant_by_unnamed_approver": {"may_approve": False},
         "approver_without_dea": {"on": "2026-11-20", "is_registrant": False},
         "nominee_without_papers": {"on": "2026-11-20", "papers_valid": False},
     }
@@ -403,3 +407,32 @@ def test_silence_tells_for_how_long(days: int, stage: Stage, inputs: dict[str, i
     found = told(change.findings)
     assert found["no_scan"] == inputs
     assert found[f"stage_{stage.value}"] == {"stage": stage.value}
+
+
+def test_the_end_of_a_course_tells_what_is_missing() -> None:
+    facts = ClosingFacts(
+        is_treated=True,
+        is_discontinued=False,
+        is_followed_up=False,
+        units_left=1.5,
+        review_open=True,
+        adverse_event_open=True,
+    )
+    assert told(closing_findings(facts)) == {
+        "close_discontinue_first": {"is_treated": True, "is_discontinued": False},
+        "close_review_open": {"review_open": True},
+        "close_adverse_event_open": {"adverse_event_open": True},
+        "close_stock_left": {"units_left": 1.5},
+    }
+    stopped = told(closing_findings(replace(facts, is_discontinued=True)))
+    assert stopped["close_follow_up_missing"] == {"is_discontinued": True, "is_followed_up": False}
+    plan = plan_findings(30, 6, True, OURS, first=False, unplanned=True)
+    assert told(plan) == {"maintenance_unplanned": {"plan_agreed": False}, "maintenance_undecided": {"undecided": True}}
+
+
+def test_the_way_of_supply_tells_why_there_is_no_next_fill() -> None:
+    signed = PrescriptionFacts(quantity_units=4, refills=1, issued_on=TODAY)
+    assert told(decide_supply(None, [], TODAY, OURS).reasons) == {"no_prescription": {"prescription": None}}
+    assert told(decide_supply(signed, [], TODAY, OURS, changed=True).reasons) == {
+        "prescription_changed": {"changed": True}
+    }

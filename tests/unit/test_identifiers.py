@@ -166,8 +166,9 @@ def test_an_expired_dea_registration_stops() -> None:
     assert rules([licence()], [registration(expires_on=TODAY - timedelta(days=1))]) == ["people.dea_not_valid_on_day"]
 
 
-def test_one_valid_licence_is_enough_beside_an_expired_one() -> None:
-    assert rules([licence(expires_on=date(2020, 1, 1)), licence()], [registration()]) == []
+@pytest.mark.parametrize("other", [date(2020, 1, 1), TODAY + timedelta(days=1)], ids=["expired", "about to expire"])
+def test_one_lasting_paper_of_a_kind_is_enough_beside_another(other: date) -> None:
+    assert rules([licence(expires_on=other), licence()], [registration(expires_on=other), registration()]) == []
 
 
 @pytest.mark.parametrize(("days_left", "told"), [(30, False), (29, True), (0, True)])

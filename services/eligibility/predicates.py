@@ -39,7 +39,7 @@ def has(condition: Condition, *statuses: Status) -> Predicate:
 
     def predicate(facts: Facts, programme: Programme) -> Inputs | None:
         status = facts.status(condition)
-        return {condition.value: status.value} if status is not None and status in wanted else None
+        return {condition.value: status.value} if status in wanted else None
 
     return predicate
 
@@ -83,8 +83,7 @@ def both(first: Predicate, second: Predicate) -> Predicate:
     """Two predicates hold together; the inputs of both are reported."""
 
     def predicate(facts: Facts, programme: Programme) -> Inputs | None:
-        one = first(facts, programme)
-        other = None if one is None else second(facts, programme)
+        one, other = first(facts, programme), second(facts, programme)
         return None if one is None or other is None else {**one, **other}
 
     return predicate

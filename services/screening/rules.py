@@ -237,6 +237,4 @@ def _item_findings(rules: tuple[Rule, Rule], item: str, answer: int | None, prog
 
 
 def _level_findings(level: RiskLevel | None) -> list[Finding]:
-    if level is None or level not in _OF_LEVEL:
-        return []
-    return [_OF_LEVEL[level].finding(cssrs_level=level.value)]
+    return [_OF_LEVEL[level].finding(cssrs_level=level.value)] if level in _OF_LEVEL else []

@@ -518,6 +518,36 @@ def test_a_finding_says_rule_source_setting_value_and_only_the_facts_it_used() -
     )
 
 
+@pytest.mark.parametrize(
+    ("changes", "rule", "inputs"),
+    [
+        ({"birth_date": None}, "age_unknown", {"birth_date": None}),
+        ({"state": "TX"}, "state_not_served", {"state": "TX"}),
+        ({"diagnosis": "chronic_pain"}, "diagnosis_not_treated", {"diagnosis": "chronic_pain"}),
+        ({"blood_pressures": (reading(120, 80),)}, "pressure_readings_missing", {"readings": 1}),
+        ({"gad7": None}, "gad7_missing", {"gad7": None}),
+        ({"has_sober_chaperone": None}, "no_sober_chaperone", {"has_sober_chaperone": None}),
+        (
+            {"has_therapist": False, "will_have_therapist": False},
+            "no_therapist_expected",
+            {"has_therapist": False, "will_have_therapist": False},
+        ),
+        (
+            {"has_therapist": None, "will_have_therapist": False},
+            "therapist_unknown",
+            {"has_therapist": None, "will_have_therapist": False},
+        ),
+        (
+            {"has_therapist": False, "will_have_therapist": None},
+            "therapist_unknown",
+            {"has_therapist": False, "will_have_therapist": None},
+        ),
+    ],
+)
+def test_a_finding_names_each_fact_it_used(changes: dict[str, Any], rule: str, inputs: dict[str, Any]) -> None:
+    assert {each.rule: each.inputs for each in findings(**changes)}[f"eligibility.{rule}"] == inputs
+
+
 def test_a_missing_result_names_the_setting_that_requires_it() -> None:
     (finding,) = findings(phq9=None)
 

@@ -19,6 +19,7 @@ from services.screening.rules import (
     crisis_resources,
     cssrs_instrument,
     cssrs_level,
+    level_so_far,
     triage,
     triage_of,
 )
@@ -66,30 +67,39 @@ def test_since_the_last_visit_any_yes_to_question_six_is_high(changes: dict[str,
 
 
 @pytest.mark.parametrize(
-    ("answers", "field"),
+    ("answers", "field", "says"),
     [
-        ({}, "cssrs.q1"),
-        ({"q1": False}, "cssrs.q2"),
-        ({"q1": True, "q2": False}, "cssrs.q6_ever"),
-        ({"q1": True, "q2": None, "q6_ever": False}, "cssrs.q2"),
-        ({"q1": False, "q2": True, "q6_ever": False}, "cssrs.q3"),
-        ({**FULL_NO, "q4": None}, "cssrs.q4"),
-        ({**FULL_NO, "q5": None}, "cssrs.q5"),
-        ({**ALL_NO, "q6_ever": True}, "cssrs.q6_past_3_months"),
-        ({**ALL_NO, "q6": True}, "cssrs.q6"),
-        ({**ALL_NO, "q1": 1}, "cssrs.q1"),
+        ({}, "cssrs.q1", "must be answered."),
+        ({"q1": False}, "cssrs.q2", "must be answered."),
+        ({"q1": True, "q2": False}, "cssrs.q6_ever", "must be answered."),
+        ({"q1": True, "q2": None, "q6_ever": False}, "cssrs.q2", "must be answered."),
+        ({"q1": False, "q2": True, "q6_ever": False}, "cssrs.q3", "must be answered because q2 was answered yes."),
+        ({**FULL_NO, "q4": None}, "cssrs.q4", "must be answered because q2 was answered yes."),
+        ({**FULL_NO, "q5": None}, "cssrs.q5", "must be answered because q2 was answered yes."),
+        ({**ALL_NO, "q6_ever": True}, "cssrs.q6_past_3_months", "must be answered because q6_ever was answered yes."),
+        ({**ALL_NO, "q6": True}, "cssrs.q6", "no such item"),
+        ({**ALL_NO, "q1": 1}, "cssrs.q1", "must be yes (true) or no (false)."),
     ],
 )
-def test_a_needed_answer_that_is_missing_or_wrong_is_refused_by_name(answers: dict[str, Any], field: str) -> None:
+def test_a_needed_answer_that_is_missing_or_wrong_is_refused_by_name(
+    answers: dict[str, Any], field: str, says: str
+) -> None:
     with pytest.raises(InvalidInput) as refusal:
         cssrs_level(answers)
 
     assert refusal.value.field == field
+    assert says in refusal.value.message
 
 
 def test_a_high_answer_counts_even_when_the_form_is_not_finished() -> None:
     assert cssrs_level({"q2": True, "q4": True}) is RiskLevel.HIGH
     assert cssrs_level({"q6_past_3_months": True}) is RiskLevel.HIGH
+
+
+def test_a_form_left_halfway_is_the_one_of_intake_unless_said_otherwise() -> None:
+    assert level_so_far({"q6_ever": True}) is RiskLevel.MODERATE
+    assert level_so_far({"q6": True}, since_last_visit=True) is RiskLevel.HIGH
+    assert level_so_far({"q1": True}) is None
 
 
 def test_a_yes_to_a_question_that_should_have_been_skipped_counts() -> None:
@@ -163,7 +173,10 @@ def test_a_triage_can_be_stored_as_json_and_does_not_show_itself() -> None:
     result = triaged(1, RiskLevel.HIGH)
 
     stored = json.loads(json.dumps(result.as_dict()))
-    assert (stored["level"], stored["alert_parties"]) == ("high", ["therapist", "medical_team"])
+    given = {name: getattr(result, name) for name in NOTHING}
+    assert given | {"level": "high", "alert_parties": ["therapist", "medical_team"]} == {
+        name: value for name, value in stored.items() if name != "findings"
+    }
     assert [finding["rule"] for finding in stored["findings"]] == ["triage.phq9_item9_alert", "triage.cssrs_high"]
     assert "high" not in repr(result)
 
@@ -237,6 +250,13 @@ def test_a_clinic_may_be_stricter() -> None:
 
     assert triage(phq9_item9=1, level=None, programme=stricter).urgent_task
     assert triage(phq9_item9=0, level=RiskLevel.NONE, programme=stricter).show_crisis_resources
+
+
+def test_nothing_that_is_urgent_leaves_the_crisis_resources_out() -> None:
+    from_high = changed(crisis_resources_from_level="high")
+
+    assert triage(phq9_item9=0, level=RiskLevel.MODERATE, programme=from_high).show_crisis_resources
+    assert not triage(phq9_item9=0, level=RiskLevel.LOW, programme=from_high).show_crisis_resources
 
 
 def test_a_level_that_does_not_exist_is_a_wrong_setting() -> None:

@@ -83,6 +83,69 @@ def test_a_hundred_patients_counted_by_hand() -> None:
     assert (relief["count"], relief["percent"], relief["published_low"], relief["published_high"]) == (65, 65.0, 60, 70)
 
 
+CLASSES = ("remission", "response", "partial", "no_change", "deteriorated")
+
+
+def test_every_table_has_its_columns_and_its_sums_and_stands_in_its_place() -> None:
+    veteran = case(
+        indication="trauma",
+        age=18,
+        baselines={"pcl5": 50, "phq9": 20},
+        follow_ups={"pcl5": FollowUp(20, 4, False), "phq9": FollowUp(4, 4, None)},
+    )
+    tally = counted(case(effects={"nausea": "severe"}, dissociation=2.0), case(indication=None, age=90), veteran)
+    tables = tally.tables()
+    assert list(tables) == ["people", "outcome.pcl5", "outcome.phq9", "response", "adverse.nausea"]
+
+    everybody = tables["people"]
+    assert everybody.rows == ("depression", "not_recorded", "trauma")
+    assert everybody.columns == ("18-29", "30-44", "45-64", "65-89", "90+")
+    assert everybody.people == {("depression", "30-44"): 1, ("not_recorded", "90+"): 1, ("trauma", "18-29"): 1}
+    assert (everybody.unions, everybody.unspoken, everybody.overall_only) == ({}, frozenset(), frozenset())
+
+    outcome = tables["outcome.phq9"]
+    assert outcome.columns == CLASSES
+    assert outcome.unions == {"improved": CLASSES[:3], "responded": CLASSES[:2]}
+
+    response = tables["response"]
+    bands = ("up to 3", "over 3 to 6", "over 6 to 10", "unrated")
+    assert response.unions == {
+        word: tuple(f"{word} {band}" for band in bands) for word in ("responded", "not_responded")
+    }
+    assert response.columns == (*response.unions["responded"], *response.unions["not_responded"])
+    assert response.overall_only == set(response.columns)
+    assert response.people == {
+        ("depression", "responded up to 3"): 1,
+        ("not_recorded", "responded unrated"): 1,
+        ("trauma", "responded unrated"): 1,
+    }
+
+    nausea = tables["adverse.nausea"]
+    assert nausea.columns == ("mild", "moderate", "severe", "serious", "none")
+    assert nausea.unions == {"any": ("mild", "moderate", "severe", "serious")}
+    assert (nausea.totals_elsewhere, nausea.unspoken) == (True, frozenset({"none"}))
+    assert {cell: number for cell, number in nausea.people.items() if number} == {
+        ("depression", "severe"): 1,
+        ("not_recorded", "none"): 1,
+        ("trauma", "none"): 1,
+    }
+
+
+def test_the_table_of_the_pcl5_tells_classes_and_who_screens_negative_now() -> None:
+    veteran = case(indication="trauma", baselines={"pcl5": 50}, follow_ups={"pcl5": FollowUp(20, 4, False)})
+    found = counted(veteran).tables()["outcome.pcl5"]
+    assert found.columns == tuple(f"{name} {word}" for name in CLASSES for word in ("negative", "positive"))
+    assert found.unspoken == set(found.columns)
+    assert found.people == {("trauma", "response negative"): 1}
+    assert found.unions == {
+        **{name: (f"{name} negative", f"{name} positive") for name in CLASSES},
+        "improved": found.columns[:6],
+        "responded": found.columns[:4],
+        "negative": found.columns[::2],
+        "positive": found.columns[1::2],
+    }
+
+
 def test_few_who_got_worse_are_left_out_and_not_reckoned_back() -> None:
     found = report(*HUNDRED)
     row = found["tables"]["outcome.phq9"]["depression"]

@@ -31,10 +31,11 @@ from services.eligibility.facts import Facts
 from services.eligibility.medicine_rules import MEDICINE_RULES
 from services.eligibility.rows import ANSWER, REVIEW, STOP, Rule, rule
 
-__all__ = ["RISK_OPEN", "RULES", "Rule", "evaluate", "may_override", "rule_set_version"]
-
 _WEIGHT: Final[Mapping[Severity, int]] = {severity: weight for weight, severity in enumerate(Severity)}
-_CONTENT: Final = ("*rules.py", "rows.py", "predicates.py", "facts.py", "medicine*s.py", "medicines.toml")
+_CONTENT: Final = (
+    *("*rules.py", "rows.py", "predicates.py", "facts.py"),
+    *("medicine_names.py", "medicines.py", "medicines.toml"),
+)
 
 
 def evaluate(facts: Facts, programme: Programme) -> list[Finding]:
@@ -64,9 +65,14 @@ def may_override(rule_id: str, role: Role = Role.PRESCRIBER) -> bool:
 @lru_cache(maxsize=1)
 def rule_set_version() -> str:
     """Names the rules by the content of their files; a decision stores it beside the programme's version."""
-    here = Path(__file__).parent
-    content = b"".join(path.read_bytes() for pattern in _CONTENT for path in sorted(here.glob(pattern)))
+    content = b"".join(path.read_bytes() for path in rule_files())
     return f"eligibility-{hashlib.sha256(content).hexdigest()[:12]}"
+
+
+def rule_files() -> list[Path]:
+    """The files of this package, code and tables, on which it depends what the rules say."""
+    here = Path(__file__).parent
+    return [path for pattern in _CONTENT for path in sorted(here.glob(pattern))]
 
 
 @lru_cache(maxsize=1)

@@ -36,8 +36,10 @@ def change(instrument: Instrument, *, baseline: int, current: int | None, progra
 
     None where no outcome class is formed: without a total, or for a baseline under the positive cut-off.
     """
+    if current is None:
+        return None
     found = compare(instrument, baseline=baseline, current=current, programme=programme)
-    if found is None or current is None:  # the second for the type checker: without a total nothing is found
+    if found is None:
         return None
     return Change(
         outcome=found.outcome,

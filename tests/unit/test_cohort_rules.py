@@ -13,7 +13,7 @@ from services.core.programme import programme
 from services.outcomes.cohort_cases import Scope
 from services.outcomes.cohort_documents import document, format_of
 from services.outcomes.cohort_reports import EMPTY, published_figures, report_of
-from services.outcomes.cohort_rules import CohortCase, FollowUp, Tally, age_band, dissociation_band
+from services.outcomes.cohort_rules import CohortCase, FollowUp, Tally, age_band, dissociation_band, helps_of
 from services.outcomes.intervals import Confidence
 
 PROGRAMME = programme()
@@ -95,6 +95,7 @@ def test_every_table_has_its_columns_and_its_sums_and_stands_in_its_place() -> N
     )
     tally = counted(case(effects={"nausea": "severe"}, dissociation=2.0), case(indication=None, age=90), veteran)
     tables = tally.tables()
+    assert tally.people == 3
     assert list(tables) == ["people", "outcome.pcl5", "outcome.phq9", "response", "adverse.nausea"]
 
     everybody = tables["people"]
@@ -144,6 +145,15 @@ def test_the_table_of_the_pcl5_tells_classes_and_who_screens_negative_now() -> N
         "negative": found.columns[::2],
         "positive": found.columns[1::2],
     }
+
+
+def test_the_scale_of_the_indication_tells_whether_it_helped() -> None:
+    both: dict[str, Any] = {
+        "baselines": {"phq9": 20, "gad7": 20},
+        "follow_ups": {"phq9": FollowUp(4, 4, None), "gad7": FollowUp(20, 4, None)},
+    }
+    helped = {name: helps_of(case(indication=name, **both), PROGRAMME) for name in ("depression", "anxiety", None)}
+    assert helped == {"depression": True, "anxiety": False, None: True}
 
 
 def test_few_who_got_worse_are_left_out_and_not_reckoned_back() -> None:
@@ -246,14 +256,23 @@ def test_the_days_from_referral_to_first_dose_are_told_of_many() -> None:
 
 
 @pytest.mark.parametrize(
-    ("age", "band"), [(18, "18-29"), (29, "18-29"), (30, "30-44"), (89, "65-89"), (90, "90+"), (101, "90+")]
+    ("age", "band"),
+    [(17, "18-29"), (18, "18-29"), (29, "18-29"), (30, "30-44"), (89, "65-89"), (90, "90+"), (101, "90+")],
 )
-def test_the_oldest_stay_together(age: int, band: str) -> None:
+def test_ages_fall_into_bands_and_the_oldest_stay_together(age: int, band: str) -> None:
     assert age_band(age, [18, 30, 45, 65, 90]) == band
 
 
 @pytest.mark.parametrize(
-    ("rating", "band"), [(0, "up to 3"), (3, "up to 3"), (3.1, "over 3 to 6"), (10, "over 6 to 10"), (None, "unrated")]
+    ("rating", "band"),
+    [
+        (0, "up to 3"),
+        (3, "up to 3"),
+        (3.1, "over 3 to 6"),
+        (10, "over 6 to 10"),
+        (11, "over 6 to 10"),
+        (None, "unrated"),
+    ],
 )
 def test_ratings_fall_into_bands(rating: float | None, band: str) -> None:
     assert dissociation_band(rating, [3, 6, 10]) == band

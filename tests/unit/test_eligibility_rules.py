@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
@@ -17,9 +18,11 @@ from services.core.errors import InvalidInput
 from services.core.findings import Finding, Severity
 from services.core.programme import Programme, programme, shipped
 from services.eligibility.facts import BloodPressure, Condition, Diagnosis, Facts, RiskLevel, Status
-from services.eligibility.rules import RULES, Rule, evaluate, may_override, rule_set_version
+from services.eligibility.rows import Rule
+from services.eligibility.rules import RULES, evaluate, may_override, medicine_findings, rule_files, rule_set_version
 from services.screening import instruments
 from services.screening.history import load_questions
+from tests.mutation.modules import ROOT, imported_by
 
 TODAY = date(2026, 11, 22)
 BY_ID: Mapping[str, Rule] = {rule.id: rule for rule in RULES}
@@ -525,6 +528,7 @@ def test_a_finding_says_rule_source_setting_value_and_only_the_facts_it_used() -
         ({"state": "TX"}, "state_not_served", {"state": "TX"}),
         ({"diagnosis": "chronic_pain"}, "diagnosis_not_treated", {"diagnosis": "chronic_pain"}),
         ({"blood_pressures": (reading(120, 80),)}, "pressure_readings_missing", {"readings": 1}),
+        ({"blood_pressures": (reading(160, 80),) * 2}, "systolic_pressure_stop", {"systolic_mean": 160}),
         ({"gad7": None}, "gad7_missing", {"gad7": None}),
         ({"has_sober_chaperone": None}, "no_sober_chaperone", {"has_sober_chaperone": None}),
         (
@@ -624,8 +628,23 @@ def test_only_the_stop_for_breast_feeding_may_be_overridden_and_only_by_the_pres
     may = {(rule.id, role) for rule in RULES for role in Role if may_override(rule.id, role)}
 
     assert may == {("eligibility.breast_feeding", Role.PRESCRIBER)}
-    with pytest.raises(InvalidInput):
+    with pytest.raises(InvalidInput) as refusal:
         may_override("eligibility.nothing")
+    assert refusal.value.field == "rule"
+
+
+@pytest.mark.parametrize(
+    ("medicines", "rules"),
+    [
+        ((), []),
+        (None, ["medicines_unknown"]),
+        (("Xanax", "Zoloft"), ["medicine_benzodiazepines", "medicine_continued_medicines"]),
+    ],
+)
+def test_medicines_are_judged_alone_when_their_list_changes(
+    medicines: tuple[str, ...] | None, rules: list[str]
+) -> None:
+    assert [each.rule.removeprefix("eligibility.") for each in medicine_findings(medicines, programme())] == rules
 
 
 def test_the_facts_can_be_stored_and_judged_again() -> None:
@@ -654,7 +673,20 @@ def test_facts_do_not_show_themselves() -> None:
 
 def test_the_rule_set_names_its_version() -> None:
     assert rule_set_version() == rule_set_version()
-    assert rule_set_version().startswith("eligibility-")
+    assert re.fullmatch("eligibility-[0-9a-f]{12}", rule_set_version())
+
+
+def test_the_version_of_the_rule_set_covers_every_file_that_the_rules_are_built_on() -> None:
+    folder = ROOT / "services" / "eligibility"
+    needed, waiting = {folder / "rules.py"}, [folder / "rules.py"]
+    while waiting:
+        names = (name.removeprefix("services.eligibility.") for name in imported_by(waiting.pop()))
+        found = {folder / f"{name}.py" for name in names if (folder / f"{name}.py").exists()} - needed
+        needed |= found
+        waiting += found
+
+    assert len(needed) > 5
+    assert needed | set(folder.glob("*.toml")) <= set(rule_files())
 
 
 def test_one_evaluation_takes_at_most_two_milliseconds() -> None:

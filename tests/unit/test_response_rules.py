@@ -106,6 +106,7 @@ def test_response_is_half_and_remission_below_five(current: int, response: bool,
     assert (found.response, found.remission) == (response, remission)
     assert (found.reliable, found.clinically_significant) == (None, None)
     assert (found.drop, found.percent) == (16 - current, 100 * (16 - current) / 16)
+    assert type(found.as_dict()["outcome"]) is str
     assert found.as_dict() == {
         "outcome": found.outcome.value,
         "drop": found.drop,
@@ -127,6 +128,10 @@ def test_half_of_an_uneven_baseline_is_reckoned_exactly() -> None:
     close = change(get("pcl5"), baseline=79, current=40, programme=PROGRAMME)
     assert close is not None
     assert close.response is False  # 39 of 79 are 49.4 %
+    settings = {**PROGRAMME.settings, "instruments.outcome_classes.response_drop_percent": 60}
+    stricter = change(get("pcl5"), baseline=79, current=32, programme=replace(PROGRAMME, settings=settings))
+    assert stricter is not None
+    assert stricter.response is False  # 47 of 79 are 59.5 %
 
 
 def test_only_some_instruments_know_of_remission() -> None:

@@ -1,4 +1,4 @@
-"""Prescriptions: drafted by the medical team, marked ready and signed by the named prescriber; PDMP checks."""
+"""Prescriptions before and after their signature: drafted, changed, marked ready, agreed to, cancelled, read."""
 
 from __future__ import annotations
 
@@ -15,30 +15,24 @@ from coordinator.api.fields import (
     Day,
     Id,
     Measure,
-    Moment,
     PersonalText,
     Revealed,
-    SecretText,
     Text,
     Whole,
     page_schema,
 )
 from coordinator.api.findings import FindingOut
-from coordinator.api.signing_grants import FactorsIn
 from coordinator.api.tasks import StepIn
 from services.people.access import Action
-from services.people.attempts import Refused
-from services.people.identifiers import STATES
-from services.prescribing import outside, pdmp_checks, prescriptions, signing, views
+from services.prescribing import prescriptions, views
 from services.prescribing.contents import LONGEST_DIRECTIONS, Content
 from services.prescribing.limits import PatientLimits
 from services.prescribing.models import Prescription
-from services.prescribing.pdmp_checks import Check, PdmpFinding
 from services.prescribing.routes import Route, Supplied
 from services.prescribing.states import PrescriptionState
 from services.prescribing.views import PrescriptionView
 
-blueprint = resource("prescriptions", "Prescriptions: drafted, marked ready, signed with two factors, cancelled.")
+blueprint = resource("prescriptions", "Prescriptions: drafted, changed, marked ready, cancelled.")
 
 
 class PatientLimitsIn(Schema):
@@ -182,14 +176,6 @@ class PrescriptionSummaryOut(Schema):
     version = fields.Integer(required=True)
 
 
-class OutsideSignatureIn(Schema):
-    """Where and when it was signed: the certified system, its reference there, and the date of issue."""
-
-    system = Text(80, required=True)
-    reference = Text(80, required=True)
-    issued_on = Day(required=True)
-
-
 class OutsideSignatureOut(Schema):
     """Where and when it was signed, and who reported it."""
 
@@ -228,55 +214,6 @@ class CancelIn(Schema):
     reason = PersonalText(2000, required=True)
 
 
-class SigningDisplayOut(Schema):
-    """What is shown before signing (21 CFR 1311.140(a)(3)). Any stop among ``findings`` keeps it from being signed."""
-
-    prescription_id = fields.UUID(required=True)
-    fields_shown = Revealed(fields.Nested(PaperOut), required=True)
-    statement = fields.String(required=True)
-    statement_source = fields.String(required=True)
-    not_certified = fields.String(required=True)
-    findings = fields.List(fields.Nested(FindingOut), required=True)
-    version = fields.Integer(required=True)
-
-
-class SignIn(Schema):
-    """Both factors at this moment: your password and a fresh code of your authenticator; for one patient only."""
-
-    prescription_ids = fields.List(Id(), required=True, validate=validate.Length(min=1, max=signing.AT_ONCE_AT_MOST))
-    password = SecretText(256, required=True)
-    code = SecretText(6, shortest=6, pattern=r"^[0-9]{6}$", required=True)
-
-
-class SignedOut(Schema):
-    """What was signed."""
-
-    prescriptions = fields.List(fields.Nested(PrescriptionOut), required=True)
-
-
-class PdmpCheckIn(Schema):
-    """A check you made: which states were asked and what it came to. Leave the report itself where it is."""
-
-    states = fields.List(
-        fields.String(validate=validate.OneOf(sorted(STATES))),
-        required=True,
-        validate=validate.Length(min=1, max=len(STATES)),
-    )
-    finding = Choice(PdmpFinding, required=True)
-    checked_at = Moment()
-
-
-class PdmpCheckOut(Schema):
-    """A check of the prescription drug monitoring programme."""
-
-    id = fields.UUID(required=True)
-    episode_id = fields.UUID(required=True)
-    checked_by = fields.UUID(required=True)
-    checked_at = fields.AwareDateTime(required=True)
-    states = fields.List(fields.String(), required=True)
-    finding = Choice(PdmpFinding, required=True)
-
-
 @endpoint(
     blueprint,
     "POST",
@@ -292,7 +229,7 @@ def draft(call: Call, body: dict[str, Any]) -> dict[str, Any]:
     named = {name: body.pop(name, None) for name in ("prescriber_id", "replaces_id", "refill_request_id")}
     episode_id = body.pop("episode_id")
     row = prescriptions.draft(call.session, call.actor, episode_id, Content(**_with_limits(body)), **named)
-    return _view(call, row)
+    return shown(call, row)
 
 
 @endpoint(
@@ -321,7 +258,7 @@ def list_prescriptions(call: Call, query: dict[str, Any], episode_id: UUID) -> d
 )
 def read_prescription(call: Call, prescription_id: UUID) -> dict[str, Any]:
     """One prescription as your role sees it."""
-    return _shown(views.read_prescription(call.session, call.actor, prescription_id))
+    return _document(views.read_prescription(call.session, call.actor, prescription_id))
 
 
 @endpoint(
@@ -336,7 +273,7 @@ def read_prescription(call: Call, prescription_id: UUID) -> dict[str, Any]:
 def change(call: Call, body: dict[str, Any], prescription_id: UUID) -> dict[str, Any]:
     """Change one that is not signed yet; it is a draft again. ``If-Match`` is needed. Cancel a signed one instead."""
     row = prescriptions.change(call.session, call.actor, prescription_id, _with_limits(body), version=call.version)
-    return _view(call, row)
+    return shown(call, row)
 
 
 @endpoint(
@@ -350,7 +287,7 @@ def change(call: Call, body: dict[str, Any], prescription_id: UUID) -> dict[str,
 def mark_ready(call: Call, body: dict[str, Any], prescription_id: UUID) -> dict[str, Any]:
     """Mark a prescription ready to sign; for the named prescriber, with a reason for each finding for review."""
     reasons = {given["rule"]: given["reason"] for given in body["reasons"]}
-    return _view(
+    return shown(
         call, prescriptions.mark_ready(call.session, call.actor, prescription_id, reasons, version=call.version)
     )
 
@@ -365,67 +302,7 @@ def mark_ready(call: Call, body: dict[str, Any], prescription_id: UUID) -> dict[
 )
 def agree(call: Call, body: dict[str, Any], prescription_id: UUID) -> dict[str, Any]:
     """Agree, as a second prescriber, to a very high dose."""
-    return _view(call, prescriptions.agree(call.session, call.actor, prescription_id, version=call.version))
-
-
-@endpoint(
-    blueprint,
-    "GET",
-    "/prescriptions/<uuid:prescription_id>/signing-display",
-    action=Action.SIGN_PRESCRIPTION,
-    answer=SigningDisplayOut,
-)
-def read_signing_display(call: Call, prescription_id: UUID) -> dict[str, Any]:
-    """What you must read before you sign, with the statement that signing makes yours."""
-    display = signing.signing_display(call.session, call.actor, prescription_id)
-    return {
-        "prescription_id": display.prescription.id,
-        "fields_shown": display.fields,
-        "statement": display.statement,
-        "statement_source": display.statement_source,
-        "not_certified": display.not_certified,
-        "findings": [finding.as_dict() for finding in display.findings],
-        "version": display.prescription.version,
-    }
-
-
-@endpoint(blueprint, "POST", "/prescriptions/sign", action=Action.SIGN_PRESCRIPTION, body=SignIn, answer=SignedOut)
-def sign(call: Call, body: dict[str, Any]) -> dict[str, Any] | Refused:
-    """Sign ready prescriptions of one patient. EPCS-style, not certified. A code works once; failures are counted."""
-    signed = signing.sign(call.session, call.actor, body["prescription_ids"], body["code"], password=body["password"])
-    if isinstance(signed, Refused):
-        return signed
-    return {"prescriptions": [_view(call, row) for row in signed.prescriptions]}
-
-
-@endpoint(
-    blueprint,
-    "POST",
-    "/prescriptions/<uuid:prescription_id>/outside-signature",
-    action=Action.REPORT_PRESCRIPTION,
-    body=OutsideSignatureIn,
-    answer=PrescriptionOut,
-)
-def report_signed(call: Call, body: dict[str, Any], prescription_id: UUID) -> dict[str, Any]:
-    """Record that a ready prescription was signed in a certified system elsewhere; its prescriber has to confirm it."""
-    signature = outside.OutsideSignature(**body)
-    return _view(call, outside.report(call.session, call.actor, prescription_id, signature, version=call.version))
-
-
-@endpoint(
-    blueprint,
-    "POST",
-    "/prescriptions/<uuid:prescription_id>/outside-signature/confirm",
-    action=Action.CONFIRM_PRESCRIPTION,
-    body=FactorsIn,
-    answer=PrescriptionOut,
-)
-def confirm_signed(call: Call, body: dict[str, Any], prescription_id: UUID) -> dict[str, Any] | Refused:
-    """Confirm, as the named prescriber and with both factors, that you signed it elsewhere: it is then in force."""
-    confirmed = outside.confirm(
-        call.session, call.actor, prescription_id, body["code"], password=body["password"], version=call.version
-    )
-    return confirmed if isinstance(confirmed, Refused) else _view(call, confirmed)
+    return shown(call, prescriptions.agree(call.session, call.actor, prescription_id, version=call.version))
 
 
 @endpoint(
@@ -438,39 +315,9 @@ def confirm_signed(call: Call, body: dict[str, Any], prescription_id: UUID) -> d
 )
 def cancel(call: Call, body: dict[str, Any], prescription_id: UUID) -> dict[str, Any]:
     """Cancel a prescription, with the reason. The pharmacy hears at once if it could have filled it."""
-    return _view(
+    return shown(
         call, prescriptions.cancel(call.session, call.actor, prescription_id, body["reason"], version=call.version)
     )
-
-
-@endpoint(
-    blueprint,
-    "POST",
-    "/episodes/<uuid:episode_id>/pdmp-checks",
-    action=Action.RECORD_PDMP_CHECK,
-    body=PdmpCheckIn,
-    answer=PdmpCheckOut,
-    status=201,
-)
-def record_check(call: Call, body: dict[str, Any], episode_id: UUID) -> dict[str, Any]:
-    """Put a check of the prescription drug monitoring programme on record."""
-    return _check(pdmp_checks.record_check(call.session, call.actor, episode_id, **body))
-
-
-@endpoint(
-    blueprint,
-    "GET",
-    "/episodes/<uuid:episode_id>/pdmp-checks",
-    action=Action.RECORD_PDMP_CHECK,
-    query=cursors.PageIn,
-    answer=page_schema(PdmpCheckOut, "PdmpCheckPageOut"),
-)
-def list_checks(call: Call, query: dict[str, Any], episode_id: UUID) -> dict[str, Any]:
-    """The checks made for an episode, newest first."""
-    after = cursors.decode(query.get("cursor"))
-    found = pdmp_checks.list_checks(call.session, call.actor, episode_id, after=after, limit=query["limit"] + 1)
-    page = cursors.page(found, query["limit"], lambda check: (check.checked_at, check.id))
-    return {**page, "items": [_check(check) for check in page["items"]]}
 
 
 _SUMMARY: Final = tuple(PrescriptionSummaryOut().fields)
@@ -481,17 +328,13 @@ def _with_limits(body: dict[str, Any]) -> dict[str, Any]:
     return body if limits is None else {**body, "limits": PatientLimits(**limits)}
 
 
-def _check(check: Check) -> dict[str, Any]:
-    names = ("id", "episode_id", "checked_by", "checked_at", "finding")
-    return {**{name: getattr(check, name) for name in names}, "states": sorted(check.states)}
-
-
-def _view(call: Call, row: Prescription) -> dict[str, Any]:
+def shown(call: Call, row: Prescription) -> dict[str, Any]:
+    """A prescription as the caller's role sees it after what was just done to it."""
     call.session.flush()
-    return _shown(views.view_of(call.session, call.actor, row))
+    return _document(views.view_of(call.session, call.actor, row))
 
 
-def _shown(view: PrescriptionView) -> dict[str, Any]:
+def _document(view: PrescriptionView) -> dict[str, Any]:
     review = None if view.review is None else view.review.reveal()
     supply = view.supply
     return {

@@ -46,7 +46,7 @@ from services.prescribing.prescriptions import NOT_VISIBLE, check_sees, locked_p
 from services.prescribing.signing import refuse_altered
 from services.prescribing.signing_rules import ELIGIBILITY_NOT_CURRENT
 from services.prescribing.states import PRESCRIPTION_TRANSITIONS, VALID, PrescriptionState, PrescriptionStep
-from services.prescribing.supplies import Supply, prescribed_and_filled, supply_of
+from services.prescribing.supplies import Supply, supply_of
 from services.vault.boxes import box
 
 PAGE_LIMIT = 100
@@ -85,8 +85,8 @@ def record_fill(
         return altered
     case = case_of(session, episode)
     supply = supply_of(session, case.box, row)
-    facts, handed_out = prescribed_and_filled(session, case.box, row)
-    findings = may_fill(facts, handed_out, quantity, case.today, is_refill, programme_of(session, episode))
+    programme = programme_of(session, episode)
+    findings = may_fill(supply.prescribed, supply.handed_out, quantity, case.today, is_refill, programme)
     if is_refill and not supply.next_is_authorized:
         unmet: dict[str, Any] = {"fills_started": supply.fills_started, "fills_authorized": supply.fills_authorized}
         findings.insert(0, REFILL_NOT_AUTHORIZED.finding(**unmet))
@@ -169,10 +169,9 @@ def _next_fill_findings(session: Session, case: Case, row: Prescription) -> list
     supply = supply_of(session, case.box, row)
     if state is not PrescriptionState.DISPENSED or supply.next_is_authorized:
         return [FILL_NOT_COMPLETE.finding(units_left=supply.left.units_left_in_current_fill)]
-    facts, handed_out = prescribed_and_filled(session, case.box, row)
-    programme = programme_of(session, case.episode)
+    facts, programme = supply.prescribed, programme_of(session, case.episode)
     return [
-        *may_fill(facts, handed_out, facts.quantity_units, case.today, is_refill=True, programme=programme),
+        *may_fill(facts, supply.handed_out, facts.quantity_units, case.today, is_refill=True, programme=programme),
         *follow_up(session, case, content_of(case.box, row).route),
         *home_stock(session, case, row, facts.quantity_units),
     ]

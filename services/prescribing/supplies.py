@@ -38,14 +38,14 @@ class Supply:
 
 def supply_of(session: Session, own: Box, row: Prescription) -> Supply:
     """What a signed prescription still allows."""
-    facts, handed_out = prescribed_and_filled(session, own, row)
+    facts, handed_out = _prescribed_and_filled(session, own, row)
     authorized = session.scalar(select(func.count()).where(FillAuthorization.prescription_id == row.id)) or 0
     started = sum(fill.is_refill for fill in handed_out) + bool(handed_out)
     programme = programme_of(session, session.get_one(Episode, row.episode_id))
     return Supply(facts, handed_out, remaining(facts, handed_out, programme), started, 1 + authorized)
 
 
-def prescribed_and_filled(session: Session, own: Box, row: Prescription) -> tuple[PrescriptionFacts, list[FillFacts]]:
+def _prescribed_and_filled(session: Session, own: Box, row: Prescription) -> tuple[PrescriptionFacts, list[FillFacts]]:
     """What a signed prescription says and what was handed out on it, in order, as the rules of filling read them.
 
     Raises ``RuleRefused`` for one that was never signed.

@@ -267,6 +267,9 @@ ROUTES: Final[Mapping[E, Mapping[Party, tuple[Effect, ...]]]] = {
         _MEDICAL: (Task(T.REVIEW_MEDICINES, Owner.PRESCRIBER, "sla.immediate_minutes", _URGENT),)},
     E.LOOK_MISSED: {  # a timer that each look at the patient sets anew
         _THERAPIST: (Task(T.WATCH_PATIENT, Owner.THERAPIST, "sla.immediate_minutes", _STAT),)},
+    E.VIDEO_LOST: {  # of a remote session, at a look
+        _THERAPIST: (Task(T.WATCH_PATIENT, Owner.THERAPIST, "sla.immediate_minutes", _STAT),),
+        _MEDICAL: (Inform(Owner.PRESCRIBER),)},
     E.VITALS_REFUSED: {
         _MEDICAL: (Task(T.REVIEW_VITALS, Owner.PRESCRIBER, "sla.same_day_hours", _URGENT),)},
     E.EMERGENCY_DECLARED: {

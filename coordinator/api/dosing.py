@@ -119,11 +119,15 @@ class RatingsIn(Schema):
 
 
 class LookIn(Schema):
-    """A look at the patient. ``concern``: something is not as it should be. Any red flag makes it an emergency."""
+    """A look at the patient. ``concern``: something is not as it should be. Any red flag makes it an emergency.
+
+    ``on_video`` is asked in a remote session: whether the patient was seen. Left out there, it counts as not.
+    """
 
     concern = Flag(required=True)
     ratings = fields.Nested(RatingsIn)
     red_flags = red_flags_field()
+    on_video = Flag()
     note = PersonalText(1000)
     checked_at = Moment()
 
@@ -211,13 +215,17 @@ def check_in_at_start(call: Call, body: dict[str, Any], session_id: UUID) -> dic
 
 @_step("checks", LookIn)
 def record_check(call: Call, body: dict[str, Any], session_id: UUID) -> dict[str, Any]:
-    """Record a look at the patient, every 15 minutes while the medicine works."""
+    """Record a look at the patient, every 15 minutes while the medicine works; in a remote session on video.
+
+    With lost video the answer's ``findings`` say what to do now.
+    """
     look = Look(
         concern=body["concern"],
         ratings=body.get("ratings"),
         red_flags=body.get("red_flags", ()),
         note=body.get("note"),
         at=body.get("checked_at"),
+        on_video=body.get("on_video"),
     )
     return after_step(call, looks.record_check(call.session, call.actor, session_id, look, version=call.version))
 

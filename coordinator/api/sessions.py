@@ -168,7 +168,7 @@ class SessionOut(SessionSummaryOut):
     """A session as you may see it; what your role does not see, or does not apply, is null.
 
     ``may_drive_at`` is in the patient's zone: no driving before. With ``emergency`` not null, show it first.
-    ``findings`` are good to know after booking or moving.
+    ``findings`` are good to know after booking or moving, and say what is not as it must be just now.
     """
 
     site = Choice(Site, required=True)
@@ -354,7 +354,7 @@ def shown(view: SessionView) -> dict[str, Any]:
         "doses": view.doses,
         "checks": None if view.checks is None else [_check(each) for each in view.checks],
         "comfort": view.comfort,
-        "findings": [],
+        "findings": list(view.findings),
     }
 
 

@@ -81,6 +81,7 @@ class EventKind(StrEnum):
     PHYSICIAN_WANTED = "physician.wanted"
     PHYSICIAN_AWAITED = "physician.awaited"
     LOOK_MISSED = "look.missed"
+    VIDEO_LOST = "video.lost"
     MEDICINES_CHANGED = "medicines.changed"
     VITALS_REFUSED = "vitals.refused"
     EMERGENCY_DECLARED = "emergency.declared"

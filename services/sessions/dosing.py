@@ -44,7 +44,7 @@ from services.sessions.dose_rules import (
 from services.sessions.ledgers import hold_stock, note_used, units_to_take
 from services.sessions.lookups import locked_session, refuse, refuse_stops, take
 from services.sessions.models import Dose, TherapySession
-from services.sessions.monitoring import await_look
+from services.sessions.monitoring import await_look, now_off_video
 from services.sessions.orders import order_in_force
 from services.sessions.physician_checks import checked_in_at
 from services.sessions.physician_rules import physician_findings
@@ -86,6 +86,7 @@ def record_dose(
     new, programme = DoseTaken(mg=mg, at=at, is_booster=is_booster), programme_of(session, episode)
     findings = [
         *_vitals_findings(session, row, at, programme),
+        *now_off_video(session, row),
         *starting_findings(session, actor, row, episode, readiness_of(session, row, episode), order, at),
         *_order_findings(session, row, order, new, programme),
         *(_stock_findings(session, episode, Fraction(mg, order.strength_mg)) if order.is_shipped else ()),

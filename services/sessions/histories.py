@@ -12,7 +12,9 @@ from sqlalchemy import bindparam, func, select, tuple_
 from sqlalchemy.orm import Session
 
 from services.audit.records import record
+from services.core import clock
 from services.core.actors import Actor, Role
+from services.core.findings import Finding
 from services.core.personal import Personal
 from services.core.programme import Programme
 from services.people.access import Action, visible_episode
@@ -26,8 +28,7 @@ from services.sessions.emergencies import Advice, emergency_advice
 from services.sessions.ledgers import taken_in
 from services.sessions.lookups import visible_session
 from services.sessions.models import Check, Dose, TherapySession, VitalsReading
-from services.sessions.monitoring import UNDER_WATCH
-from services.sessions.noted import Noted
+from services.sessions.monitoring import UNDER_WATCH, now_off_video, watch_facts
 from services.sessions.places import Place
 from services.sessions.readiness import Readiness
 from services.sessions.rules import onset_window
@@ -78,7 +79,8 @@ class Given:
 class SessionView:
     """A session as one role sees it. What the role may not see is ``None``; so is what does not apply.
 
-    ``drives_from`` is in the patient's zone. ``reason`` holds ``red_flags`` and ``texts``.
+    ``drives_from`` is in the patient's zone. ``reason`` holds ``red_flags`` and ``texts``. ``findings`` say what is not
+    as it must be just now.
     """
 
     row: TherapySession
@@ -91,6 +93,7 @@ class SessionView:
     doses: Personal[Sequence[Given]] | None = None
     checks: Sequence[LookedAt] | None = None
     comfort: Personal[Comfort] | None = None
+    findings: Sequence[Finding] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,18 +130,19 @@ def view_of(session: Session, actor: Actor, row: TherapySession, episode: Episod
     reason: Personal[Mapping[str, Any] | None] = own.open(row, "reason")
     known, why = readiness.reveal(), reason.reveal()
     is_emergency = row.state == SessionState.EMERGENCY
-    checks, programme = _checks(session, own, row), programme_of(session, episode)
+    programme = programme_of(session, episode)
     return SessionView(
         row,
         place,
         driving,
-        watch=_watch(row, checks, programme),
+        watch=_watch(session, row, programme),
         advice=emergency_advice(programme) if is_emergency else None,
         readiness=None if known is None else Personal(Readiness.from_dict(known)),
         reason=None if why is None else Personal(why),
         doses=Personal(_doses(session, own, row)),
-        checks=checks,
+        checks=_checks(session, own, row),
         comfort=comfort,
+        findings=now_off_video(session, row),
     )
 
 
@@ -158,10 +162,10 @@ def _checks(session: Session, own: Box, row: TherapySession) -> list[LookedAt]:
     return [LookedAt(check, own.open(check, "content")) for check in session.scalars(query)]
 
 
-def _watch(row: TherapySession, checks: Sequence[LookedAt], programme: Programme) -> Watch | None:
+def _watch(session: Session, row: TherapySession, programme: Programme) -> Watch | None:
     if row.state not in UNDER_WATCH or row.dosed_at is None or row.last_dose_at is None:
         return None
-    last_look = max([row.dosed_at, *(each.check.checked_at for each in checks if each.check.kind == Noted.LOOK)])
+    last_look = max([row.dosed_at, *watch_facts(session, row, row.dosed_at, clock.now()).looks])
     onset_from, onset_until = onset_window(row.dosed_at, programme)
     return Watch(
         onset_from=onset_from,

@@ -13,6 +13,8 @@ from services.audit.records import record
 from services.core import clock
 from services.core.actors import Actor
 from services.core.personal import Personal
+from services.core.vocabulary import EventKind
+from services.messaging.outbox import emit
 from services.people.access import Action
 from services.people.programmes import programme_of
 from services.screening.written_texts import heed
@@ -20,7 +22,7 @@ from services.sessions.dose_rules import CHECK_OUT_OF_TIME
 from services.sessions.emergencies import begin_emergency, check_red_flags
 from services.sessions.lookups import locked_session, refuse, subject_of, take
 from services.sessions.models import TherapySession
-from services.sessions.monitoring import saw_patient
+from services.sessions.monitoring import now_off_video, saw_patient
 from services.sessions.noted import Noted, note
 from services.sessions.states import SessionState, SessionStep
 
@@ -29,7 +31,8 @@ from services.sessions.states import SessionState, SessionStep
 class Look:
     """What a look at the patient shows. ``concern``: something is not as it should be; ``ratings`` from 0 to 10 each.
 
-    ``red_flags`` are names of ``vitals.emergency.symptoms``; any of them is an emergency.
+    ``red_flags`` are names of ``vitals.emergency.symptoms``; any of them is an emergency. ``on_video``: whether the
+    patient of a remote session was seen; what nobody said counts as not.
     """
 
     concern: bool
@@ -37,6 +40,7 @@ class Look:
     red_flags: Collection[str] = ()
     note: Personal[str] | None = None
     at: datetime | None = None
+    on_video: bool | None = None
 
 
 def record_check(
@@ -44,6 +48,7 @@ def record_check(
 ) -> TherapySession:
     """Record a look at the patient. A red flag is an emergency; a concern takes a passed discharge gate back.
 
+    So does lost video in a remote session: the therapist is asked to act at once, and the medical team is told.
     Raises ``InvalidInput`` on ``red_flags``, ``RuleRefused`` on ``checked_at``, ``IllegalTransition``,
     ``StaleVersion``.
     """
@@ -55,19 +60,24 @@ def record_check(
     at = look.at or now
     if at > now or at < (row.dosed_at or row.created_at):
         refuse(CHECK_OUT_OF_TIME.finding(checked_at=at.isoformat(), now=now.isoformat()), field="checked_at")
+    was_off = now_off_video(session, row)
     content = {
         "concern": look.concern,
         "ratings": None if look.ratings is None else dict(look.ratings),
         "red_flags": sorted(look.red_flags),
         "note": None if look.note is None else look.note.reveal().strip(),
+        "on_video": look.on_video,
     }
     note(session, actor, row, Noted.LOOK, content, at)
     record(session, actor, "session.check", "session", row.id, episode_id=episode.id)
     heed(session, actor, episode, look.note, subject=subject_of(row))
     if look.red_flags:
         begin_emergency(session, actor, row, episode, look.red_flags, None)
+    elif now_off_video(session, row):
+        if not was_off:
+            emit(session, EventKind.VIDEO_LOST, subject=subject_of(row), episode_id=episode.id)
     elif state_before == SessionState.DISCHARGE_READY and not look.concern:
         row.state = state_before
     session.flush()
-    saw_patient(session, actor, episode, row)
+    saw_patient(session, actor, episode, row, on_video=look.on_video)
     return row

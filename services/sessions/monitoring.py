@@ -1,6 +1,7 @@
 """Watching over a patient who took something: what was seen and measured when, and who hears when nobody looks.
 
-Each look sets the timer anew that gives the therapist a task when the next one is missed (DOMAIN 4).
+Each look sets the timer anew that gives the therapist a task when the next one is missed. In a remote session the
+therapist is on video throughout: a look without it is none (DOMAIN 4).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from services.core import clock
 from services.core.actors import Actor
+from services.core.findings import Finding
 from services.core.vocabulary import EventKind, TaskKind
 from services.messaging.tasks import settle_tasks
 from services.messaging.timers import cancel_timers, set_timer
@@ -20,10 +22,11 @@ from services.people.models import Episode
 from services.people.programmes import programme_of
 from services.prescribing.routes import Route
 from services.sessions.lookups import subject_of
-from services.sessions.models import Check, Dose, TherapySession, VitalsReading
-from services.sessions.noted import Noted
+from services.sessions.models import Dose, TherapySession, VitalsReading
+from services.sessions.noted import Noted, notes
+from services.sessions.places import Place
 from services.sessions.states import SessionState
-from services.sessions.watch_rules import Infusion, WatchFacts, next_due_at
+from services.sessions.watch_rules import Infusion, WatchFacts, next_due_at, video_findings
 from services.vault.boxes import box
 
 MISSED: Final = EventKind.LOOK_MISSED
@@ -32,17 +35,33 @@ UNDER_WATCH: Final = frozenset({SessionState.DOSED, SessionState.MONITORING, Ses
 
 def watch_facts(session: Session, row: TherapySession, first_dose_at: datetime, at: datetime) -> WatchFacts:
     """What was seen and measured since the first dose of a session. The caller has settled who may know."""
-    looks = select(Check.checked_at).where(Check.session_id == row.id, Check.kind == Noted.LOOK)
+    remote, looks = is_remote(session, row), notes(session, row, Noted.LOOK)
     readings = select(VitalsReading.taken_at).where(
         VitalsReading.session_id == row.id, VitalsReading.taken_at > first_dose_at
     )
     return WatchFacts(
         at=at,
         first_dose_at=first_dose_at,
-        looks=tuple(session.scalars(looks)),
+        looks=tuple(each.at for each in looks if not remote or each.content.get("on_video")),
         readings=tuple(session.scalars(readings)),
         infusions=tuple(Infusion(started_at=dose.taken_at, ended_at=dose.ended_at) for dose in infusions(session, row)),
+        remote=remote,
+        off_video=tuple(each.at for each in looks if remote and not each.content.get("on_video")),
     )
+
+
+def is_remote(session: Session, row: TherapySession) -> bool:
+    """Whether the therapist is not in the room: so it was booked, or found before the start."""
+    own = box(session, row.patient_id)
+    found = own.open(row, "readiness").reveal() or {}
+    return Place.from_dict(own.open(row, "place").reveal()).remote or found.get("remote") is not None
+
+
+def now_off_video(session: Session, row: TherapySession) -> list[Finding]:
+    """What to do now when a watched patient of a remote session is out of sight; else empty."""
+    if row.state not in UNDER_WATCH or row.dosed_at is None:
+        return []
+    return video_findings(watch_facts(session, row, row.dosed_at, clock.now()))
 
 
 def infusions(session: Session, row: TherapySession) -> list[Dose]:
@@ -52,10 +71,18 @@ def infusions(session: Session, row: TherapySession) -> list[Dose]:
     return [dose for dose in doses if own.open(dose, "content").reveal().get("route") == Route.INTRAVENOUS]
 
 
-def saw_patient(session: Session, actor: Actor, episode: Episode, row: TherapySession) -> None:
-    """Somebody looked: what was asked for because nobody did is done, and the next look is awaited."""
-    settle_tasks(session, actor, subject_of(row), {TaskKind.WATCH_PATIENT})
-    await_look(session, episode, row)
+def saw_patient(
+    session: Session, actor: Actor, episode: Episode, row: TherapySession, *, on_video: bool | None = None
+) -> None:
+    """Somebody looked: what was asked for because nobody did is done, and the next look is awaited.
+
+    In a remote session that takes ``on_video``; whatever else was done there asks for nothing twice.
+    """
+    if on_video or not is_remote(session, row):
+        settle_tasks(session, actor, subject_of(row), {TaskKind.WATCH_PATIENT})
+        await_look(session, episode, row)
+    elif row.dosed_at is None or _next_due_at(session, episode, row, row.dosed_at) > clock.now():
+        await_look(session, episode, row)
 
 
 def await_look(session: Session, episode: Episode, row: TherapySession) -> None:
@@ -63,9 +90,12 @@ def await_look(session: Session, episode: Episode, row: TherapySession) -> None:
     cancel_timers(session, subject_of(row), {MISSED})
     if row.state not in UNDER_WATCH or row.dosed_at is None:
         return
-    now = clock.now()
-    due_at = next_due_at(watch_facts(session, row, row.dosed_at, now), programme_of(session, episode))
-    set_timer(session, MISSED, episode, subject_of(row), max(due_at, now))
+    due_at = _next_due_at(session, episode, row, row.dosed_at)
+    set_timer(session, MISSED, episode, subject_of(row), max(due_at, clock.now()))
+
+
+def _next_due_at(session: Session, episode: Episode, row: TherapySession, dosed_at: datetime) -> datetime:
+    return next_due_at(watch_facts(session, row, dosed_at, clock.now()), programme_of(session, episode))
 
 
 def end_watch(session: Session, actor: Actor, row: TherapySession) -> None:

@@ -46,6 +46,24 @@ INFUSION_RUNNING: Final = declare(
 )
 
 
+VIDEO_OFF: Final = declare(
+    "sessions.video_off",
+    Severity.STOP,
+    "DOMAIN 4",
+    "The patient of this remote session was not on video at the latest look: bring it back now, or reach the chaperone"
+    " by phone and abort the session, or declare an emergency.",
+    fixed="a yes or no",
+)
+VIDEO_MISSED: Final = declare(
+    "sessions.video_missed",
+    Severity.STOP,
+    "DOMAIN 4",
+    "The session is remote, and at a look the patient was not on video; say why.",
+    fixed="a yes or no",
+)
+_NOW: Final = frozenset({INFUSION_RUNNING.id, VIDEO_OFF.id})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Infusion:
     """One infusion, from its start to its end; ``None`` while it runs."""
@@ -58,7 +76,8 @@ class Infusion:
 class WatchFacts:
     """What was done since the first dose, at ``at``: looks at the patient, and readings of the vitals, by their times.
 
-    A reading is a look as well.
+    A reading is a look as well, but not in a ``remote`` session: there only a look on video is one, and ``off_video``
+    are those at which it was off.
     """
 
     at: datetime
@@ -66,16 +85,37 @@ class WatchFacts:
     looks: Collection[datetime]
     readings: Collection[datetime]
     infusions: Collection[Infusion] = ()
+    remote: bool = False
+    off_video: Collection[datetime] = ()
+
+    @property
+    def seen(self) -> list[datetime]:
+        """When somebody saw the patient."""
+        return [*self.looks] if self.remote else [*self.looks, *self.readings]
+
+
+def video_findings(facts: WatchFacts) -> list[Finding]:
+    """Whether the patient of a remote session is out of sight now, as the latest look says; at one time both: out."""
+    latest = max(facts.off_video, default=None)
+    if latest is None or any(at > latest for at in facts.looks):
+        return []
+    return [VIDEO_OFF.finding(off_video_at=latest.isoformat())]
+
+
+def _missed_video_findings(facts: WatchFacts) -> list[Finding]:
+    if not facts.off_video:
+        return []
+    return [VIDEO_MISSED.finding(off_video_at=[at.isoformat() for at in sorted(facts.off_video)])]
 
 
 def watch_findings(facts: WatchFacts, programme: Programme) -> list[Finding]:
     """What of the watching was missed so far, each as a stop until it is explained."""
     running = [each.started_at for each in facts.infusions if each.ended_at is None]
     findings = [INFUSION_RUNNING.finding(started_at=started_at.isoformat()) for started_at in running]
+    findings += video_findings(facts) or _missed_video_findings(facts)
     grace = timedelta(minutes=programme.number("vitals.monitor.grace_minutes"))
     every = timedelta(minutes=programme.number("vitals.monitor.check_every_minutes"))
-    seen = [*facts.looks, *facts.readings]
-    longest = _longest(seen, facts.first_dose_at, facts.at)
+    longest = _longest(facts.seen, facts.first_dose_at, facts.at)
     if longest > every + grace:
         findings.append(CHECKS_MISSED.finding(programme, longest_minutes=in_minutes(longest)))
     if _is_peak_missed(facts, programme):
@@ -88,14 +128,14 @@ def watch_findings(facts: WatchFacts, programme: Programme) -> list[Finding]:
 
 
 def can_be_explained(findings: Iterable[Finding]) -> bool:
-    """Whether a word on why can settle all of it: what was missed is past, a running infusion is not."""
-    return all(finding.rule != INFUSION_RUNNING.id for finding in findings)
+    """Whether a word on why can settle all of it: what was missed is past; a running infusion or lost video is not."""
+    return all(finding.rule not in _NOW for finding in findings)
 
 
 def next_due_at(facts: WatchFacts, programme: Programme) -> datetime:
     """By when somebody must have looked or measured next; later than that it shows itself."""
     grace = timedelta(minutes=programme.number("vitals.monitor.grace_minutes"))
-    last_look = max([facts.first_dose_at, *facts.looks, *facts.readings])
+    last_look = max([facts.first_dose_at, *facts.seen])
     due = [last_look + timedelta(minutes=programme.number("vitals.monitor.check_every_minutes")) + grace]
     window = _peak_window(facts.first_dose_at, programme)
     if facts.at <= window[1] and not any(window[0] <= at <= window[1] for at in facts.readings):

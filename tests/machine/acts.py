@@ -524,7 +524,7 @@ def give_dose(stage: Stage, actor: Actor, dice: Dice) -> Any:
 @act("therapist")
 def look(stage: Stage, actor: Actor, dice: Dice) -> Any:
     flags = {"chest_pain"} if dice.number() >= 95 else ()
-    looked = Look(concern=dice.is_odd(), red_flags=flags)
+    looked = Look(concern=dice.is_odd(), red_flags=flags, on_video=dice.pick([True, True, None, False]))
     return looks.record_check(stage.session, actor, dice.pick(sessions_of(stage, SessionKind.DOSING)), looked)
 
 

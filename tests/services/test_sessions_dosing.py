@@ -286,7 +286,8 @@ def test_a_look_at_the_patient_is_kept(
     view = histories.read_session(session, case.actor("prescriber"), row.id)
     assert view.checks is not None
     (seen,) = view.checks
-    assert seen.content.reveal() == {"concern": False, "ratings": ratings, "red_flags": [], "note": "Calm."}
+    kept = {"concern": False, "ratings": ratings, "red_flags": [], "note": "Calm.", "on_video": None}
+    assert seen.content.reveal() == kept
     assert (row.state, seen.check.kind) == ("monitoring", "monitoring")
     assert view.watch is not None
     assert view.watch.next_check_at == clock.now() + 15 * MINUTE

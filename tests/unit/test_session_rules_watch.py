@@ -10,7 +10,14 @@ import pytest
 from services.core.findings import Finding, Severity
 from services.core.programme import programme, shipped
 from services.sessions.physician_rules import is_physician_needed, physician_findings
-from services.sessions.watch_rules import Infusion, WatchFacts, can_be_explained, next_due_at, watch_findings
+from services.sessions.watch_rules import (
+    Infusion,
+    WatchFacts,
+    can_be_explained,
+    next_due_at,
+    video_findings,
+    watch_findings,
+)
 from tests.factories_programmes import changed
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -26,6 +33,7 @@ def facts(
     looks: Iterable[float] = EVERY_15,
     readings: Iterable[float] = (40,),
     infusions: Iterable[tuple[float, float | None]] = (),
+    off_video: Iterable[float] | None = None,
 ) -> WatchFacts:
     return WatchFacts(
         at=at(minute),
@@ -35,6 +43,8 @@ def facts(
         infusions=[
             Infusion(started_at=at(start), ended_at=None if end is None else at(end)) for start, end in infusions
         ],
+        remote=off_video is not None,
+        off_video=[at(each) for each in off_video or ()],
     )
 
 
@@ -119,6 +129,27 @@ def test_a_running_infusion_lets_nobody_go_whatever_is_said() -> None:
 
 
 @pytest.mark.parametrize(
+    ("looked", "expected"),
+    [
+        (facts(120, off_video=()), []),
+        (facts(120, off_video=(14,)), ["sessions.video_missed"]),
+        (facts(120, off_video=(119.9,)), ["sessions.video_missed"]),
+        (facts(120, off_video=(120,)), ["sessions.video_off"]),
+        (facts(120, looks=range(15, 106, 15), off_video=(14, 106)), ["sessions.video_off"]),
+        (facts(15, looks=(), readings=(), off_video=(15,)), ["sessions.video_off"]),
+        (facts(41, looks=(15, 20.9), readings=(40,), off_video=()), ["vitals.checks_missed"]),
+        (facts(41, looks=(15, 21), readings=(40,), off_video=()), []),
+    ],
+)
+def test_in_a_remote_session_only_a_look_on_video_is_one(looked: WatchFacts, expected: list[str]) -> None:
+    found = watch_findings(looked, programme())
+    is_off = expected == ["sessions.video_off"]
+    assert ids(found) == expected
+    assert ids(video_findings(looked)) == (expected if is_off else [])
+    assert can_be_explained(found) is not is_off
+
+
+@pytest.mark.parametrize(
     ("looked", "due"),
     [
         (facts(0, looks=(), readings=()), 20),
@@ -129,6 +160,7 @@ def test_a_running_infusion_lets_nobody_go_whatever_is_said() -> None:
         (facts(10, looks=(10,), readings=(), infusions=[(0, None)]), 20),
         (facts(10, looks=(), readings=(10,), infusions=[(0, None)]), 30),
         (facts(30, looks=(30,), readings=(30,), infusions=[(0, 20)]), 50),
+        (facts(51, looks=(30,), readings=(45,), off_video=()), 50),
     ],
 )
 def test_by_when_somebody_must_look_next(looked: WatchFacts, due: float) -> None:

@@ -274,24 +274,25 @@ def give(stage: Stage, session_id: str, mg: int, **more: Any) -> Any:
     return stage.act(stage.cast.therapist, "POST", f"/sessions/{session_id}/dose", body, doing=f"records {mg} mg taken")
 
 
-def look(stage: Stage, session_id: str, **ratings: int) -> None:
-    """One of the checks while the medicine works."""
+def look(stage: Stage, session_id: str, seen: Mapping[str, bool] | None = None, **ratings: int) -> None:
+    """One of the checks while the medicine works; ``seen`` says whether by video."""
     rated = {"dissociation": 4, "distress": 1, "nausea": 1, "sedation": 4, **ratings}
-    body = {"concern": False, "ratings": rated, "note": "Calm, answers when spoken to."}
+    body = {"concern": False, "ratings": rated, "note": "Calm, answers when spoken to.", **(seen or {})}
     stage.quietly(stage.cast.therapist, "POST", f"/sessions/{session_id}/checks", body)
 
 
 def watch(stage: Stage, session_id: str, **ratings: int) -> None:
     """Two hours after the dose: a look every fifteen minutes, the pressure at forty minutes and again in the end."""
     begun = stage.clock.now()
+    seen = {"on_video": True} if stage.read(stage.cast.therapist, f"/sessions/{session_id}")["remote"] else {}
     for minutes in (15, 30):
         stage.clock.move_to(begun + timedelta(minutes=minutes))
-        look(stage, session_id, **ratings)
+        look(stage, session_id, seen, **ratings)
     stage.clock.move_to(begun + timedelta(minutes=40))
     measure(stage, session_id, "during", systolic=132, diastolic=82)
     for minutes in range(45, 121, 15):
         stage.clock.move_to(begun + timedelta(minutes=minutes))
-        look(stage, session_id, **ratings)
+        look(stage, session_id, seen, **ratings)
     stage.pass_time(begun + timedelta(minutes=122), "two hours after the dose; the therapist looked every 15 minutes")
     measure(stage, session_id, "after")
 

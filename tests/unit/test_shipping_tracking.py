@@ -74,6 +74,7 @@ def test_an_event_moves_the_parcel_and_sends_on_what_follows(
     found = change(ParcelFacts(), event(scan(status, 1, detail)))
     assert (found.after.stage, found.events, found.stage_changed) == (stage, sent, True)
     assert found.after.last_scan_at == START + timedelta(hours=1)
+    assert found.after.seen == {Stage.REGISTERED, stage}
 
 
 @pytest.mark.parametrize(
@@ -144,6 +145,24 @@ def test_a_stage_entered_again_tells_the_patient_on_the_way_once_only() -> None:
     assert change(held_again, event(scan("in_transit", 4, "held"))).events == (EventKind.SHIPMENT_DELAYED,)
 
 
+@pytest.mark.parametrize(
+    ("scans", "stage"),
+    [
+        ([scan("in_transit", 1), scan("out_for_delivery", 2)], Stage.OUT_FOR_DELIVERY),
+        ([scan("out_for_delivery", 2), scan("in_transit", 1)], Stage.OUT_FOR_DELIVERY),
+        ([scan("out_for_delivery", None), scan("in_transit", 1)], Stage.IN_TRANSIT),
+        ([scan("in_transit", 1), scan("unknown", 2)], Stage.IN_TRANSIT),
+    ],
+)
+def test_the_newest_of_a_history_that_says_anything_wins(scans: list[Scan], stage: Stage) -> None:
+    assert after(event(*scans)).stage is stage
+
+
+def test_an_end_without_a_time_is_the_first_end() -> None:
+    found = change(ParcelFacts(), event(scan("return_to_sender", 1), scan("delivered", None)))
+    assert (found.after.stage, found.after.contradicted) == (Stage.DELIVERED, True)
+
+
 def test_a_delivery_wins_over_a_later_scan_of_an_earlier_place() -> None:
     late = event(scan("in_transit", 5))
     assert after(late, event(scan("delivered", 3))).stage is Stage.DELIVERED
@@ -178,6 +197,18 @@ def test_a_history_with_two_ends_takes_the_earlier_and_goes_to_a_person() -> Non
     assert "shipping.end_contradicted" in rules(found)
 
 
+def test_a_history_that_fails_and_contradicts_itself_is_sent_on_once() -> None:
+    found = change(ParcelFacts(), event(scan("cancelled", 1), scan("return_to_sender", 2)))
+    assert rules(found) == ["shipping.stage_cancelled", "shipping.end_contradicted"]
+    assert found.events == (EventKind.SHIPMENT_FAILED,)
+
+
+def test_a_signer_named_after_a_contradiction_does_not_repeat_it() -> None:
+    contradicted = after(event(scan("delivered", 1)), event(scan("return_to_sender", 2)))
+    found = change(contradicted, event(scan("delivered", 1), signed=True))
+    assert (found.events, found.findings) == ((), ())
+
+
 def test_a_lost_parcel_that_moves_again_goes_to_a_person() -> None:
     lost = after(event(scan("in_transit", 1)), event(scan("failure", 2, "lost")))
     assert rules(change(lost, event(scan("in_transit", 3)))) == ["shipping.end_contradicted"]
@@ -194,6 +225,12 @@ def test_damage_is_never_forgotten() -> None:
     assert arrived.after.damage_reported
     assert "shipping.damage_on_the_way" in rules(arrived)
     assert arrived.events == (EventKind.SHIPMENT_DELIVERED,)
+    assert after(event(scan("in_transit", 1, "damaged"), scan("in_transit", 2))).damage_reported
+
+
+def test_a_signer_named_after_a_damaged_delivery_does_not_repeat_the_damage() -> None:
+    arrived = after(event(scan("in_transit", 1, "damaged")), event(scan("delivered", 2)))
+    assert change(arrived, event(scan("delivered", 2), signed=True)).findings == ()
 
 
 def test_damage_in_a_late_event_still_counts_after_the_delivery() -> None:
@@ -215,8 +252,15 @@ def test_an_unknown_detail_keeps_the_stage_of_its_status_and_is_reviewed() -> No
     assert rules(found) == ["shipping.unknown_status_detail"]
 
 
+def test_an_unknown_detail_is_reviewed_only_where_it_is_the_newest_and_moves_the_parcel() -> None:
+    assert rules(change(ParcelFacts(), event(scan("in_transit", 1, "abducted"), scan("in_transit", 2)))) == []
+    delivered = after(event(scan("delivered", 1)))
+    assert rules(change(delivered, event(scan("delivered", 1, "abducted"), signed=True))) == []
+
+
 def test_unknown_says_nothing_about_a_parcel_already_seen() -> None:
-    assert after(event(scan("unknown", 1))).stage is Stage.UNKNOWN
+    first = change(ParcelFacts(), event(scan("unknown", 1)))
+    assert (first.after.stage, first.stage_changed) == (Stage.UNKNOWN, True)
     assert apply(after(event(scan("in_transit", 1))), event(scan("unknown", 2))) is None
     assert after(event(scan("unknown", 3)), event(scan("in_transit", 1))).stage is Stage.IN_TRANSIT
 
@@ -324,6 +368,7 @@ def test_no_scan_for_three_business_days_is_a_delay(stage: Stage, today: int, de
     if found:
         assert (found.after.stage, found.events) == (Stage.DELAYED, (EventKind.SHIPMENT_DELAYED,))
         assert "shipping.no_scan" in rules(found)
+        assert found.after.seen == {stage, Stage.DELAYED}
         assert quiet(found.after, at(today)) is None
 
 
@@ -346,6 +391,10 @@ def test_a_parcel_that_ended_or_waits_is_not_silent(stage: Stage) -> None:
 def test_days_are_the_pharmacys() -> None:
     late = datetime(2026, 11, 17, 3, tzinfo=UTC)  # still the 16th in New York
     assert quiet(ParcelFacts(stage=Stage.IN_TRANSIT, last_scan_at=late), at(19)) is not None
+
+
+def test_silence_begins_with_the_last_scan_however_long_ago_the_parcel_was_registered() -> None:
+    assert quiet(ParcelFacts(stage=Stage.IN_TRANSIT, last_scan_at=at(16)), at(18), registered_at=at(2)) is None
 
 
 def test_a_scan_ends_a_delay_that_silence_began() -> None:

@@ -15,6 +15,7 @@ from services.messaging import inboxes, tasks
 from services.messaging.models import Task
 from services.messaging.states import OPEN_STATES, TaskState, TaskStep
 from services.people.access import Action
+from services.screening.task_reasons import move_task
 
 blueprint = resource("tasks", "Inboxes: what has to be done, by whom, by when.")
 
@@ -95,9 +96,8 @@ def read_task(call: Call, task_id: UUID) -> dict[str, Any]:
 
 
 def _move(call: Call, task_id: UUID, step: TaskStep, body: dict[str, Any]) -> Task:
-    reason = body["reason"].reveal() if "reason" in body else None
-    to = body.get("to")
-    return tasks.move_task(call.session, call.actor, task_id, step, version=call.version, reason=reason, to=to)
+    reason, to = body.get("reason"), body.get("to")
+    return move_task(call.session, call.actor, task_id, step, version=call.version, reason=reason, to=to)
 
 
 @endpoint(blueprint, "POST", "/tasks/<uuid:task_id>/accept", action=Action.WORK_TASK, body=StepIn, answer=TaskOut)

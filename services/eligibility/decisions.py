@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import ScalarSelect, SQLColumnExpression, bindparam, func, select
@@ -50,7 +50,10 @@ from services.routing import parties_of
 from services.screening import risk
 from services.screening.models import Screening
 from services.screening.screenings import supersede
+from services.screening.written_texts import heed
 from services.vault.boxes import box
+
+FOUND_RISK: Final = frozenset({"eligibility.cssrs_high", "eligibility.cssrs_moderate"})
 
 
 class Decision(StrEnum):
@@ -114,6 +117,7 @@ def decide(
         episode_id=episode.id,
         overrides=len(overrides),  # which ones would tell what the patient has
     )
+    heed(session, actor, episode, *_read(verdict), subject=Subject("eligibility_decision", decision.id))
     settle_tasks(session, actor, Subject("screening", screening.id), {TaskKind.REVIEW_ELIGIBILITY})
     if verdict.decision is Decision.ASK and verdict.reason is not None:
         _ask(session, actor, episode, screening, verdict.reason)
@@ -169,6 +173,14 @@ def _checked_reasons(session: Session, episode: Episode, verdict: Verdict, evalu
         sentence = "Each finding for review needs a written reason under its rule id."
         raise RuleRefused(sentence, without_inputs(unexplained), field="reasons")
     return overrides
+
+
+def _read(verdict: Verdict) -> list[Personal[str]]:
+    """The texts that may speak of a risk nobody knows of. What answers the finding of a C-SSRS is left out: it weighs
+    the very risk that was found, and would ask for the same C-SSRS again.
+    """
+    others = [text for rule, text in verdict.reasons.items() if rule not in FOUND_RISK]
+    return others if verdict.reason is None else [verdict.reason, *others]
 
 
 def _given(text: Personal[str] | None) -> bool:
@@ -241,6 +253,7 @@ def screen_again(
     advance_episode(session, actor, episode, EpisodeStep.REQUEST_INFORMATION)
     session.flush()
     record(session, actor, "eligibility.reopen", "eligibility_review", review.id, episode_id=episode.id)
+    heed(session, actor, episode, reason, subject=Subject("eligibility_review", review.id))
     return _ask(session, actor, episode, session.get_one(Screening, review.screening_id), reason)
 
 

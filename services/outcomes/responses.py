@@ -30,6 +30,7 @@ from services.people.models import Episode
 from services.people.programmes import programme_of
 from services.screening import instruments
 from services.screening.scoring import is_positive
+from services.screening.written_texts import heed
 from services.sessions.histories import held_dosing_sessions
 from services.vault.boxes import box
 
@@ -215,6 +216,7 @@ def decide_response(
     own.seal(row, "reason", text)
     session.flush()
     record(session, actor, "response.decide", "response_decision", row.id, episode_id=episode.id)
+    heed(session, actor, episode, text, subject=_subject(row))
     settle_tasks(session, actor, _subject(row), ASKED)
     emit(session, EventKind.RESPONSE_DECIDED, subject=_subject(row), episode_id=episode.id)
     return _opened(session, row)

@@ -36,6 +36,7 @@ from services.prescribing.states import (
     PrescriptionState,
     PrescriptionStep,
 )
+from services.screening.written_texts import heed
 from services.vault.boxes import box
 
 NOT_VISIBLE = "There is no such record, or it is not yours to see."
@@ -208,6 +209,7 @@ def mark_ready(
         episode_id=episode.id,
         reasons=len(review.reasons),  # which ones would tell what the patient has
     )
+    heed(session, actor, episode, *given.values(), subject=_subject(row))
     return row
 
 
@@ -234,10 +236,11 @@ def cancel(
 
     Raises ``IllegalTransition`` when it has ended, ``StaleVersion``.
     """
-    row, _ = locked_prescription(session, actor, Action.CANCEL_PRESCRIPTION, prescription_id, version)
+    row, episode = locked_prescription(session, actor, Action.CANCEL_PRESCRIPTION, prescription_id, version)
     box(session, row.patient_id).seal(row, "end_reason", reason_text(reason))
     end(session, actor, row, PrescriptionStep.CANCEL)
     session.flush()
+    heed(session, actor, episode, reason, subject=_subject(row))
     return row
 
 

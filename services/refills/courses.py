@@ -38,6 +38,7 @@ from services.prescribing.models import PrescriberContact, Prescription
 from services.prescribing.prescriptions import end, reason_text
 from services.prescribing.states import DRAFTS, VALID, PrescriptionStep
 from services.refills.course_rules import NOTHING_TO_DISCONTINUE, ClosingFacts, closing_findings, plan_findings
+from services.screening.written_texts import heed
 from services.sessions.adverse_events import open_high_adverse_events
 from services.sessions.bookings import end_for_discontinuation
 from services.sessions.histories import held_dosing_sessions
@@ -216,6 +217,7 @@ def _decide(
     session.add(row)
     session.flush()
     record(session, actor, f"course.{kind}", "course_decision", row.id, episode_id=episode.id)
+    heed(session, actor, episode, content["text"], subject=Subject("course_decision", row.id))
     return ReadDecision(row, own.open(row, "content"))
 
 

@@ -158,6 +158,8 @@ def clear(
 ) -> ReadFlag:
     """Put a flag down, under the name of the prescriber who does and with the reason.
 
+    The reason is not read for words of suicide as other texts are (``written_texts``): it weighs the very risk that was
+    found, and would ask at once for what it puts down. What the clinician finds anew is a new C-SSRS.
     Raises ``NotFound``, ``NotAllowed``, ``StaleVersion``, and ``IllegalTransition`` for one that is cleared already.
     """
     known = session.get(RiskFlag, flag_id)

@@ -129,6 +129,7 @@ def close_adverse_event(
     box(session, event.patient_id).seal(event, "resolution", reason.reveal().strip())
     session.flush()
     record(session, actor, "adverse_event.close", "adverse_event", event.id, episode_id=episode.id)
+    heed(session, actor, episode, reason, subject=Subject("adverse_event", event.id))
     settle_tasks(session, actor, Subject("adverse_event", event.id), {TaskKind.REVIEW_ADVERSE_EVENT})
     return _opened(session, event, programme_of(session, episode))
 

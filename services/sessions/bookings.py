@@ -34,6 +34,7 @@ from services.people.states import EpisodeState
 from services.prescribing.cases import case_of
 from services.prescribing.routes import Route
 from services.screening.screenings import has_completed
+from services.screening.written_texts import heed
 from services.sessions.booking_rules import (
     ABOUT_TIME,
     EPISODE_CLOSED,
@@ -209,6 +210,7 @@ def cancel_session(
     take(row, SessionStep.CANCEL, actor)
     end_planned(session, actor, row, reason.reveal().strip())
     record(session, actor, "session.cancel", "session", row.id, episode_id=episode.id)
+    heed(session, actor, episode, reason, subject=subject_of(row))
     if is_awaited:
         _tell_patient(session, EventKind.SESSION_CANCELLED, row)
     return row

@@ -115,6 +115,7 @@ def close_emergency(
     row.ended_at = row.ended_at or clock.now()
     session.flush()
     record(session, actor, "session.close_emergency", "session", row.id, episode_id=episode.id)
+    heed(session, actor, episode, resolution, subject=subject_of(row))
     settle_tasks(session, actor, subject_of(row), {TaskKind.RESPOND_TO_EMERGENCY})
     if is_undosed:
         cancel_timers(session, subject_of(row))

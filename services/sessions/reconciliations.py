@@ -93,6 +93,7 @@ def resolve_review(
     record(
         session, actor, "diversion_review.resolve", "diversion_review", row.id, episode_id=episode.id, result=outcome
     )
+    heed(session, actor, episode, text, subject=subject_of(row))
     for each in found:
         _book(session, actor, episode, row, outcome, each, text)
     settle_tasks(session, actor, subject_of(row), {TaskKind.REVIEW_DIVERSION})

@@ -17,12 +17,14 @@ from services.core.errors import NotAllowed
 from services.core.findings import Finding
 from services.core.ids import new_id
 from services.core.personal import Personal
+from services.messaging.outbox import Subject
 from services.people.access import Action, visible_episode
 from services.people.programmes import programme_of
 from services.people.states import EpisodeState
 from services.people.zones import read_zone
 from services.prescribing.cases import Case
 from services.prescribing.limits import PatientLimits
+from services.screening.written_texts import heed
 from services.sessions.booking_rules import Preparation
 from services.sessions.lookups import refuse
 from services.sessions.models import CourseDecision, RoundExtension, TherapySession
@@ -162,4 +164,5 @@ def extend_round(
     session.add(row)
     session.flush()
     record(session, actor, "round.extend", "round_extension", row.id, episode_id=episode.id)
+    heed(session, actor, episode, reason, subject=Subject("round_extension", row.id))
     return row

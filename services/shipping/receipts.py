@@ -31,6 +31,7 @@ from services.people.access import Action
 from services.people.models import Episode
 from services.prescribing.doses import doses_taken
 from services.prescribing.prescriptions import reason_text
+from services.screening.written_texts import heed
 from services.shipping.diversions import Cause, raise_review
 from services.shipping.losses import lose_parcel, withdraw_loss
 from services.shipping.models import Receipt, Shipment
@@ -137,7 +138,7 @@ def resolve_receipt(
 
     What is really wrong stays disputed: raises ``RuleRefused`` unless seal and number are right.
     """
-    row, _ = locked_shipment(session, actor, Action.CHANGE_SHIPMENT, shipment_id, version)
+    row, episode = locked_shipment(session, actor, Action.CHANGE_SHIPMENT, shipment_id, version)
     after = RECEIPT_TRANSITIONS.advance(ReceiptState(row.receipt_state), ReceiptStep.RESOLVE, actor.role)
     if Stage(row.state) in GONE:
         raise RuleRefused("This parcel was lost, returned or cancelled.", rule="shipping.parcel_gone")
@@ -147,6 +148,7 @@ def resolve_receipt(
         raise RuleRefused("This receipt stays disputed: nothing of the parcel may be taken.", findings)
     row.receipt_state = after
     _keep(session, actor, row, answer, Way.PHARMACY, reason)
+    heed(session, actor, episode, reason, subject=subject_of(row))
     withdraw_loss(session, actor, row.id)
     fell_away = {TaskKind.TRACE_SHIPMENT, TaskKind.DECIDE_REPLACEMENT, TaskKind.RECHECK_SESSION_DATE}
     settle_tasks(session, actor, subject_of(row), fell_away, TaskStep.CANCEL)

@@ -36,6 +36,7 @@ from services.prescribing.routes import is_shipped
 from services.prescribing.signing import refuse_altered
 from services.prescribing.states import VALID, PrescriptionState
 from services.screening import risk
+from services.screening.written_texts import heed
 from services.shipping.addresses import ship_to_findings
 from services.shipping.diversions import Cause, is_under_review, raise_review
 from services.shipping.models import Shipment
@@ -149,6 +150,7 @@ def create_shipment(session: Session, actor: Actor, fill_id: UUID, parcel: Parce
     session.add(row)
     session.flush()
     record(session, actor, "shipment.create", "shipment", row.id, episode_id=row.episode_id, fill=fill.id)
+    heed(session, actor, episode, parcel.address_reason, subject=subject_of(row))
     tell_once(session, row, EventKind.SHIPMENT_CREATED, programme)
     settle_tasks(session, actor, Subject("fill", fill.id), {TaskKind.SHIP_FILL})
     watch_silence(session, row, episode, programme)
@@ -251,6 +253,7 @@ def mark(
     event = status_map().callings[stage].event
     change = ParcelChange(before, after, () if event is None else (event,))
     box(session, row.patient_id).seal(row, "reason", reason_text(reason))
+    heed(session, actor, episode, reason, subject=subject_of(row))
     follow(session, actor, row, episode, change, step, programme_of(session, episode))
     return row
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import time_machine
@@ -14,24 +14,31 @@ from services.core import clock
 from services.core.actors import Actor
 from services.core.personal import Personal
 from services.core.vocabulary import EventKind, Party, TaskKind
+from services.eligibility import decisions as eligibility
+from services.eligibility.decisions import Decision, Verdict
 from services.messaging.models import Event
 from services.messaging.outbox import Subject
+from services.messaging.states import TaskStep
 from services.messaging.tasks import open_task
-from services.outcomes import psychotherapy_notes, reports
+from services.outcomes import psychotherapy_notes, reports, responses
 from services.people.models import Episode
-from services.prescribing import contacts
-from services.refills import decisions
-from services.screening import screenings
+from services.prescribing import contacts, prescriptions
+from services.refills import courses, decisions
+from services.screening import risk, screenings, task_reasons
 from services.screening.answer_sheets import Part
 from services.screening.written_texts import heed, shown_to
-from services.sessions import adverse_events, afterwards, ledgers
+from services.sessions import adverse_events, afterwards, bookings, emergencies, ledgers, reconciliations, rounds
 from services.sessions.adverse_event_rules import Grade
 from services.sessions.states import SessionState
+from services.shipping import diversions, shipments
+from services.shipping.states import ShipmentStep
 from tests.factories import World, make_episode, make_patient_actor, make_world
-from tests.factories_refills import ask
+from tests.factories_outcomes import not_responding
+from tests.factories_prescribing import make_case, make_ready, make_shipment, raise_risk
+from tests.factories_refills import ask, held_dosing_session
 from tests.factories_refills import make_supplied as make_refillable
-from tests.factories_screening import make_referral, open_round
-from tests.factories_sessions import drive, look, make_supplied
+from tests.factories_screening import NO_TO_ALL, make_eligible, make_referral, make_screening, open_round, reasons_for
+from tests.factories_sessions import book, drive, look, make_supplied, therapist
 
 GRAVE = Personal("Canary: she wishes she was dead.")
 CRISIS = Personal("Canary: I want to die.")
@@ -152,6 +159,108 @@ def test_a_refill_request_and_what_is_said_to_it_are_read(session: Session) -> N
         assert told(session) == ASKED
         decisions.decline(session, supplied.prescriber, asked.request.id, GRAVE)
     assert told(session) == sorted(ASKED * 2)
+
+
+def test_what_is_decided_on_eligibility_is_read_but_not_what_weighs_the_c_ssrs(session: Session, world: World) -> None:
+    episode = make_referral(session, world=world).episode
+    moderate = {**NO_TO_ALL, "q1": True, "q2": True, "q3": True, "q4": False, "q5": False}
+    make_screening(session, episode, cssrs=moderate, medicines=["Obscurol"])
+    prescriber = world.actor("prescriber")
+    reasons = reasons_for(session, prescriber, episode.id)
+    assert {"eligibility.cssrs_moderate", "eligibility.medicine_unlisted"} <= reasons.keys()
+
+    def approve(rule: str) -> None:
+        given = {**reasons, rule: GRAVE}
+        eligibility.decide(session, prescriber, episode.id, Verdict(decision=Decision.APPROVE, reasons=given))
+
+    with session.begin_nested() as tried:
+        approve("eligibility.cssrs_moderate")
+        assert told(session) == []
+        tried.rollback()
+    session.expire_all()
+    approve("eligibility.medicine_unlisted")
+    assert told(session) == ASKED
+    eligibility.screen_again(session, prescriber, episode.id, GRAVE)
+    assert told(session) == sorted(ASKED * 2)
+
+
+def test_the_reasons_around_a_prescription_and_a_parcel_are_read(session: Session) -> None:
+    case = make_case(session)
+    high = {"dose_mg": 200, "booster_mg": 250, "quantity_units": 9, "weight_kg": 95}
+    row = make_ready(session, case, reasons={"prescribing.dose_high": GRAVE.reveal()}, **high)
+    assert told(session) == ASKED
+    prescriptions.cancel(session, case.prescriber, row.id, GRAVE)
+    assert told(session) == sorted(ASKED * 2)
+    parcel = make_shipment(session, case)
+    shipments.mark(session, case.actor("pharmacist"), parcel.id, ShipmentStep.MARK_LOST, GRAVE)
+    assert told(session) == sorted(ASKED * 3)
+
+
+def test_how_sessions_and_their_events_end_is_read(session: Session) -> None:
+    with time_machine.travel(datetime(2026, 11, 20, 16, tzinfo=UTC), tick=False) as traveller:
+        case = make_supplied(session)
+        row = book(session, case, starts_at=clock.now() + timedelta(days=1))
+        bookings.cancel_session(session, therapist(case), row.id, GRAVE)
+        rounds.extend_round(session, case.prescriber, case.episode.id, 10, GRAVE)
+        assert told(session) == sorted(ASKED * 2)
+        row = drive(session, case, SessionState.EMERGENCY, traveller)
+        emergencies.close_emergency(session, case.prescriber, row.id, GRAVE)
+        mild = adverse_events.Report(grade=Grade.MILD, description=CALM, occurred_at=clock.now())
+        event = adverse_events.record_adverse_event(session, therapist(case), case.episode.id, mild)
+        adverse_events.close_adverse_event(session, case.prescriber, event.event.id, GRAVE)
+        assert told(session) == sorted(ASKED * 4)
+
+
+def test_how_a_treatment_goes_on_is_read(session: Session, world: World) -> None:
+    with make_refillable(session) as supplied:
+        for back in range(4):
+            held_dosing_session(
+                session, supplied.episode, dosed_at=clock.now() - timedelta(days=20 + 7 * back), integrated=True
+            )
+        by, id_ = supplied.prescriber, supplied.episode.id
+        courses.agree_maintenance(session, by, id_, 30, GRAVE)
+        courses.discontinue(session, by, id_, courses.Cause.OTHER, GRAVE)
+    assert told(session) == sorted(ASKED * 2)
+    owed = not_responding(session, make_eligible(session, world=world))
+    responses.decide_response(session, world.actor("prescriber"), owed.id, responses.Course.CONTINUE, GRAVE)
+    assert told(session) == sorted(ASKED * 3)
+
+
+def test_why_a_count_differs_is_read(session: Session) -> None:
+    case = make_supplied(session)
+    ledgers.record_count(session, case.patient, case.episode.id, 3)
+    review = diversions.open_review(session, case.episode.id)
+    assert review is not None
+    reconciliations.resolve_review(session, case.prescriber, review.id, reconciliations.Outcome.LOST, GRAVE)
+    assert told(session) == ASKED
+
+
+@pytest.mark.parametrize(
+    ("kind", "asked"), [(TaskKind.CONTACT_PATIENT, ASKED), (TaskKind.TRIAGE_RISK, []), (TaskKind.ASK_CSSRS, [])]
+)
+def test_why_a_task_is_turned_down_is_read_unless_it_is_about_the_risk(
+    session: Session, world: World, episode: Episode, kind: TaskKind, asked: list[str]
+) -> None:
+    by = world.actor("therapist")
+    task = open_task(
+        session,
+        kind,
+        party=Party.THERAPIST,
+        owner_id=by.id,
+        subject=Subject("episode", episode.id),
+        due_at=clock.now(),
+        episode_id=episode.id,
+    )
+    session.flush()
+    task_reasons.move_task(session, by, task.id, TaskStep.REJECT, reason=GRAVE)
+    assert (task.state, told(session)) == ("rejected", asked)
+
+
+def test_whoever_puts_a_risk_down_is_not_asked_for_it_again(session: Session) -> None:
+    case = make_case(session)
+    flag_id = raise_risk(session, case, high=True)
+    risk.clear(session, case.prescriber, flag_id, GRAVE)
+    assert told(session) == []
 
 
 def test_no_queue_and_no_trail_holds_the_text(session: Session, world: World, episode: Episode) -> None:

@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sqlalchemy import ARRAY, Boolean, Column, Date, DateTime, Integer, LargeBinary, String, Table, Uuid
+import pytest
+from sqlalchemy import ARRAY, Boolean, Column, Date, DateTime, Integer, LargeBinary, String, Table, TableClause, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
 
+from services.prescribing import later_records
 from services.tables import PACKAGES, metadata
 from services.vault.models import Purpose
 from services.vault.rotation import sealed_columns
@@ -209,3 +211,11 @@ def test_only_psychotherapy_notes_have_a_purpose_of_their_own() -> None:
 def test_every_package_with_tables_is_gathered() -> None:
     assert {"audit", "core", "messaging", "people", "sessions", "vault"} < set(PACKAGES)
     assert len(metadata.tables) > 40
+
+
+@pytest.mark.parametrize("by_hand", [each for each in vars(later_records).values() if isinstance(each, TableClause)])
+def test_columns_that_are_named_by_hand_exist_and_hold_what_they_are_read_as(by_hand: TableClause) -> None:
+    real = metadata.tables[by_hand.name]
+    for column in by_hand.columns:
+        assert type(real.columns[column.name].type) is type(column.type), f"{by_hand.name}.{column.name}"
+        assert not isinstance(real.columns[column.name].type, LargeBinary), "what is sealed is not read here"

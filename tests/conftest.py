@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from redis import Redis
 from sqlalchemy import Engine, create_engine
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, sessionmaker
 
 from services.core import config as configuration
 from services.core.database import Sessions
@@ -87,6 +87,15 @@ def own_postgres_url(servers: Servers) -> Iterator[str]:
     name = f"own_{secrets.token_hex(8)}"
     yield servers.database(name)
     servers.postgres.drop_database(name)
+
+
+@pytest.fixture
+def sessions(environment: Mapping[str, str], own_postgres_url: str) -> Iterator[sessionmaker[Session]]:
+    """Sessions with connections of their own on a database of this test's own, for what several do at once."""
+    engine = create_engine(own_postgres_url, pool_size=8, connect_args={"options": "-c timezone=UTC"})
+    yield sessionmaker(engine, expire_on_commit=False)
+    engine.dispose()
+    boxes.forget_boxes()
 
 
 @pytest.fixture

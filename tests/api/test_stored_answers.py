@@ -6,9 +6,8 @@ That every POST does so is tested over the whole API in ``test_bad_input.py``; h
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from threading import Barrier
+from functools import partial
 from typing import Any
 
 import pytest
@@ -34,6 +33,7 @@ from services.people import tokens
 from services.people.models import Account, Token
 from services.vault import keyring
 from tests.api.conftest import Api, Caller
+from tests.at_once import side_by_side
 from tests.factories import make_account, make_world
 from tests.own_services import own_keys, service_with
 
@@ -230,15 +230,7 @@ AT_ONCE = 6
 
 def at_once(app: Flask, token: str, bodies: list[Mapping[str, Any]]) -> list[TestResponse]:
     """The same key from several clients that begin together."""
-    barrier = Barrier(len(bodies), timeout=30)
-
-    def one(body: Mapping[str, Any]) -> TestResponse:
-        caller = Caller(app.test_client(), token)
-        barrier.wait()
-        return issue(caller, body)
-
-    with ThreadPoolExecutor(len(bodies)) as pool:
-        return list(pool.map(one, bodies))
+    return side_by_side([partial(issue, Caller(app.test_client(), token), body) for body in bodies])
 
 
 def test_the_same_request_several_times_at_once_has_one_effect_and_one_answer(

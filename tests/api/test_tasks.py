@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from threading import Barrier
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -23,6 +22,7 @@ from services.messaging.outbox import Subject
 from services.messaging.tasks import open_task
 from services.people import tokens
 from tests.api.conftest import Api, Caller
+from tests.at_once import side_by_side
 from tests.factories import World, make_account, make_world
 from tests.own_services import service_with
 
@@ -258,16 +258,12 @@ def test_of_several_who_accept_at_the_same_instant_one_succeeds(service: None, a
             subject=Subject("refill_request", new_id()),
             due_at=DUE,
         ).id
-    barrier = Barrier(len(given), timeout=30)
 
     def accept(token: str) -> dict[str, Any]:
-        caller = Caller(app.test_client(), token)
-        barrier.wait()
-        answer = caller.post(f"/tasks/{task_id}/accept")
+        answer = Caller(app.test_client(), token).post(f"/tasks/{task_id}/accept")
         return {"status": answer.status_code, "code": answer.json.get("code")}
 
-    with ThreadPoolExecutor(len(given)) as pool:
-        answers = list(pool.map(accept, given))
+    answers = side_by_side([partial(accept, token) for token in given])
     assert sorted(answer["status"] for answer in answers) == [200, 409, 409, 409]
     assert {answer["code"] for answer in answers} <= {None, "stale_version", "illegal_transition"}
     winner = accounts[[answer["status"] for answer in answers].index(200)]

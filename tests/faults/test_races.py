@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
 from uuid import UUID
 
 import pytest
@@ -20,6 +18,7 @@ from services.eligibility.models import EligibilityDecision
 from services.messaging.models import Event
 from services.people.models import Account, Episode
 from services.prescribing.models import Prescription
+from tests.at_once import side_by_side
 from tests.bench.bodies import draft_body, referral_body
 from tests.factories import make_account
 from tests.factories_screening import make_eligible, make_referral, make_screening
@@ -32,18 +31,6 @@ DECISIONS = {
     "both approve": ({"decision": "approve"}, {"decision": "approve"}),
     "one approves, one declines": ({"decision": "approve"}, {"decision": "decline", "reason": "Not now."}),
 }
-
-
-def at_the_same_instant(*acts: Callable[[], requests.Response]) -> list[requests.Response]:
-    """The answers to requests that are sent at the same instant."""
-    barrier = Barrier(len(acts), timeout=30)
-
-    def act(send: Callable[[], requests.Response]) -> requests.Response:
-        barrier.wait()
-        return send()
-
-    with ThreadPoolExecutor(len(acts)) as pool:
-        return list(pool.map(act, acts))
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +58,8 @@ def test_two_prescribers_decide_at_the_same_instant(
             referred = make_referral(session, world=service.world, sms_agreement=None)
             make_screening(session, referred.episode)
             episode_id = referred.episode.id
-        answers = at_the_same_instant(
-            *(deciding(service, who, episode_id, body) for who, body in zip((one, other), DECISIONS[how], strict=True))
+        answers = side_by_side(
+            [deciding(service, who, episode_id, body) for who, body in zip((one, other), DECISIONS[how], strict=True)]
         )
         assert sorted(answer.status_code for answer in answers) == [200, 409], [answer.text for answer in answers]
         codes.update(answer.status_code for answer in answers)
@@ -99,7 +86,7 @@ def test_the_same_referral_posted_several_times_at_once(service: Service, counte
         before = episodes_of(therapist)
         body, key = referral_body(), new_id().hex
         post = posting(service, therapist, "/referrals", body, key)
-        answers = at_the_same_instant(*[post] * AT_ONCE)
+        answers = side_by_side([post] * AT_ONCE)
         assert {answer.status_code for answer in answers} == {201}
         assert len({answer.text for answer in answers}) == 1
         assert sum("Idempotent-Replayed" in answer.headers for answer in answers) == AT_ONCE - 1
@@ -118,7 +105,7 @@ def test_the_same_draft_posted_several_times_at_once(service: Service, counted: 
     effects = []
     for episode_id in episode_ids:
         post = posting(service, prescriber, "/prescriptions", draft_body(episode_id), new_id().hex)
-        answers = at_the_same_instant(*[post] * AT_ONCE)
+        answers = side_by_side([post] * AT_ONCE)
         assert [answer.status_code for answer in answers] == [201] * AT_ONCE, answers[0].text
         assert len({answer.json()["id"] for answer in answers}) == 1
         with transaction() as session:

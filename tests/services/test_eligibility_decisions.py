@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from datetime import date, timedelta
 from itertools import product
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, select
-from sqlalchemy.orm import Session
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session, sessionmaker
 
 from services.core import clock
 from services.core.actors import SYSTEM, Actor, Role
@@ -31,8 +30,9 @@ from services.people.practitioners import licence_facts, revoke_licence
 from services.people.settings import settings
 from services.screening import risk, screenings
 from services.screening.answer_sheets import Part
-from services.vault.boxes import box, forget_boxes
+from services.vault.boxes import box
 from services.vault.envelopes import open_envelope
+from tests.at_once import at_once
 from tests.factories import World, audit_detail, make_account, make_actor, make_patient_actor, make_world
 from tests.factories_screening import (
     approve,
@@ -296,45 +296,27 @@ def test_only_a_decision_that_stands_is_looked_at_anew(session: Session, episode
         screen_again(session, prescriber, episode.id, BECAUSE)
 
 
-def test_of_two_prescribers_at_the_same_instant_exactly_one_decides(
-    environment: Mapping[str, str], own_postgres_url: str
-) -> None:
-    engine = create_engine(own_postgres_url, connect_args={"options": "-c timezone=UTC"})
-    with Session(engine) as session:
+def test_of_two_prescribers_at_the_same_instant_exactly_one_decides(sessions: sessionmaker[Session]) -> None:
+    with sessions.begin() as session:
         world = make_world(session)
         episode = make_referral(session, world=world).episode
         make_screening(session, episode)
         colleague = make_actor(make_account(session, Role.PRESCRIBER, organisation=world.medical_team))
-        episode_id, first = episode.id, world.actor("prescriber")
-        reasons = reasons_for(session, first, episode_id)
-        session.commit()
-    verdicts = {
-        first: Verdict(decision=Decision.APPROVE, reasons=reasons),
-        colleague: Verdict(decision=Decision.DECLINE, reason=BECAUSE),
-    }
-    start, outcomes = threading.Barrier(2, timeout=30), []
-
-    def act(actor: Actor) -> None:
-        with Session(engine) as session:
-            start.wait()
-            try:
-                decide(session, actor, episode_id, verdicts[actor])
-                session.commit()
-                outcomes.append("decided")
-            except IllegalTransition:
-                outcomes.append("refused")
-
-    threads = [threading.Thread(target=act, args=[actor]) for actor in verdicts]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(timeout=30)
-    with Session(engine) as session:
-        made = session.scalars(select(EligibilityDecision).where(EligibilityDecision.episode_id == episode_id)).all()
-    engine.dispose()
-    forget_boxes()
-    assert sorted(outcomes) == ["decided", "refused"]
-    assert len(made) == 1
+        first = world.actor("prescriber")
+        reasons = reasons_for(session, first, episode.id)
+    approval = Verdict(decision=Decision.APPROVE, reasons=reasons)
+    refusal = Verdict(decision=Decision.DECLINE, reason=BECAUSE)
+    decided = at_once(
+        sessions,
+        [
+            lambda session: decide(session, first, episode.id, approval),
+            lambda session: decide(session, colleague, episode.id, refusal),
+        ],
+    )
+    assert sorted(decided) == [False, True]
+    with sessions() as session:
+        made = select(func.count()).where(EligibilityDecision.episode_id == episode.id)
+        assert session.scalar(made) == 1
 
 
 @pytest.mark.parametrize(("state", "step", "role"), list(product(ReviewState, ReviewStep, Role)))

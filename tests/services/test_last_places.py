@@ -2,54 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from datetime import timedelta
-from threading import Barrier
-from typing import Any
 
-import pytest
-from sqlalchemy import create_engine, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from services.circles import circles, places
 from services.circles.circles import CircleDetails
 from services.circles.models import CirclePlace
 from services.core import clock
-from services.core.errors import Conflict, RuleRefused
 from services.core.personal import Personal
 from services.matching import matches
 from services.matching.models import Match, MatchOption
 from services.people.states import EpisodeState
+from tests.at_once import at_once
 from tests.factories import make_episode, make_patient_actor
 from tests.factories_matching import make_licensed, make_matching_world, make_therapist, make_unmatched, propose
 
 AT_ONCE = 3
-
-
-@pytest.fixture
-def sessions(environment: Mapping[str, str], own_postgres_url: str) -> Iterator[sessionmaker[Session]]:
-    engine = create_engine(own_postgres_url, pool_size=AT_ONCE + 1)
-    yield sessionmaker(engine, expire_on_commit=False)
-    engine.dispose()
-
-
-def at_once(sessions: sessionmaker[Session], act: Callable[[Session, int], Any]) -> list[bool]:
-    """Which of several transactions that begin together were not refused."""
-    barrier = Barrier(AT_ONCE, timeout=30)
-
-    def one(number: int) -> bool:
-        try:
-            with sessions.begin() as session:
-                session.connection()
-                barrier.wait()
-                act(session, number)
-                return True
-        except (RuleRefused, Conflict):
-            return False
-
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        return list(pool.map(one, range(AT_ONCE)))
 
 
 def test_the_last_place_is_taken_once(sessions: sessionmaker[Session]) -> None:
@@ -72,18 +43,21 @@ def test_the_last_place_is_taken_once(sessions: sessionmaker[Session]) -> None:
                 capacity=1,
             ),
         )
-    chosen = at_once(
-        sessions,
-        lambda session, number: matches.choose(
-            session, make_patient_actor(unmatched[number]), lists[number], [therapist.id]
-        ),
-    )
-    invited = at_once(
-        sessions,
-        lambda session, number: places.invite(session, world.actor("therapist"), circle.id, treated[number].id),
-    )
+
+    def choose(number: int) -> Callable[[Session], object]:
+        patient = make_patient_actor(unmatched[number])
+        return lambda session: matches.choose(session, patient, lists[number], [therapist.id])
+
+    def invite(number: int) -> Callable[[Session], object]:
+        return lambda session: places.invite(session, world.actor("therapist"), circle.id, treated[number].id)
+
+    def look_again(number: int) -> Callable[[Session], object]:
+        return lambda session: propose(session, world, unmatched[number // 3], other)
+
+    chosen = at_once(sessions, [choose(number) for number in range(AT_ONCE)])
+    invited = at_once(sessions, [invite(number) for number in range(AT_ONCE)])
     assert (sorted(chosen), sorted(invited)) == ([False, False, True], [False, False, True])
-    proposed = at_once(sessions, lambda session, number: propose(session, world, unmatched[number // 3], other))
+    proposed = at_once(sessions, [look_again(number) for number in range(AT_ONCE)])
     assert proposed == [True, True, True]
     with sessions.begin() as session:
         under_way = select(func.count()).where(Match.episode_id == unmatched[0].id, Match.state == "proposed")

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from threading import Barrier
 
 import pytest
 import time_machine
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session, sessionmaker
 
 from services.core import clock
-from services.core.errors import CoordinationError, IllegalTransition, NotAllowed, NotFound, RuleRefused
+from services.core.errors import IllegalTransition, NotAllowed, NotFound, RuleRefused
 from services.core.ids import new_id
 from services.core.personal import Personal
 from services.core.vocabulary import EventKind, Party, TaskKind
@@ -25,6 +23,7 @@ from services.messaging.timers import fire_due
 from services.people.attempts import Refused
 from services.prescribing import doses, fills, prescriptions, views
 from services.prescribing.models import Fill, FillAuthorization, Prescription
+from tests.at_once import at_once
 from tests.factories import audited, make_world
 from tests.factories_messaging import emitted
 from tests.factories_prescribing import (
@@ -316,34 +315,14 @@ def test_noting_a_session_again_replaces_what_it_took(session: Session, case: Ca
     assert [each.used_units for each in doses.doses_taken(session, case.episode.id)] == [2]
 
 
-@pytest.fixture
-def sessions(environment: Mapping[str, str], own_postgres_url: str) -> Iterator[sessionmaker[Session]]:
-    engine = create_engine(own_postgres_url, pool_size=5)
-    yield sessionmaker(engine, expire_on_commit=False)
-    engine.dispose()
-
-
 def test_pharmacists_at_the_same_instant_never_hand_out_more_than_was_prescribed(
     sessions: sessionmaker[Session],
 ) -> None:
     with sessions.begin() as session:
         case = make_case(session)
         row = make_signed(session, case)
-    barrier = Barrier(4, timeout=30)
-
-    def fill(_: int) -> int:
-        try:
-            with sessions.begin() as session:
-                session.connection()
-                barrier.wait()
-                make_fill(session, case, row, 3)
-                return 3
-        except CoordinationError:
-            return 0
-
-    with ThreadPoolExecutor(4) as pool:
-        handed_out = list(pool.map(fill, range(4)))
-    assert sum(handed_out) == 3
+    filled = at_once(sessions, [lambda session: make_fill(session, case, row, 3)] * 4)
+    assert sum(filled) == 1
     with sessions() as session:
         assert session.query(Fill).count() == 1
 
@@ -354,23 +333,13 @@ def test_a_fill_and_a_cancellation_at_the_same_instant_do_not_both_happen_unseen
     with sessions.begin() as session:
         case = make_case(session)
         row = make_signed(session, case)
-    barrier = Barrier(2, timeout=30)
-
-    def act(which: str) -> bool:
-        try:
-            with sessions.begin() as session:
-                session.connection()
-                barrier.wait()
-                if which == "cancel":
-                    prescriptions.cancel(session, case.prescriber, row.id, Personal("Stop."))
-                else:
-                    make_fill(session, case, row)
-                return True
-        except CoordinationError:
-            return False
-
-    with ThreadPoolExecutor(2) as pool:
-        cancelled, filled = pool.map(act, ["cancel", "fill"])
+    cancelled, filled = at_once(
+        sessions,
+        [
+            lambda session: prescriptions.cancel(session, case.prescriber, row.id, Personal("Stop.")),
+            lambda session: make_fill(session, case, row),
+        ],
+    )
     assert cancelled
     with sessions() as session:
         assert session.get_one(Prescription, row.id).state == "cancelled"

@@ -2,53 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
+from collections.abc import Callable, Iterator
 
 import pytest
-from sqlalchemy import create_engine, func, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from services.core.actors import Actor
-from services.core.errors import Conflict
 from services.core.personal import Personal
 from services.core.vocabulary import EventKind
 from services.messaging.models import Event
-from services.people.attempts import Refused
-from services.prescribing.models import FillAuthorization
-from services.refills import decisions
+from services.prescribing.models import FillAuthorization, Prescription
+from services.refills import courses, decisions
+from services.refills.courses import Cause
 from services.refills.models import RefillAct, RefillRequest
 from services.refills.states import RefillState
+from services.sessions.models import CourseDecision
+from tests.at_once import at_once
 from tests.factories import make_actor
 from tests.factories_refills import Supplied, ask, colleague, make_supplied
 
 AT_ONCE = 4
-
-
-@pytest.fixture
-def sessions(environment: Mapping[str, str], own_postgres_url: str) -> Iterator[sessionmaker[Session]]:
-    engine = create_engine(own_postgres_url, pool_size=AT_ONCE + 1)
-    yield sessionmaker(engine, expire_on_commit=False)
-    engine.dispose()
-
-
-def at_once(sessions: sessionmaker[Session], acts: list[Callable[[Session], object]]) -> list[bool]:
-    """Which of several transactions that begin together went through."""
-    barrier = Barrier(len(acts), timeout=30)
-
-    def one(act: Callable[[Session], object]) -> bool:
-        try:
-            with sessions.begin() as session:
-                session.connection()
-                barrier.wait()
-                return not isinstance(act(session), Refused)
-        except (Conflict, IntegrityError):
-            return False
-
-    with ThreadPoolExecutor(len(acts)) as pool:
-        return list(pool.map(one, acts))
 
 
 def count(session: Session, model: type) -> int:
@@ -107,3 +81,33 @@ def test_several_requests_at_once_make_one(sessions: sessionmaker[Session], supp
     assert sorted(went_through) == [False] * (AT_ONCE - 1) + [True]
     with sessions() as session:
         assert count(session, RefillRequest) == 1
+
+
+def test_a_treatment_is_discontinued_once(sessions: sessionmaker[Session], supplied: Supplied) -> None:
+    def discontinue(actor: Actor) -> Callable[[Session], object]:
+        reason = Personal("It does not help.")
+        return lambda session: courses.discontinue(session, actor, supplied.episode.id, Cause.NO_RESPONSE, reason)
+
+    went_through = at_once(sessions, [discontinue(actor) for actor in team(sessions, supplied)])
+    assert sorted(went_through) == [False] * (AT_ONCE - 1) + [True]
+    with sessions() as session:
+        assert count(session, CourseDecision) == 1
+
+
+def test_whatever_is_approved_while_a_treatment_is_discontinued_nothing_stays_in_force(
+    sessions: sessionmaker[Session], supplied: Supplied
+) -> None:
+    with sessions.begin() as session:
+        request_id = ask(session, supplied).request.id
+    one, other, *_ = team(sessions, supplied)
+    reason = Personal("It does not help.")
+    discontinued, _ = at_once(
+        sessions,
+        [
+            lambda session: courses.discontinue(session, one, supplied.episode.id, Cause.NO_RESPONSE, reason),
+            lambda session: decisions.approve(session, other, request_id, changed=False),
+        ],
+    )
+    assert discontinued
+    with sessions() as session:
+        assert session.get_one(Prescription, supplied.prescription.id).state == "cancelled"

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
+from collections.abc import Callable, Iterator
+from functools import partial
 from uuid import UUID
 
 import pytest
-from sqlalchemy import create_engine, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session, sessionmaker
 
-from services.core.errors import Conflict
 from services.core.personal import Personal
 from services.sessions import bookings, dosing, ledgers, reconciliations
 from services.sessions.models import TherapySession, Waste
@@ -19,6 +17,7 @@ from services.sessions.reconciliations import Outcome
 from services.sessions.states import SessionKind, SessionState
 from services.shipping import losses
 from services.shipping.models import DiversionReview
+from tests.at_once import at_once
 from tests.factories import make_world
 from tests.factories_prescribing import Case, make_case
 from tests.factories_sessions import MORNING, booking, drive, make_supplied, stopped_clock, therapist
@@ -26,30 +25,15 @@ from tests.factories_sessions import MORNING, booking, drive, make_supplied, sto
 AT_ONCE = 4
 
 
-@pytest.fixture
-def sessions(environment: Mapping[str, str], own_postgres_url: str) -> Iterator[sessionmaker[Session]]:
-    engine = create_engine(own_postgres_url, pool_size=AT_ONCE + 1)
+@pytest.fixture(autouse=True)
+def morning() -> Iterator[None]:
     with stopped_clock():
-        yield sessionmaker(engine, expire_on_commit=False)
-    engine.dispose()
+        yield
 
 
-def at_once(sessions: sessionmaker[Session], act: Callable[[Session, int], object]) -> list[bool]:
-    """Whether ``act`` went well in each of several transactions that begin together."""
-    barrier = Barrier(AT_ONCE, timeout=30)
-
-    def one(number: int) -> bool:
-        try:
-            with sessions.begin() as session:
-                session.connection()
-                barrier.wait()
-                act(session, number)
-        except Conflict:
-            return False
-        return True
-
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        return list(pool.map(one, range(AT_ONCE)))
+def numbered(act: Callable[[Session, int], object]) -> list[Callable[[Session], object]]:
+    """The same act several times, told apart by a number."""
+    return [partial(act, number=number) for number in range(AT_ONCE)]
 
 
 def test_one_therapist_is_booked_once_for_one_hour(sessions: sessionmaker[Session]) -> None:
@@ -61,7 +45,7 @@ def test_one_therapist_is_booked_once_for_one_hour(sessions: sessionmaker[Sessio
         talk = booking(kind=SessionKind.PREPARATION)
         bookings.book_session(session, therapist(cases[number]), cases[number].episode.id, talk)
 
-    assert sorted(at_once(sessions, book)) == [False, False, False, True]
+    assert sorted(at_once(sessions, numbered(book))) == [False, False, False, True]
     with sessions() as session:
         assert session.scalar(select(func.count(TherapySession.id))) == 1
 
@@ -84,7 +68,7 @@ def test_the_same_half_recorded_several_times_at_once_stays_within_the_prescript
     with sessions() as session:
         starts_at = session.get_one(TherapySession, session_id).starts_at
     with stopped_clock(starts_at):
-        assert sorted(at_once(sessions, take)) == [False, False, True, True]
+        assert sorted(at_once(sessions, numbered(take))) == [False, False, True, True]
     with sessions() as session:
         assert ledgers.ledger(session, case.episode.id).balance.taken == 1
 
@@ -95,7 +79,7 @@ def test_the_last_units_are_wasted_once(sessions: sessionmaker[Session]) -> None
     def waste(session: Session, number: int) -> None:
         ledgers.record_waste(session, case.patient, case.episode.id, 2, Personal("Lost."))
 
-    assert sorted(at_once(sessions, waste)) == [False, False, False, True]
+    assert sorted(at_once(sessions, numbered(waste))) == [False, False, False, True]
     with sessions() as session:
         assert session.scalar(select(func.count(Waste.id))) == 1
 
@@ -107,13 +91,13 @@ def test_two_who_count_at_once_raise_one_review_and_it_is_ended_once(sessions: s
     def count_at_once(session: Session, number: int) -> None:
         ledgers.record_count(session, case.patient, case.episode.id, number)
 
-    assert all(at_once(sessions, count_at_once))
+    assert all(at_once(sessions, numbered(count_at_once)))
     with sessions() as session:
         (review,) = session.scalars(select(DiversionReview))
 
     def resolve_at_once(session: Session, number: int) -> None:
         reconciliations.resolve_review(session, case.prescriber, review.id, Outcome.LOST, Personal("Stolen."))
 
-    assert sorted(at_once(sessions, resolve_at_once)) == [False, False, False, True]
+    assert sorted(at_once(sessions, numbered(resolve_at_once))) == [False, False, False, True]
     with sessions() as session:
         assert len(losses.list_losses(session, case.prescriber, case.episode.id)) == 1

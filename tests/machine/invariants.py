@@ -6,84 +6,58 @@ of everything around them is the one under which they were made.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, fields
-from datetime import date, datetime, timedelta
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import fields
+from datetime import timedelta
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any, Final
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from dateutil.relativedelta import relativedelta
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from services.core import clock
-from services.eligibility.models import EligibilityDecision, EligibilityReview
-from services.outcomes.models import OutcomeReport
-from services.people.models import Consent, SigningGrant
-from services.prescribing.models import Fill, FillAuthorization, PdmpCheck, PrescriberContact, Prescription, StockEntry
+from services.core.database import Base
+from services.eligibility.models import EligibilityDecision
+from services.outcomes.models import PsychotherapyNote, ResponseDecision
+from services.people.models import Consent, DeaRegistration, Licence
+from services.prescribing.models import Fill, FillAuthorization, PdmpCheck, PrescriberContact, Prescription
 from services.refills.models import RefillRequest
 from services.screening.models import RiskFlag
 from services.sessions import ledgers
 from services.sessions.ledger_rules import Balance
-from services.sessions.models import AdverseEvent, Dose, TherapySession, VitalsReading, Waste
-from services.shipping.models import DiversionReview, Shipment
-from services.vault.boxes import Box, box
+from services.sessions.models import Dose, TherapySession
+from services.shipping.models import Shipment
+from services.vault.models import Purpose
 from tests.factories_sessions import ALCOHOL_AND_THC
-from tests.machine.stage import Stage
+from tests.machine.record import Record, day_of
+from tests.machine.stage import SECRET_WORDS
 
-ZONE: Final = ZoneInfo("America/Los_Angeles")
 SIGNED: Final = {"signed", "filling", "dispensed"}
 # What DOMAIN 4 says, and the one stop of DOMAIN 3.1 that a prescriber may override.
-DEFAULT_SYSTOLIC, DEFAULT_DIASTOLIC = 140, 90
 MINUTES_AFTER_LAST_DOSE: Final = 120
 LEAST_DAYS_BETWEEN: Final = 3
 SESSIONS_A_WEEK: Final = 2
 REFILLS_AT_MOST: Final = 5
 MG_AT_MOST_ALONE: Final = 600
 FIRST_MG_AT_MOST: Final = 100
+STEP_MG_AT_MOST: Final = 100
+MINUTES_BEFORE_BOOSTER: Final = 20
+MINUTES_A_READING_COUNTS: Final = 30
+CANCEL_SYSTOLIC, CANCEL_DIASTOLIC = 160, 100
+DOSES_LEFT_AT_MOST: Final = 2
+SCALES: Final = ("phq9", "gad7", "cssrs_since_last_visit")
 OVERRIDABLE: Final = {"eligibility.breast_feeding"}
-
-
-def day_of(moment: datetime) -> date:
-    """The day of the patient's calendar."""
-    return moment.astimezone(ZONE).date()
 
 
 def _places(balance: Balance) -> dict[str, Fraction]:
     return {each.name: getattr(balance, each.name) for each in fields(balance)}
 
 
-@dataclass
-class Invariants:
-    """Judges one walk. ``judged`` are the rows that were looked at."""
-
-    stage: Stage
-    judged: set[UUID] = field(default_factory=set)
-    contents: dict[UUID, Mapping[str, Any]] = field(default_factory=dict)
-
-    @property
-    def own(self) -> Box:
-        return box(self.stage.session, self.stage.episode.patient_id)
-
-    def rows(self, model: Any) -> list[Any]:
-        """All rows of the episode, oldest first."""
-        query = select(model).where(model.episode_id == self.stage.standing.episode_id)
-        return list(self.stage.session.scalars(query.order_by(model.id)))
-
-    def fresh(self, model: Any) -> list[Any]:
-        """The rows that were not judged yet."""
-        found = [row for row in self.rows(model) if row.id not in self.judged]
-        self.judged |= {row.id for row in found}
-        return found
-
-    def content(self, row: Any, column: str) -> Any:
-        """A sealed value that never changes."""
-        if row.id not in self.contents:
-            self.contents[row.id] = self.own.open(row, column).reveal()
-        return self.contents[row.id]
+class Invariants(Record):
+    """Judges one walk."""
 
     def hold(self, changed: Collection[str]) -> None:
         """Check whatever the tables that ``changed`` can have broken."""
@@ -109,17 +83,6 @@ class Invariants:
                 assert stops <= OVERRIDABLE, f"approved in spite of {stops}"
                 assert not self.blocking("treatment"), "approved with a suicide risk open"
 
-    def blocking(self, what: str) -> bool:
-        """Whether a raised flag blocks treatment, or merely (``shipping``) what is sent."""
-        name = {"treatment": "blocks_dosing_prescribing_refills", "shipping": "blocks_shipping"}[what]
-        flags = [row for row in self.rows(RiskFlag) if row.state == "raised"]
-        return any(self.own.open(flag, "triage").reveal()[name] for flag in flags)
-
-    def is_eligible(self) -> bool:
-        reviews = {row.id for row in self.rows(EligibilityReview) if row.state == "approved"}
-        today = day_of(clock.now())
-        return any(row.review_id in reviews and row.valid_until >= today for row in self.rows(EligibilityDecision))
-
     # ---- Prescribing and supply --------------------------------------------------------------------------------------
 
     def what_is_signed_was_reviewed(self) -> None:
@@ -138,18 +101,10 @@ class Invariants:
             content = self.content(row, "content")
             mg = content["dose_mg"] + content["booster_mg"]
             assert mg <= MG_AT_MOST_ALONE or row.agreed_by is not None, f"{mg} mg signed by one prescriber"
-            assert content["refills"] <= REFILLS_AT_MOST
+            assert content["refills"] <= REFILLS_AT_MOST, f"{content['refills']} refills"
             if not any(self.rows(Dose)) and content["first_session_dose_mg"] is not None:
-                assert content["first_session_dose_mg"] <= min(content["dose_mg"] / 2, FIRST_MG_AT_MOST)
-
-    def may_sign(self, account_id: UUID) -> bool:
-        """Whether two people gave somebody access and nobody took it back."""
-        found = self.stage.session.scalars(select(SigningGrant).where(SigningGrant.account_id == account_id))
-        return any(row.state == "granted" and row.approved_by not in {None, row.nominated_by} for row in found)
-
-    @staticmethod
-    def check_day(check: PdmpCheck) -> date:
-        return day_of(check.checked_at)
+                first = content["first_session_dose_mg"]
+                assert first <= min(content["dose_mg"] / 2, FIRST_MG_AT_MOST), f"a first session of {first} mg"
 
     def never_more_than_prescribed(self) -> None:
         prescriptions = {row.id: row for row in self.rows(Prescription)}
@@ -177,6 +132,8 @@ class Invariants:
             assert day_of(clock.now()) <= prescription.expires_on, "shipped on an expired prescription"
             assert self.stage.episode.therapist_id is not None, "shipped without a therapist"
             assert not self.blocking("shipping"), "shipped with a suicide risk open"
+            assert self.is_eligible(), "shipped without a current approval"
+            assert not self.is_under_review(), "shipped with a review for diversion open"
             assert row.delivery_confirmation.startswith("ADULT_SIGNATURE"), "shipped without an adult's signature"
 
     # ---- Sessions ----------------------------------------------------------------------------------------------------
@@ -203,25 +160,22 @@ class Invariants:
             assert chaperone, "a dose without a chaperone"
             is_fit = chaperone["present"] and chaperone["sober_attested"] and chaperone["age_years"] >= 18
             assert is_fit, f"a dose with {chaperone}"
-            self.vitals_passed(row, prescription)
+            self.vitals_passed(row, dose, prescription)
             self.dose_is_within(row, prescription)
+            self.dose_follows(row, dose)
             self.sessions_are_apart()
 
-    def readings(self, row: TherapySession, phase: str) -> list[VitalsReading]:
-        query = select(VitalsReading).where(VitalsReading.session_id == row.id, VitalsReading.phase == phase)
-        return list(self.stage.session.scalars(query.order_by(VitalsReading.taken_at, VitalsReading.id)))
-
-    def is_within(self, reading: VitalsReading, prescription: Prescription) -> bool:
-        limits = self.content(prescription, "content")["limits"]
-        found = self.own.open(reading, "reading").reveal()
-        return bool(
-            found["systolic"] < (limits["systolic_below"] or DEFAULT_SYSTOLIC)
-            and found["diastolic"] < (limits["diastolic_below"] or DEFAULT_DIASTOLIC)
-        )
-
-    def vitals_passed(self, row: TherapySession, prescription: Prescription) -> None:
+    def vitals_passed(self, row: TherapySession, dose: Dose, prescription: Prescription) -> None:
         before = self.readings(row, "before")
         assert before, "a dose without vitals"
+        if row.dosed_at == dose.taken_at:
+            age = dose.taken_at - before[-1].taken_at
+            assert timedelta() <= age <= timedelta(minutes=MINUTES_A_READING_COUNTS), f"a dose {age} after the vitals"
+        for each in self.readings(row, "before", "during", "after"):
+            pressure = self.own.open(each, "reading").reveal()
+            is_low = pressure["systolic"] < CANCEL_SYSTOLIC and pressure["diastolic"] < CANCEL_DIASTOLIC
+            assert is_low or each.phase != "before", f"a dose on a day with {pressure}"
+            assert is_low or each.taken_at < self.latest_at(row), f"more taken after {pressure}"
         found = self.own.open(before[-1], "reading").reveal()
         assert self.is_within(before[-1], prescription), f"a dose after {found}"
         assert 50 <= found["heart_rate"] <= 100, f"a dose after {found}"
@@ -235,10 +189,24 @@ class Invariants:
         plain = sum(each["mg"] for each in here if not each["is_booster"])
         boosters = [each["mg"] for each in here if each["is_booster"]]
         assert plain <= content["dose_mg"], f"{plain} mg of {content['dose_mg']}"
-        assert len(boosters) <= 1
+        assert len(boosters) <= 1, f"{len(boosters)} boosters"
         assert sum(boosters) <= content["booster_mg"], f"a booster of {boosters} mg"
         if len({session_id for session_id, _ in doses}) == 1 and content["first_session_dose_mg"] is not None:
             assert plain + sum(boosters) <= content["first_session_dose_mg"], "too much for a first session"
+
+    def dose_follows(self, row: TherapySession, dose: Dose) -> None:
+        """A booster comes late enough, and the dose rises by so much at most from one session to the next."""
+        contents = [(each, self.content(each, "content")) for each in self.rows(Dose)]
+        plain: Counter[UUID] = Counter()
+        for each, content in contents:
+            if not content["is_booster"]:
+                plain[each.session_id] += content["mg"]
+        if self.content(dose, "content")["is_booster"]:
+            since = dose.taken_at - min(each.taken_at for each, _ in contents if each.session_id == row.id)
+            assert since >= timedelta(minutes=MINUTES_BEFORE_BOOSTER), f"a booster after {since}"
+        steps = [plain[each.id] for each in self.dosed()]
+        for before, after in pairwise(steps):
+            assert after - before <= STEP_MG_AT_MOST, f"{after} mg after {before} mg"
 
     def sessions_are_apart(self) -> None:
         days = sorted(day_of(row.dosed_at) for row in self.rows(TherapySession) if row.dosed_at is not None)
@@ -266,21 +234,6 @@ class Invariants:
 
     # ---- The ledger and refills --------------------------------------------------------------------------------------
 
-    def received(self) -> int:
-        rows = [row for row in self.rows(Shipment) if row.receipt_state == "confirmed"]
-        return sum(int(self.content(row, "quantity")) for row in rows)
-
-    def taken(self) -> Fraction:
-        contents = [self.content(dose, "content") for dose in self.rows(Dose)]
-        return sum((Fraction(each["mg"], each["strength_mg"]) for each in contents), Fraction())
-
-    def wasted(self) -> Fraction:
-        contents = [self.content(waste, "content") for waste in self.rows(Waste)]
-        contents += [
-            self.content(row, "content") for row in self.rows(StockEntry) if row.kind in {"wasted", "disposed"}
-        ]
-        return sum((Fraction(each["units"]).limit_denominator(100) for each in contents), Fraction())
-
     def the_ledger_balances(self) -> None:
         handed_out = sum(int(self.content(row, "quantity")) for row in self.rows(Fill))
         taken, wasted = self.taken(), self.wasted()
@@ -297,16 +250,15 @@ class Invariants:
         fresh = self.fresh(RefillRequest)
         decided = [row for row in self.rows(RefillRequest) if row.state == "approved" and row.decided_at == clock.now()]
         for row in [*fresh, *(row for row in decided if self.is_news(row))]:
-            assert not self.unmet(), f"a refill request is {row.state} although {self.unmet()}"
+            unmet = self.unmet(row)
+            assert not unmet, f"a refill request is {row.state} although {unmet}"
+        for row in fresh:
+            facts = self.own.open(row, "facts").reveal()
+            parts = sum(facts[f"{name}_units"] for name in ("taken", "remaining", "wasted", "lost", "returned"))
+            assert abs(parts - facts["dispensed_units"]) < 0.01, f"{parts} units of {facts['dispensed_units']}"
+            assert facts["taken_units"] == float(self.taken()), f"{facts['taken_units']} told of {self.taken()} taken"
 
-    def is_news(self, row: RefillRequest) -> bool:
-        """Whether an approval was not judged yet."""
-        mark = UUID(int=row.id.int ^ 1)
-        is_new = mark not in self.judged
-        self.judged.add(mark)
-        return is_new
-
-    def unmet(self) -> list[str]:
+    def unmet(self, request: RefillRequest) -> list[str]:
         """The conditions of the gate (DOMAIN 4) that do not hold now, as far as they can be told without its help."""
         today, episode = day_of(clock.now()), self.stage.episode
         is_maintenance = episode.state == "in_maintenance"
@@ -314,36 +266,53 @@ class Invariants:
         contacts += [day_of(row.decided_at) for row in self.rows(EligibilityDecision)]
         contacts += [day_of(row.signed_at) for row in self.rows(Prescription) if row.signed_at is not None]
         contacts += [day_of(row.decided_at) for row in self.rows(RefillRequest) if row.decided_at is not None]
-        answered = [day_of(row.answered_at) for row in self.rows(OutcomeReport)]
+        asks = request.decided_by or episode.prescriber_id
         checked = [self.check_day(row) for row in self.rows(PdmpCheck)]
         conditions = {
             "eligibility lapsed": self.is_eligible(),
-            "a review for diversion is open": not any(row.state == "open" for row in self.rows(DiversionReview)),
+            "a review for diversion is open": not self.is_under_review(),
             "no therapist": episode.therapist_id is not None,
             "an adverse event is open": not self.open_grave_events(),
-            "a suicide risk is open": not self.blocking("treatment"),
+            "a suicide risk is open": not any(row.state == "raised" for row in self.rows(RiskFlag)),
+            "the licence lapsed": self.has_paper(Licence, asks),
+            "the registration lapsed": self.has_paper(DeaRegistration, asks),
+            "it is early": self.doses_left() <= DOSES_LEFT_AT_MOST,
+            "the response is undecided": not any(row.state == "open" for row in self.rows(ResponseDecision)),
+            "the round is full": is_maintenance or len(self.dosed()) < self.round_sessions(),
             "the PDMP was not checked": any(0 <= (today - day).days <= 7 for day in checked),
-            "scales are old": any(0 <= (today - day).days <= (14 if is_maintenance else 7) for day in answered),
+            "scales are old": all(
+                any(0 <= (today - day).days <= (14 if is_maintenance else 7) for day in self.answered_on(scale))
+                for scale in SCALES
+            ),
             "no contact": any(0 <= (today - day).days <= (90 if is_maintenance else 30) for day in contacts),
             "vitals are missing": self.every_session_has_vitals(),
             "integration is missing": self.integration_is_done(),
         }
         return [condition for condition, holds in conditions.items() if not holds]
 
-    def open_grave_events(self) -> bool:
-        rows = [row for row in self.rows(AdverseEvent) if row.state == "open"]
-        return any(self.own.open(row, "content").reveal()["grade"] in {"severe", "serious"} for row in rows)
+    # ---- Psychotherapy notes -----------------------------------------------------------------------------------------
 
-    def dosed(self) -> list[TherapySession]:
-        rows = [row for row in self.rows(TherapySession) if row.dosed_at is not None]
-        return sorted(rows, key=lambda row: row.dosed_at)
+    def notes_stay_where_they_are(self) -> None:
+        """What a psychotherapy note says stands nowhere else: in no plain column, in nothing sealed for the record."""
+        if not self.rows(PsychotherapyNote):
+            return
+        for mapper in Base.registry.mappers:
+            table = mapper.local_table
+            found = text(f"SELECT count(*) FROM {table.name} t WHERE t::text LIKE :words")
+            count = self.stage.session.scalar(found, {"words": f"%{SECRET_WORDS}%"})
+            assert not count, f"{table.name} tells of a psychotherapy note"
+            sealed = [
+                name
+                for name, column in mapper.columns.items()
+                if column.info.get("sealed_owner") == "patient_id" and column.info["sealed_purpose"] == Purpose.RECORD
+            ]
+            if sealed:
+                self.is_silent(mapper.class_, sealed)
 
-    def every_session_has_vitals(self) -> bool:
-        return all(self.readings(row, "before") for row in self.dosed())
-
-    def integration_is_done(self) -> bool:
-        talks: defaultdict[UUID | None, list[str]] = defaultdict(list)
-        for row in self.rows(TherapySession):
-            talks[row.integrates_id].append(row.state)
-        whole = [row for row in self.dosed() if row.state not in {"aborted", "emergency"}]
-        return all("closed" in talks[row.id] for row in whole[:-1])
+    def is_silent(self, model: Any, sealed: Collection[str]) -> None:
+        rows = self.stage.session.scalars(select(model).where(model.patient_id == self.stage.episode.patient_id))
+        for row in rows:
+            for name in sealed:
+                if getattr(row, name) is not None:
+                    known = self.own.open_bytes(row, name, getattr(row, name))
+                    assert SECRET_WORDS.encode() not in known, f"{model.__name__}.{name} tells of a psychotherapy note"

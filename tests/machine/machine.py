@@ -73,8 +73,11 @@ class EpisodeMachine(RuleBasedStateMachine):
         self.judge = Invariants(self.stage)
 
     def teardown(self) -> None:
-        """Undo the walk."""
-        self.open.close()
+        """Look for what a note says everywhere, and undo the walk."""
+        try:
+            self.judge.notes_stay_where_they_are()
+        finally:
+            self.open.close()
 
     @rule(turn=strategies.sampled_from(TURNS), act=AN_ACT, who=WHO, numbers=NUMBERS, gap=A_GAP)
     def step(self, turn: Turn, act: str, who: str, numbers: list[int], gap: timedelta) -> None:

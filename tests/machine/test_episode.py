@@ -2,9 +2,10 @@
 
 ``make soak`` walks on with other seeds for as long as asked; a failure there names its seed.
 
-What was broken on purpose, in a copy, and found: discharge without its rules (after 270 steps), and doses whatever
-their findings say (after 2,800). The release of parcels without its findings was not found in 3,000 steps: a fill that
-waits while a risk is open is rare.
+That each invariant can fail is shown in ``test_invariants.py`` and ``test_stage.py``. What was broken on purpose in the
+service, in a copy, and found by walking: discharge without its rules (after 270 steps), and doses whatever their
+findings say (after 2,800). The release of parcels without its findings was not found in 3,000 steps: a fill that waits
+while a risk is open is rare.
 """
 
 from __future__ import annotations

@@ -102,7 +102,8 @@ def cadence_findings(
     in_week = _fullest_week(on, [other for _, other in apart])
     if in_week > programme.whole("sessions.per_week_at_most"):
         findings.append(WEEK_FULL.finding(programme, in_seven_days=in_week))
-    if round_number > max(programme.whole("sessions.round_sessions"), round_extended_to or 0):
+    longest = programme.whole("sessions.round_sessions")
+    if round_number > max(longest, round_extended_to or longest):
         findings.append(ROUND_FULL.finding(programme, round_number=round_number))
     return findings
 
@@ -201,9 +202,12 @@ def integration_state(ended_at: datetime, now: datetime, done: bool, programme: 
 def integration_booking_findings(at: datetime, dosing_ended_at: datetime, programme: Programme) -> list[Finding]:
     """A note when an integration session is booked outside its window; it is better late than not at all."""
     times = afterward_times(dosing_ended_at, programme)
-    if times.integration_from <= at <= times.integration_overdue_at:
+    if at < times.integration_from:
+        setting = "sessions.integration_from_hours"
+    elif at > times.integration_overdue_at:
+        setting = "sessions.integration_overdue_hours"
+    else:
         return []
-    setting = "sessions.integration_from_hours" if at < times.integration_from else "sessions.integration_overdue_hours"
     return [INTEGRATION_OUTSIDE_WINDOW.finding(programme, setting=setting, hours_after=in_hours(at - dosing_ended_at))]
 
 

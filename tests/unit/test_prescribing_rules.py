@@ -62,7 +62,15 @@ def found(draft: Draft, rule: str) -> Finding | None:
     return next((finding for finding in draft_findings(draft, programme()) if finding.rule == rule), None)
 
 
-@pytest.mark.parametrize("draft", [a_draft(), a_first_draft()])
+@pytest.mark.parametrize(
+    "draft",
+    [
+        a_draft(),
+        a_first_draft(),
+        a_draft(sessions_supply=6, quantity_units=12),
+        a_draft(first_session_dose_mg=200),  # the first session is over: what was said of it counts no more
+    ],
+)
 def test_a_usual_prescription_raises_nothing(draft: Draft) -> None:
     assert draft_findings(draft, programme()) == []
 
@@ -159,6 +167,25 @@ def test_an_unknown_weight_is_said_and_stops_nothing() -> None:
 def test_a_first_supply_may_allow_for_the_smaller_first_session() -> None:
     assert list(units_needed(a_first_draft())) == [3, 4]
     assert list(units_needed(a_draft())) == [8]
+    assert list(units_needed(a_draft(first_session_dose_mg=100))) == [8]
+
+
+@pytest.mark.parametrize("first", [10, 11])
+def test_a_first_session_that_is_not_smaller_changes_no_quantity(first: int) -> None:
+    assert list(units_needed(a_first_draft(strength_mg=1, dose_mg=10, first_session_dose_mg=first))) == [20]
+
+
+@pytest.mark.parametrize(
+    ("draft", "words"),
+    [
+        (a_draft(quantity_units=9), "need 8 units per fill"),
+        (a_first_draft(quantity_units=5), "need 3 to 4 units per fill"),
+    ],
+)
+def test_a_quantity_that_is_off_says_which_would_do(draft: Draft, words: str) -> None:
+    finding = found(draft, "prescribing.quantity_not_dose_times_sessions")
+    assert finding is not None
+    assert words in finding.sentence
 
 
 @given(
@@ -193,6 +220,11 @@ def test_a_number_that_no_prescription_has_names_its_field(field: str, value: fl
     with pytest.raises(InvalidInput) as refusal:
         a_draft(**{field: value})
     assert refusal.value.field == field
+
+
+def test_the_smallest_numbers_that_a_prescription_may_have() -> None:
+    assert a_draft(strength_mg=1, quantity_units=1, sessions_supply=1, dose_mg=1, first_session_dose_mg=1)
+    assert a_draft(weight_kg=0.5)
 
 
 def test_a_clinic_may_be_stricter_than_the_law_and_never_looser() -> None:
@@ -230,7 +262,17 @@ def test_every_finding_has_source_setting_and_plain_json() -> None:
             assert finding.value == programme().value(finding.setting)
 
 
-@pytest.mark.parametrize(("home", "supply", "stops"), [(0, 6, False), (2, 4, False), (2, 5, True), (0.5, 6, True)])
+@pytest.mark.parametrize(
+    ("home", "supply", "stops"),
+    [
+        (0, 6, False),
+        (2, 4, False),
+        (2, 5, True),
+        (0.5, 6, True),
+        (0, 6.0000004, False),  # not more than what thirds lose in adding up
+        (0, 6.000004, True),
+    ],
+)
 def test_no_more_than_six_sessions_stand_in_a_home(home: float, supply: float, stops: bool) -> None:
     assert (home_stock_finding(home, supply, programme()) is not None) is stops
 

@@ -84,6 +84,9 @@ def rules(**changes: Any) -> list[str]:
         ({"sessions": [session(3), session(10, integration=False)]}, ["refills.integration_missing"]),
         ({"sessions": [session(3, integration=False), session(10)]}, []),
         ({"sessions": []}, []),
+        ({"units_per_session": 0.5, "taken_units": 7, "remaining_units": 1}, []),
+        ({"taken_units": 3.99, "remaining_units": 4.01}, []),
+        ({"scales_on": {"phq9": TODAY}, "prescriber_contact_on": TODAY, "pdmp_checked_on": TODAY}, []),
         ({"scales_on": {"phq9": ago(8), "gad7": ago(7)}}, ["refills.scales_too_old"]),
         ({"scales_on": {"phq9": None, "gad7": ago(1)}}, ["refills.scales_too_old"]),
         ({"scales_on": {"phq9": ago(-1)}}, ["refills.scales_too_old"]),
@@ -99,6 +102,15 @@ def rules(**changes: Any) -> list[str]:
 )
 def test_each_unmet_condition_is_named(changes: dict[str, Any], expected: list[str]) -> None:
     assert rules(**changes) == expected
+
+
+@pytest.mark.parametrize(("day", "last_on"), [(ago(100), "2026-08-12"), (None, None)])
+def test_what_is_too_old_tells_when_it_was(day: date | None, last_on: str | None) -> None:
+    found = evaluate(facts(prescriber_contact_on=day, pdmp_checked_on=day), programme())
+    assert {finding.rule: finding.inputs for finding in found} == {
+        "refills.prescriber_contact_too_old": {"last_on": last_on},
+        "refills.pdmp_not_current": {"last_on": last_on},
+    }
 
 
 def test_everything_unmet_is_named_at_once_with_plain_reasons() -> None:
@@ -140,6 +152,8 @@ def test_a_finding_names_what_it_was_judged_by(changes: dict[str, Any], inputs: 
         ("taken_units", -0.5),
         ("remaining_units", -1),
         ("wasted_units", -1),
+        ("lost_units", -1),
+        ("returned_units", -1),
         ("units_per_session", 0),
     ],
 )
@@ -155,7 +169,9 @@ def test_a_count_that_cannot_be_names_its_field(field: str, value: float) -> Non
         ({}, TODAY),
         ({"pdmp_checked_on": None, "scales_on": {"phq9": None}, "taken_units": 3}, TODAY),
         ({"remaining_units": 4.5}, TODAY + timedelta(days=4)),
+        ({"remaining_units": 4.01}, TODAY),
         ({"remaining_units": 6}, TODAY + timedelta(days=4)),
+        ({"remaining_units": 6.01}, TODAY + timedelta(days=4)),
         ({"remaining_units": 8}, TODAY + timedelta(days=11)),
         ({"remaining_units": 8, "interval_days": 3}, TODAY + timedelta(days=3)),
         ({"remaining_units": 8, "sessions": [session(60)]}, TODAY + timedelta(days=7)),
@@ -175,6 +191,9 @@ def test_the_earliest_date_is_when_two_doses_will_be_left(changes: dict[str, Any
         {"risk_flag": True},
         {"licence_valid": False},
         {"dea_valid": False},
+        {"diversion_review_open": True},
+        {"response_undecided": True},
+        {"round_full": True},
     ],
 )
 def test_some_conditions_have_no_date(changes: dict[str, Any]) -> None:
@@ -242,7 +261,7 @@ def test_otherwise_a_new_prescription_is_needed_and_the_reason_is_named(
     decision = decide_supply(SIGNED, fills, on, programme(), **options)
     assert decision.supply is Supply.NEW_PRESCRIPTION
     assert [finding.rule for finding in decision.reasons] == [reason]
-    assert decision.units_at_most == 0
+    assert (decision.is_refill, decision.units_at_most) == (False, 0)
 
 
 def test_without_a_prescription_a_new_one_is_needed() -> None:

@@ -304,10 +304,19 @@ def test_the_check_in_comes_within_a_day() -> None:
     assert afterward_times(NOON, programme()).check_in_by == NOON + timedelta(hours=24)
 
 
-@pytest.mark.parametrize(("hours", "noted"), [(23, True), (24, False), (48, False), (49, True)])
-def test_integration_booked_outside_its_window_is_noted_and_allowed(hours: int, noted: bool) -> None:
+@pytest.mark.parametrize(
+    ("hours", "settings"),
+    [
+        (23, ["sessions.integration_from_hours"]),
+        (24, []),
+        (48, []),
+        (49, ["sessions.integration_overdue_hours"]),
+    ],
+)
+def test_integration_booked_outside_its_window_is_noted_and_allowed(hours: int, settings: list[str]) -> None:
     found = integration_booking_findings(NOON + timedelta(hours=hours), NOON, programme())
-    assert [finding.severity for finding in found] == ([Severity.INFORM] if noted else [])
+    assert [finding.setting for finding in found] == settings
+    assert all(finding.severity is Severity.INFORM for finding in found)
 
 
 def test_the_grades_of_adverse_events() -> None:
@@ -381,6 +390,8 @@ def dose(mg: int, minute: float = 0, is_booster: bool = False) -> DoseTaken:
         (DosePlan(dose_mg=300, last_session_mg=200), [], dose(300), []),
         (DosePlan(dose_mg=300, last_session_mg=199), [], dose(300), ["sessions.dose_step_over_limit"]),
         (DosePlan(dose_mg=300, last_session_mg=199), [], dose(299), []),
+        (DosePlan(dose_mg=300, last_session_mg=199), [dose(150)], dose(150, 5), ["sessions.dose_step_over_limit"]),
+        (DosePlan(dose_mg=300, last_session_mg=199), [dose(150)], dose(149, 5), []),
     ],
 )
 def test_what_may_be_taken(plan: DosePlan, taken: list[DoseTaken], new: DoseTaken, expected: list[str]) -> None:

@@ -28,6 +28,7 @@ from services.sessions.vitals_rules import (
     check_reading,
     emergency_findings,
     first_dose_findings,
+    further_dose_findings,
     start_gate,
 )
 
@@ -66,6 +67,7 @@ def gate(*readings: Reading, limits: PatientLimits = NO_LIMITS) -> Gate:
         ({"heart_rate": 221}, "heart_rate", "vitals.heart_rate_impossible"),
         ({"oxygen_percent": 100}, None, None),
         ({"oxygen_percent": 101}, "oxygen_percent", "vitals.oxygen_impossible"),
+        ({"oxygen_percent": 1}, None, None),
         ({"oxygen_percent": 0}, "oxygen_percent", "vitals.oxygen_impossible"),
         ({"red_flags": frozenset({"seizure", "chest_pain"})}, None, None),
         ({"red_flags": programme().choices("vitals.emergency.symptoms")}, None, None),
@@ -200,7 +202,9 @@ def test_a_pressure_to_cancel_on_stays_so_and_becomes_a_same_day_task() -> None:
 
 
 def test_an_emergency_wins_over_everything_later() -> None:
-    assert gate(reading(systolic=185), reading(systolic=165, minute=5), reading(20)).outcome is GateOutcome.EMERGENCY
+    found = gate(reading(systolic=185), reading(systolic=165, minute=5), reading(20))
+    assert (found.outcome, found.repeat_at, found.readings_left) == (GateOutcome.EMERGENCY, None, 0)
+    assert (found.tell_prescriber, found.same_day_task) == (True, False)
 
 
 @pytest.mark.parametrize(
@@ -317,6 +321,22 @@ def test_the_times_of_monitoring_are_the_references() -> None:
     assert discharge_from(NOON, programme()) == NOON + timedelta(minutes=120)
     assert blood_pressure_due_at(NOON, programme()) == NOON + timedelta(minutes=40)
     assert next_check_at(NOON, programme()) == NOON + timedelta(minutes=15)
+
+
+@pytest.mark.parametrize(
+    ("latest", "expected"),
+    [
+        (None, []),
+        (reading(systolic=159, diastolic=99), []),
+        (reading(systolic=160), ["vitals.no_more_systolic"]),
+        (reading(diastolic=100), ["vitals.no_more_diastolic"]),
+        (reading(systolic=180, diastolic=120), ["vitals.no_more_systolic", "vitals.no_more_diastolic"]),
+    ],
+)
+def test_after_a_pressure_that_would_have_cancelled_nothing_more_is_taken(
+    latest: Reading | None, expected: list[str]
+) -> None:
+    assert [finding.rule for finding in further_dose_findings(latest, programme())] == expected
 
 
 def test_an_ordinary_reading_is_no_emergency() -> None:

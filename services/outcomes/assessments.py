@@ -48,6 +48,7 @@ from services.screening import instruments, risk
 from services.screening.answers import checked_answers
 from services.screening.definitions import Answers
 from services.screening.rules import CrisisResource, crisis_resources
+from services.screening.written_texts import settle_asked
 from services.vault.boxes import box
 
 PAGE_LIMIT = 101  # a full page of 100, and one that tells that there is more
@@ -154,6 +155,8 @@ def complete_assessment(
     # The oldest of the answers: nothing may look fresher than it is.
     answered_at = min(_answered_at(stored).values())
     keep_assessment(session, actor, episode, row.id, measures, answered_at)
+    if SCREENER in measures.complete:
+        settle_asked(session, actor, episode, _answered_at(stored)[SCREENER])
     emit(session, EventKind.ASSESSMENT_COMPLETED, subject=subject_of(row), episode_id=episode.id)
     return _view(session, actor, row, episode)
 

@@ -24,7 +24,7 @@ from services.core.personal import Personal
 from services.core.programme import Programme
 from services.core.vocabulary import EventKind
 from services.messaging.outbox import Subject, emit
-from services.outcomes.measures import Measures, check_offered, measure, results_of
+from services.outcomes.measures import SCREENER, Measures, check_offered, measure, results_of
 from services.outcomes.models import OutcomeReport
 from services.outcomes.responses import follow_response
 from services.outcomes.schedules import plan_assessments
@@ -36,7 +36,7 @@ from services.screening import risk
 from services.screening.definitions import Answers
 from services.screening.rules import CrisisResource, crisis_resources
 from services.screening.scoring import OutcomeClass
-from services.screening.written_texts import heed
+from services.screening.written_texts import heed, settle_asked
 from services.sessions.models import TherapySession
 from services.vault.boxes import box
 
@@ -96,7 +96,11 @@ def report_outcome(session: Session, actor: Actor, episode_id: UUID, given: Repo
     own.seal(row, "results", results)
     own.seal(row, "summary", summary or None)
     _keep(session, actor, episode, row, results)
-    heed(session, actor, episode, summary, subject=Subject("outcome", row.id))
+    is_asked = SCREENER in measures.complete
+    if not is_asked or given.answered_at is not None:  # answered now, it is the look that the summary would ask for
+        heed(session, actor, episode, summary, subject=Subject("outcome", row.id))
+    if is_asked:
+        settle_asked(session, actor, episode, answered_at)
     risk.act_on(session, actor, episode, measures.triage, source=risk.RiskSource.OUTCOME, subject_id=row.id)
     return opened(session, row)
 

@@ -41,7 +41,7 @@ from services.screening.models import Screening
 from services.screening.rules import CrisisResource, Triage, crisis_resources
 from services.screening.sheet_rules import TREATMENT_CONSENT
 from services.screening.states import SCREENING_TRANSITIONS, ScreeningState, ScreeningStep
-from services.screening.written_texts import heed
+from services.screening.written_texts import heed, settle_asked
 from services.vault.boxes import box
 
 INVISIBLE = "There is no such record, or it is not yours to see."
@@ -150,6 +150,8 @@ def complete_screening(session: Session, actor: Actor, screening_id: UUID, *, ve
     record(session, actor, "screening.complete", "screening", screening.id, episode_id=episode.id)
     cancel_timers(session, _subject(screening))
     settle_tasks(session, actor, _subject(screening), {TaskKind.CONTACT_PATIENT})
+    if sheet.cssrs_level() is not None:
+        settle_asked(session, actor, episode, sheet.answered_at[Part.CSSRS])
     emit(session, EventKind.SCREENING_COMPLETED, subject=_subject(screening), episode_id=episode.id)
     return screening
 

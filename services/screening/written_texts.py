@@ -12,6 +12,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
@@ -29,6 +30,7 @@ from services.messaging.keywords import folded, may_be_crisis, pattern_of
 from services.messaging.models import Task
 from services.messaging.outbox import Subject, emit
 from services.messaging.states import OPEN_STATES
+from services.messaging.tasks import settle_tasks
 from services.people.models import Episode
 from services.people.programmes import programme_of
 from services.screening.rules import CrisisResource, crisis_resources
@@ -70,6 +72,20 @@ def heed(
         record(session, actor, "text.heed", subject.kind, subject.id, episode_id=episode.id)
         emit(session, kind, subject=subject, episode_id=episode.id)
     return crisis_resources(programme_of(session, episode)) if is_patient else ()
+
+
+def settle_asked(session: Session, actor: Actor, episode: Episode, answered_at: datetime) -> None:
+    """A C-SSRS was answered: it is the one that was asked for because of texts of before ``answered_at`` (aware)."""
+    session.flush()
+    query = select(Task).where(
+        Task.episode_id == episode.id,
+        Task.kind == TaskKind.ASK_CSSRS,
+        Task.state.in_(sorted(OPEN_STATES)),
+        Task.created_at <= answered_at,
+    )
+    found = {task.subject_id: task.subject_kind for task in session.scalars(query) if task.subject_id is not None}
+    for subject_id, kind in sorted(found.items()):  # in one order, so that two never wait for each other
+        settle_tasks(session, actor, Subject(kind, subject_id), {TaskKind.ASK_CSSRS})
 
 
 def _is_asked(session: Session, subject: Subject, kind: TaskKind) -> bool:

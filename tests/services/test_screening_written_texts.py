@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import time_machine
@@ -12,15 +13,16 @@ from sqlalchemy.orm import Session
 from services.audit.models import AuditRecord
 from services.core import clock
 from services.core.actors import Actor
+from services.core.ids import new_id
 from services.core.personal import Personal
 from services.core.vocabulary import EventKind, Party, TaskKind
 from services.eligibility import decisions as eligibility
 from services.eligibility.decisions import Decision, Verdict
-from services.messaging.models import Event
+from services.messaging.models import Event, Task
 from services.messaging.outbox import Subject
 from services.messaging.states import TaskStep
 from services.messaging.tasks import open_task
-from services.outcomes import psychotherapy_notes, reports, responses
+from services.outcomes import assessments, psychotherapy_notes, reports, responses
 from services.people.models import Episode
 from services.prescribing import contacts, prescriptions
 from services.refills import courses, decisions
@@ -33,11 +35,21 @@ from services.sessions.states import SessionState
 from services.shipping import diversions, shipments
 from services.shipping.states import ShipmentStep
 from tests.factories import World, make_episode, make_patient_actor, make_world
-from tests.factories_outcomes import not_responding
+from tests.factories_outcomes import CLEAR, not_responding
+from tests.factories_outcomes import answer as answer_scales
+from tests.factories_outcomes import ask as ask_scales
 from tests.factories_prescribing import make_case, make_ready, make_shipment, raise_risk
 from tests.factories_refills import ask, held_dosing_session
 from tests.factories_refills import make_supplied as make_refillable
-from tests.factories_screening import NO_TO_ALL, make_eligible, make_referral, make_screening, open_round, reasons_for
+from tests.factories_screening import (
+    NO_TO_ALL,
+    approve,
+    make_eligible,
+    make_referral,
+    make_screening,
+    open_round,
+    reasons_for,
+)
 from tests.factories_sessions import book, drive, look, make_supplied, therapist
 
 GRAVE = Personal("Canary: she wishes she was dead.")
@@ -169,16 +181,16 @@ def test_what_is_decided_on_eligibility_is_read_but_not_what_weighs_the_c_ssrs(s
     reasons = reasons_for(session, prescriber, episode.id)
     assert {"eligibility.cssrs_moderate", "eligibility.medicine_unlisted"} <= reasons.keys()
 
-    def approve(rule: str) -> None:
+    def decide(rule: str) -> None:
         given = {**reasons, rule: GRAVE}
         eligibility.decide(session, prescriber, episode.id, Verdict(decision=Decision.APPROVE, reasons=given))
 
     with session.begin_nested() as tried:
-        approve("eligibility.cssrs_moderate")
+        decide("eligibility.cssrs_moderate")
         assert told(session) == []
         tried.rollback()
     session.expire_all()
-    approve("eligibility.medicine_unlisted")
+    decide("eligibility.medicine_unlisted")
     assert told(session) == ASKED
     eligibility.screen_again(session, prescriber, episode.id, GRAVE)
     assert told(session) == sorted(ASKED * 2)
@@ -261,6 +273,60 @@ def test_whoever_puts_a_risk_down_is_not_asked_for_it_again(session: Session) ->
     flag_id = raise_risk(session, case, high=True)
     risk.clear(session, case.prescriber, flag_id, GRAVE)
     assert told(session) == []
+
+
+def asked(session: Session, world: World, episode: Episode) -> Task:
+    by, subject = world.actor("therapist"), Subject("session", new_id())
+    task = open_task(
+        session,
+        TaskKind.ASK_CSSRS,
+        party=Party.THERAPIST,
+        owner_id=by.id,
+        subject=subject,
+        due_at=clock.now(),
+        episode_id=episode.id,
+    )
+    session.flush()
+    return task
+
+
+def report_cssrs(session: Session, world: World, episode: Episode, **given: Any) -> None:
+    answers = {"cssrs_since_last_visit": CLEAR}
+    reports.report_outcome(session, world.actor("therapist"), episode.id, reports.Report(answers=answers, **given))
+
+
+def test_a_c_ssrs_of_after_the_text_is_the_one_that_was_asked_for(
+    session: Session, world: World, episode: Episode
+) -> None:
+    before, other = asked(session, world, episode), asked(session, world, make_episode(session, world=world))
+    report_cssrs(session, world, episode, answered_at=clock.now() - timedelta(hours=1))
+    assert before.state == "requested"
+    reports.report_outcome(session, world.actor("therapist"), episode.id, reports.Report(summary=CALM))
+    assert before.state == "requested"
+    report_cssrs(session, world, episode)
+    assert (before.state, other.state) == ("completed", "requested")
+
+
+def test_a_summary_with_a_c_ssrs_of_this_moment_asks_for_no_other(
+    session: Session, world: World, episode: Episode
+) -> None:
+    report_cssrs(session, world, episode, summary=GRAVE)
+    assert told(session) == []
+    report_cssrs(session, world, episode, summary=GRAVE, answered_at=clock.now() - timedelta(days=1))
+    assert told(session) == ASKED
+
+
+def test_the_patients_own_c_ssrs_answers_what_was_asked(session: Session, world: World) -> None:
+    episode = make_referral(session, world=world).episode
+    first = asked(session, world, episode)
+    make_screening(session, episode)
+    assert first.state == "completed"
+    approve(session, world.actor("prescriber"), episode.id)
+    again, row = asked(session, world, episode), ask_scales(session, episode, "cssrs_since_last_visit")
+    answer_scales(session, episode, row, cssrs_since_last_visit=CLEAR)
+    assert again.state == "requested"
+    assessments.complete_assessment(session, make_patient_actor(episode), row.id)
+    assert again.state == "completed"
 
 
 def test_no_queue_and_no_trail_holds_the_text(session: Session, world: World, episode: Episode) -> None:

@@ -114,7 +114,7 @@ def start_task(call: Call, body: dict[str, Any], task_id: UUID) -> Task:
 
 @endpoint(blueprint, "POST", "/tasks/<uuid:task_id>/complete", action=Action.WORK_TASK, body=StepIn, answer=TaskOut)
 def complete_task(call: Call, body: dict[str, Any], task_id: UUID) -> Task:
-    """Complete a task."""
+    """Complete a task. One that only a record ends, such as the notice to DEA of a loss, is refused by its rule."""
     return _move(call, task_id, TaskStep.COMPLETE, body)
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from services.audit.records import record
 from services.core import clock
 from services.core.actors import SYSTEM, Actor
-from services.core.errors import InvalidInput, NotFound, StaleVersion
+from services.core.errors import InvalidInput, NotFound, RuleRefused, StaleVersion
 from services.core.ids import new_id
 from services.core.personal import Personal
 from services.core.vocabulary import Party, Priority, TaskKind
@@ -20,6 +20,7 @@ from services.messaging.inboxes import owners_of
 from services.messaging.models import OPEN_TASK, Settlement, Task
 from services.messaging.outbox import Subject
 from services.messaging.states import OPEN_STATES, TASK_TRANSITIONS, TaskState, TaskStep
+from services.messaging.task_rules import ending_findings
 from services.people.access import Action, authorize
 from services.people.models import Account
 from services.vault.boxes import box
@@ -91,7 +92,8 @@ def move_task(
     """Accept, start, complete, reject or forward a task.
 
     Rejecting and forwarding need a ``reason`` (stored sealed); forwarding needs ``to``, an account of the same
-    organisation. Raises ``StaleVersion`` when ``version`` is given and somebody else was faster.
+    organisation. Raises ``StaleVersion`` when ``version`` is given and somebody else was faster, ``RuleRefused`` for a
+    task that only the record it asks for ends.
     """
     authorize(actor, Action.WORK_TASK)
     task = read_task(session, actor, task_id)
@@ -99,6 +101,9 @@ def move_task(
         raise StaleVersion("Somebody else changed this task since you read it.", field="version")
     if step in (TaskStep.REJECT, TaskStep.FORWARD) and not (reason or "").strip():
         raise InvalidInput("A reason is needed to reject or forward a task.", field="reason")
+    findings = ending_findings(TaskKind(task.kind), step)
+    if findings:
+        raise RuleRefused(findings[0].sentence, findings)
     if step is TaskStep.FORWARD:
         task.owner_id = _colleague(session, actor, to)
         task.accepted_by = None

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from services.core import clock
 from services.core.actors import Actor, Role
-from services.core.errors import IllegalTransition, InvalidInput, NotAllowed, NotFound, StaleVersion
+from services.core.errors import IllegalTransition, InvalidInput, NotAllowed, NotFound, RuleRefused, StaleVersion
 from services.core.ids import new_id
 from services.core.programme import programme
 from services.core.vocabulary import EventKind, Party, TaskKind
@@ -21,7 +21,7 @@ from services.messaging.inboxes import InboxFilter, inbox
 from services.messaging.models import Task
 from services.messaging.outbox import Subject
 from services.messaging.states import TaskState, TaskStep
-from services.messaging.tasks import move_task, open_task, read_reason, read_task
+from services.messaging.tasks import move_task, open_task, read_reason, read_task, settle_tasks
 from services.people.accounts import disable_account
 from services.vault.boxes import box
 from tests.factories import World, audited, make_account, make_actor, make_episode, make_patient_actor, make_world
@@ -130,6 +130,19 @@ def test_a_step_that_is_not_possible_changes_nothing(session: Session, world: Wo
     with pytest.raises(IllegalTransition):
         move_task(session, world.actor("medical_staff"), task.id, TaskStep.ACCEPT)
     assert task.accepted_by == prescriber.id
+
+
+@pytest.mark.parametrize("step", [TaskStep.COMPLETE, TaskStep.REJECT])
+def test_a_duty_is_not_ticked_off_without_its_record(
+    session: Session, world: World, prescriber: Actor, step: TaskStep
+) -> None:
+    task = make_task(session, world.medical_team.id, kind=TaskKind.REVIEW_DIVERSION)
+    move_task(session, prescriber, task.id, TaskStep.ACCEPT)
+    with pytest.raises(RuleRefused) as refusal:
+        move_task(session, prescriber, task.id, step, reason="Looked into it.")
+    assert (refusal.value.rule, task.state) == ("messaging.task_ends_with_its_record", "accepted")
+    settle_tasks(session, prescriber, Subject("diversion_review", task.subject_id), {TaskKind.REVIEW_DIVERSION})
+    assert task.state == "completed"
 
 
 def test_somebody_elses_task_is_not_found(session: Session, world: World, prescriber: Actor) -> None:

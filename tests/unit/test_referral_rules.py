@@ -37,20 +37,28 @@ def test_whoever_meets_the_conditions_refers(facts: ReferrerFacts) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "rule"),
+    ("changes", "rule", "inputs"),
     [
-        ({"is_enquiry": True}, "referral.enquiry_by_medical_team"),
-        ({"kap_trained": False}, "referral.kap_training"),
-        ({"has_medical_team": False}, "referral.practice_has_partners"),
-        ({"has_pharmacy": False}, "referral.practice_has_partners"),
+        ({"is_enquiry": True}, "referral.enquiry_by_medical_team", {"by": "therapist", "is_enquiry": True}),
+        ({"kap_trained": False}, "referral.kap_training", {"kap_trained": False}),
+        (
+            {"has_medical_team": False},
+            "referral.practice_has_partners",
+            {"has_medical_team": False, "has_pharmacy": True},
+        ),
+        ({"has_pharmacy": False}, "referral.practice_has_partners", {"has_medical_team": True, "has_pharmacy": False}),
     ],
 )
-def test_each_condition_of_a_therapists_referral_is_named(changes: dict[str, Any], rule: str) -> None:
-    assert rules(replace(BY_THERAPIST, **changes)) == [rule]
+def test_each_condition_of_a_therapists_referral_is_named(
+    changes: dict[str, Any], rule: str, inputs: dict[str, Any]
+) -> None:
+    (finding,) = referrer_findings(replace(BY_THERAPIST, **changes), EVERYBODY)
+    assert (finding.rule, finding.inputs) == (rule, inputs)
 
 
 def test_a_team_needs_a_pharmacy_and_nothing_else() -> None:
-    assert rules(replace(BY_TEAM, has_pharmacy=False)) == ["referral.team_has_pharmacy"]
+    (finding,) = referrer_findings(replace(BY_TEAM, has_pharmacy=False), EVERYBODY)
+    assert (finding.rule, finding.inputs) == ("referral.team_has_pharmacy", {"has_pharmacy": False})
 
 
 @pytest.mark.parametrize(("facts", "name"), [(BY_THERAPIST, "therapist"), (BY_TEAM, "medical_team")])

@@ -24,6 +24,7 @@ from services.people.models import Patient
 from services.vault.boxes import box
 
 ARRIVED: Final = frozenset({"delivered", "read"})
+DROPPED: Final = frozenset({NoticeState.SUPPRESSED, NoticeState.EXPIRED})
 
 
 def move(session: Session, notice: Notice, step: NoticeStep, **detail: Any) -> None:
@@ -103,6 +104,18 @@ def _tell_somebody(session: Session, notice: Notice) -> None:
         emit(session, EventKind.NOTICE_UNDELIVERED, subject=subject, episode_id=notice.episode_id)
     elif notice.kind in (NoticeKind.STAFF_PAGE, NoticeKind.CRISIS_REPLY):
         emit(session, EventKind.PAGE_UNDELIVERED, subject=subject)
+
+
+def tell_of_dropped(session: Session, notice: Notice) -> None:
+    """What somebody asked goes unanswered by text, as they opted out or it is too late: a person tells them instead.
+
+    Other texts that fall away so need nobody: they stand on the notice.
+    """
+    if notice.purpose == Purpose.ANSWER and notice.state in DROPPED and notice.episode_id is not None:
+        about = Subject("notice", notice.id)
+        if notice.subject_kind is not None and notice.subject_id is not None:
+            about = Subject(notice.subject_kind, notice.subject_id)
+        emit(session, EventKind.NOTICE_UNDELIVERED, subject=about, episode_id=notice.episode_id)
 
 
 def lose(session: Session, notice: Notice, programme: Programme, *, look_after_seconds: float | None = None) -> None:

@@ -31,6 +31,7 @@ from services.core.programme import Programme
 from services.core.vocabulary import EventKind, NoticeKind
 from services.messaging.addressees import Reach, clinic_of, reach_of, sender_of
 from services.messaging.caps import Purpose
+from services.messaging.fates import tell_of_dropped
 from services.messaging.models import Notice
 from services.messaging.notice_states import NOTICE_TRANSITIONS, WAITING, Channel, NoticeState, NoticeStep
 from services.messaging.outbox import Subject, emit
@@ -211,6 +212,7 @@ def _put_on_its_way(
         state=notice.state,
         reason=notice.reason,
     )
+    tell_of_dropped(session, notice)
     return notice
 
 
@@ -242,7 +244,10 @@ def answer_text(
 
 
 def suppress_waiting(session: Session, patient_id: UUID) -> int:
-    """Stop what has not gone yet to a patient who opted out, but for answers they asked for; gives how many texts."""
+    """Stop what has not gone yet to a patient who opted out, but for answers they asked for; gives how many texts.
+
+    Whoever answered a question of theirs is not to believe that they read it: the care team is asked to reach them.
+    """
     waiting = select(Notice).where(
         Notice.recipient_id == patient_id,
         Notice.channel == Channel.SMS,
@@ -255,6 +260,7 @@ def suppress_waiting(session: Session, patient_id: UUID) -> int:
         notice.state = NOTICE_TRANSITIONS.advance(NoticeState(notice.state), NoticeStep.SUPPRESS, SYSTEM.role)
         notice.reason = "sms.opted_out"
         record(session, SYSTEM, "notice.suppress", "notice", notice.id, episode_id=notice.episode_id, kind=notice.kind)
+        tell_of_dropped(session, notice)
     return len(stopped)
 
 

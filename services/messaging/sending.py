@@ -28,7 +28,7 @@ from services.core.programme import Programme
 from services.core.vocabulary import EventKind
 from services.messaging.addressees import reach_of
 from services.messaging.caps import Purpose
-from services.messaging.fates import fail, lose, move, report, retry
+from services.messaging.fates import fail, lose, move, report, retry, tell_of_dropped
 from services.messaging.gateways import SendOutcome, SendResult, TwilioGateway
 from services.messaging.governing import governing_programme
 from services.messaging.lookups import look_for, twilio
@@ -140,6 +140,7 @@ def _begun(session: Session, notice: Notice, programme: Programme) -> Outgoing |
 def _put_off(session: Session, notice: Notice, verdict: Verdict) -> None:
     notice.send_at, notice.reason = verdict.at, verdict.reason
     move(session, notice, _STEPS[verdict.state], reason=verdict.reason)
+    tell_of_dropped(session, notice)
 
 
 def _number(session: Session, notice: Notice) -> Personal[str]:

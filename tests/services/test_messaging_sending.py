@@ -139,6 +139,24 @@ def test_a_consent_withdrawn_meanwhile_stops_a_waiting_text(
     assert (now_of(session, notice).state, notice.reason) == ("suppressed", "sms.opted_out")
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_an_answer_that_is_dropped_when_it_is_due_is_told_to_the_therapist_and_other_texts_are_not(
+    session: Session, sandbox: Sandbox, episode: Episode, clock: time_machine.Traveller, late: bool
+) -> None:
+    tell(session, episode)
+    answer = tell(session, episode, NoticeKind.QUESTION_LINK)
+    if late:
+        session.commit()
+        clock.move_to(DAYTIME + timedelta(days=5))
+    else:
+        consents.withdraw_sms_consent(session, SYSTEM, Personal(MOBILE))
+    send(session)
+    assert texted(sandbox) == []
+    assert now_of(session, answer).state == ("expired" if late else "suppressed")
+    (told,) = emitted(session, EventKind.NOTICE_UNDELIVERED)
+    assert (told["party"], told["subject"]) == ("therapist", [answer.subject_kind, str(answer.subject_id)])
+
+
 def test_a_text_goes_to_the_number_that_the_patient_has_now(
     session: Session, sandbox: Sandbox, episode: Episode
 ) -> None:

@@ -224,6 +224,36 @@ def test_who_gets_no_texts_reads_the_answer_when_signed_in_and_somebody_is_to_te
     assert [each.text.reveal() for each in posts] == ["What time is my visit?", "Yes, see you then."]
 
 
+def answered_at_night(session: Session, world: World, clock: time_machine.Traveller) -> Question:
+    question = ask(session)
+    clock.shift(timedelta(hours=12))  # 22:00 in California
+    answering.answer(session, world.actor("therapist"), question.id, YES)
+    return question
+
+
+def test_an_answer_that_was_held_and_goes_to_nobody_any_more_is_told_to_the_care_team(
+    session: Session, world: World, episode: Episode, clock: time_machine.Traveller
+) -> None:
+    question = answered_at_night(session, world, clock)
+    carry(session, EventKind.QUESTION_ANSWERED)
+    text(session, "STOP")
+    assert ("question_answer", "suppressed") in texts_of(session, episode.patient_id)
+    carry(session, EventKind.NOTICE_UNDELIVERED)
+    task = session.scalars(select(Task).where(Task.subject_id == question.id, Task.kind == "contact_patient")).one()
+    assert (task.owner_id, task.subject_kind, task.episode_id) == (world.therapist.id, "question", episode.id)
+
+
+def test_an_answer_to_whoever_opted_out_in_between_is_told_to_the_care_team(
+    session: Session, world: World, episode: Episode, clock: time_machine.Traveller
+) -> None:
+    question = answered_at_night(session, world, clock)
+    text(session, "STOP")
+    assert emitted(session, EventKind.NOTICE_UNDELIVERED) == []
+    carry(session, EventKind.QUESTION_ANSWERED)
+    (told,) = emitted(session, EventKind.NOTICE_UNDELIVERED)
+    assert told["subject"] == ["question", str(question.id)]
+
+
 def test_answering_settles_the_task_and_a_second_thought_may_follow(
     session: Session, world: World, episode: Episode
 ) -> None:

@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from services.audit.models import AuditRecord
 from services.audit.records import record
 from services.core.actors import Actor
-
-PAGE_LIMIT = 101  # a full page of 100, and one that tells that there is more
+from services.core.pages import page_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +51,6 @@ def read_trail(
         query = query.where(row.at >= filters.since)
     if filters.until is not None:
         query = query.where(row.at < filters.until)
-    if after is not None:
-        query = query.where(tuple_(row.at, row.id) < tuple_(*after))
     record(
         session,
         actor,
@@ -66,4 +63,4 @@ def read_trail(
         since=filters.since,
         until=filters.until,
     )
-    return session.scalars(query.order_by(row.at.desc(), row.id.desc()).limit(min(limit, PAGE_LIMIT))).all()
+    return session.scalars(page_of(query, row.at, row.id, after=after, limit=limit)).all()

@@ -23,6 +23,7 @@ from services.core import clock
 from services.core.actors import Actor, Role
 from services.core.errors import NotFound, RuleRefused, StaleVersion
 from services.core.ids import new_id
+from services.core.pages import page_of
 from services.core.personal import Personal
 from services.core.vocabulary import EventKind, NoticeKind
 from services.messaging.notices import withdraw_texts
@@ -38,7 +39,6 @@ from services.people.settings import settings
 from services.vault.boxes import box
 
 INVISIBLE: Final = "There is no such record, or it is not yours to see."
-PAGE_LIMIT = 101  # a full page of 100, and one that tells that there is more
 TEXTS: Final = frozenset({NoticeKind.CIRCLE_INVITED, NoticeKind.CIRCLE_REMINDER})
 LET_IN: Final = frozenset({PlaceState.ACCEPTED, PlaceState.ATTENDED})
 SEEN_BY_PATIENT: Final = tuple(sorted(set(PlaceState) - {PlaceState.WITHDRAWN}))
@@ -172,9 +172,7 @@ def list_circles(session: Session, actor: Actor, *, after: UUID | None = None, l
     """The circles that the actor can see, newest first, from behind the id ``after``; content stays sealed."""
     authorize(actor, Action.READ_CIRCLE)
     query = select(Circle).where(_visible_to(session, actor))
-    if after is not None:
-        query = query.where(Circle.id < after)
-    return session.scalars(query.order_by(Circle.id.desc()).limit(min(limit, PAGE_LIMIT))).all()
+    return session.scalars(page_of(query, Circle.id, after=after, limit=limit)).all()
 
 
 def _visible_to(session: Session, actor: Actor) -> ColumnElement[bool]:

@@ -18,7 +18,6 @@ from sqlalchemy.orm import Session
 from services.audit.records import record
 from services.circles.circles import (
     INVISIBLE,
-    PAGE_LIMIT,
     hosted_circle,
     is_open,
     locked_circle,
@@ -33,6 +32,7 @@ from services.core import clock
 from services.core.actors import SYSTEM, Actor
 from services.core.errors import Conflict, NotFound, RuleRefused
 from services.core.ids import new_id
+from services.core.pages import page_of
 from services.core.personal import Personal
 from services.core.programme import Programme
 from services.core.vocabulary import EventKind, NoticeKind
@@ -238,9 +238,7 @@ def list_places(
     """The circles in one patient's record, with the notes, newest first; an audited read."""
     episode = visible_episode(session, actor, Action.READ_CIRCLE_PLACE, episode_id)
     query = select(CirclePlace).where(CirclePlace.episode_id == episode.id)
-    if after is not None:
-        query = query.where(CirclePlace.id < after)
-    query = query.order_by(CirclePlace.id.desc()).limit(min(limit, PAGE_LIMIT))
+    query = page_of(query, CirclePlace.id, after=after, limit=limit)
     record(session, actor, "circle.list_places", "episode", episode.id, episode_id=episode.id)
     own = box(session, episode.patient_id)
     return [

@@ -20,6 +20,7 @@ from services.core import clock
 from services.core.actors import Actor, Role
 from services.core.errors import Conflict, NotFound, RuleRefused
 from services.core.ids import new_id
+from services.core.pages import page_of
 from services.core.personal import Personal, Secret
 from services.core.programme import Programme
 from services.core.vocabulary import EventKind, Party
@@ -43,7 +44,6 @@ from services.screening.screenings import open_screening
 from services.screening.written_texts import heed
 from services.vault.boxes import box
 
-PAGE_LIMIT = 101  # a full page of 100, and one that tells that there is more
 ENDED = frozenset({EpisodeState.DECLINED, EpisodeState.CLOSED})
 
 
@@ -240,9 +240,7 @@ def list_referrals(session: Session, actor: Actor, *, after: UUID | None = None,
     is_therapist = actor.role is Role.THERAPIST
     visible = Episode.therapist_id == actor.id if is_therapist else Episode.medical_team_id == actor.organisation_id
     query = select(Referral).join(Episode, Episode.id == Referral.episode_id).where(visible)
-    if after is not None:
-        query = query.where(Referral.id < after)
-    return session.scalars(query.order_by(Referral.id.desc()).limit(min(limit, PAGE_LIMIT))).all()
+    return session.scalars(page_of(query, Referral.id, after=after, limit=limit)).all()
 
 
 def diagnosis_of(session: Session, episode_id: UUID) -> str | None:

@@ -19,6 +19,7 @@ from services.core import clock
 from services.core.actors import Actor, Role
 from services.core.errors import NotFound, RuleRefused, StaleVersion
 from services.core.ids import new_id
+from services.core.pages import page_of
 from services.core.personal import Personal
 from services.core.vocabulary import EventKind
 from services.journals.models import JournalEntry
@@ -36,7 +37,6 @@ from services.vault.boxes import box
 
 INVISIBLE: Final = "There is no such record, or it is not yours to see."
 ENDED: Final = (EpisodeState.DECLINED, EpisodeState.CLOSED)
-PAGE_LIMIT = 101  # a full page of 100, and one that tells that there is more
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +159,4 @@ def list_entries(
     query = select(JournalEntry).where(JournalEntry.episode_id == episode.id)
     if actor.role is not Role.PATIENT:
         query = query.where(JournalEntry.state == EntryState.SHARED)
-    if after is not None:
-        query = query.where(JournalEntry.id < after)
-    return session.scalars(query.order_by(JournalEntry.id.desc()).limit(min(limit, PAGE_LIMIT))).all()
+    return session.scalars(page_of(query, JournalEntry.id, after=after, limit=limit)).all()

@@ -20,6 +20,7 @@ from services.core.actors import SYSTEM, Actor, Role
 from services.core.errors import NotFound, RuleRefused, StaleVersion
 from services.core.findings import Finding, Severity, of_severity
 from services.core.ids import new_id
+from services.core.pages import page_of
 from services.core.personal import Personal, Secret
 from services.core.vocabulary import EventKind, Party, TaskKind
 from services.matching.candidates import ShownTherapist, case_facts, shown_therapist, therapist_facts
@@ -49,7 +50,6 @@ from services.screening.written_texts import heed
 from services.vault.boxes import box
 
 INVISIBLE: Final = "There is no such record, or it is not yours to see."
-PAGE_LIMIT = 101  # a full page of 100, and one that tells that there is more
 WITH_THERAPIST: Final = frozenset({OptionState.ASKED, OptionState.ACCEPTED, OptionState.DECLINED})
 
 
@@ -331,9 +331,7 @@ def list_matches(
     if episode is None or relationship(actor, episode) is None:
         raise NotFound(INVISIBLE)
     query = select(Match).where(Match.episode_id == episode.id)
-    if after is not None:
-        query = query.where(Match.id < after)
-    return session.scalars(query.order_by(Match.id.desc()).limit(min(limit, PAGE_LIMIT))).all()
+    return session.scalars(page_of(query, Match.id, after=after, limit=limit)).all()
 
 
 def _visible(session: Session, actor: Actor, match_id: UUID) -> tuple[Match, Episode]:

@@ -13,12 +13,11 @@ from sqlalchemy import ARRAY, RowMapping, Select, Uuid, bindparam, func, select,
 from sqlalchemy.orm import Session
 
 from services.core.actors import Actor
+from services.core.pages import ROWS_AT_MOST
 from services.core.vocabulary import TaskKind
 from services.messaging.models import OPEN_TASK, Task
 from services.messaging.states import OPEN_STATES, TaskState
 from services.people.access import Action, authorize
-
-PAGE_LIMIT = 101  # one more than a page shows, to know whether there is a next one
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,7 @@ def inbox(
     Listing shows ids and kinds, nothing personal.
     """
     authorize(actor, Action.READ_INBOX)
-    values: dict[str, Any] = {"owners": owners_of(actor), "limit": min(limit, PAGE_LIMIT)}
+    values: dict[str, Any] = {"owners": owners_of(actor), "limit": min(limit, ROWS_AT_MOST)}
     if filters.states != OPEN_STATES:
         values["states"] = [state.value for state in filters.states]
     if filters.kinds:

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, or_, select, tuple_
+from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.orm import Session
 
 from services.audit.records import record
 from services.core import clock
 from services.core.actors import Actor, Role
 from services.core.errors import NotFound, StaleVersion
+from services.core.pages import page_of
 from services.core.personal import Personal
 from services.core.vocabulary import NoticeKind
 from services.messaging.models import Notice
@@ -21,8 +22,6 @@ from services.messaging.notice_states import NOTICE_TRANSITIONS, Channel, Notice
 from services.messaging.texts import OPENERS, text_of
 from services.people.access import Action, authorize, visible_episode
 from services.vault.boxes import box
-
-PAGE_LIMIT = 101
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +49,7 @@ def my_notices(
     query = select(Notice).where(_is_mine(actor))
     if states:
         query = query.where(Notice.state.in_(sorted(states)))
-    found = _page(session, query, after, limit)
+    found = session.scalars(page_of(query, Notice.created_at, Notice.id, after=after, limit=limit)).all()
     if actor.role is not Role.PATIENT:
         return [ShownNotice(notice, Personal(None)) for notice in found]
     record(session, actor, "notice.read", "patient", actor.id, count=len(found))
@@ -65,13 +64,6 @@ def _is_mine(actor: Actor) -> ColumnElement[bool]:
         return and_(mine, or_(Notice.episode_id == actor.episode_id, Notice.episode_id.is_(None)))
     owners = [actor.id] if actor.organisation_id is None else [actor.id, actor.organisation_id]
     return and_(Notice.recipient_id.in_(owners), Notice.channel == Channel.IN_APP)
-
-
-def _page(session: Session, query: Select[Notice], after: tuple[datetime, UUID] | None, limit: int) -> Sequence[Notice]:
-    if after is not None:
-        query = query.where(tuple_(Notice.created_at, Notice.id) < tuple_(*after))
-    newest_first = query.order_by(Notice.created_at.desc(), Notice.id.desc())
-    return session.scalars(newest_first.limit(min(limit, PAGE_LIMIT))).all()
 
 
 def _text(session: Session, notice: Notice) -> Personal[str | None]:
@@ -118,4 +110,4 @@ def notices_of_episode(
     query = select(Notice).where(
         Notice.recipient_id == episode.patient_id, Notice.episode_id == episode.id, Notice.channel == Channel.SMS
     )
-    return _page(session, query, after, limit)
+    return session.scalars(page_of(query, Notice.created_at, Notice.id, after=after, limit=limit)).all()

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from services.audit.records import record
@@ -19,6 +19,7 @@ from services.core import clock
 from services.core.actors import Actor, Role
 from services.core.errors import Conflict, NotFound, RuleRefused, StaleVersion
 from services.core.findings import Finding
+from services.core.pages import page_of
 from services.core.personal import Personal
 from services.core.programme import Programme
 from services.core.vocabulary import EventKind, TaskKind
@@ -51,7 +52,6 @@ from services.screening.rules import CrisisResource, crisis_resources
 from services.screening.written_texts import settle_asked
 from services.vault.boxes import box
 
-PAGE_LIMIT = 101  # a full page of 100, and one that tells that there is more
 INVISIBLE = "There is no such record, or it is not yours to see."
 
 
@@ -178,9 +178,7 @@ def list_assessments(
     episode = visible_episode(session, actor, Action.READ_ASSESSMENT, episode_id)
     row = Assessment
     query = select(row).where(row.episode_id == episode.id)
-    if after is not None:
-        query = query.where(tuple_(row.requested_at, row.id) < tuple_(*after))
-    return session.scalars(query.order_by(row.requested_at.desc(), row.id.desc()).limit(min(limit, PAGE_LIMIT))).all()
+    return session.scalars(page_of(query, row.requested_at, row.id, after=after, limit=limit)).all()
 
 
 def _held_episode(session: Session, actor: Actor, action: Action, episode_id: UUID) -> Episode:

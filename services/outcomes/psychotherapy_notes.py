@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from services.audit.records import record
@@ -23,6 +23,7 @@ from services.core import clock
 from services.core.actors import Actor
 from services.core.errors import NotFound, RuleRefused, StaleVersion
 from services.core.ids import new_id
+from services.core.pages import page_of
 from services.core.personal import Personal
 from services.outcomes.models import PsychotherapyNote, PsychotherapyNoteVersion
 from services.people.access import Action, authorize, visible_episode
@@ -31,7 +32,6 @@ from services.vault.boxes import Box, box
 from services.vault.models import Purpose
 
 INVISIBLE = "There is no such record, or it is not yours to see."
-PAGE_LIMIT = 101  # a full page of 100, and one that tells that there is more
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -111,9 +111,7 @@ def read_versions(
     note = _own_note(session, actor, Action.READ_PSYCHOTHERAPY_NOTE, note_id)
     row = PsychotherapyNoteVersion
     query = select(row).where(row.note_id == note.id, row.author_id == actor.id)
-    if after is not None:
-        query = query.where(tuple_(row.written_at, row.id) < tuple_(*after))
-    query = query.order_by(row.written_at.desc(), row.id.desc()).limit(min(limit, PAGE_LIMIT))
+    query = page_of(query, row.written_at, row.id, after=after, limit=limit)
     record(session, actor, "psychotherapy_note.read", "psychotherapy_note", note.id, episode_id=note.episode_id)
     own = _own_box(session, actor)
     return [ReadNote(version, own.open(version, "text")) for version in session.scalars(query)]
@@ -131,10 +129,8 @@ def list_notes(
     mine = select(row).where(row.episode_id == episode_id, row.author_id == actor.id)
     if session.scalar(mine.limit(1)) is None:
         visible_episode(session, actor, Action.READ_PSYCHOTHERAPY_NOTE, episode_id)
-    if after is not None:
-        mine = mine.where(tuple_(row.created_at, row.id) < tuple_(*after))
     record(session, actor, "psychotherapy_note.list", "episode", episode_id, episode_id=episode_id)
-    return session.scalars(mine.order_by(row.created_at.desc(), row.id.desc()).limit(min(limit, PAGE_LIMIT))).all()
+    return session.scalars(page_of(mine, row.created_at, row.id, after=after, limit=limit)).all()
 
 
 def _own_note(

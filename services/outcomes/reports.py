@@ -12,7 +12,7 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from services.audit.records import record
@@ -20,6 +20,7 @@ from services.core import clock
 from services.core.actors import Actor
 from services.core.errors import NotFound, RuleRefused
 from services.core.ids import new_id
+from services.core.pages import page_of
 from services.core.personal import Personal
 from services.core.programme import Programme
 from services.core.vocabulary import EventKind
@@ -40,7 +41,6 @@ from services.screening.written_texts import heed, settle_asked
 from services.sessions.models import TherapySession
 from services.vault.boxes import box
 
-PAGE_LIMIT = 101  # a full page of 100, and one that tells that there is more
 INVISIBLE = "There is no such record, or it is not yours to see."
 
 
@@ -195,9 +195,7 @@ def list_reports(
     episode = visible_episode(session, actor, Action.READ_OUTCOME, episode_id)
     row = OutcomeReport
     query = select(row).where(row.episode_id == episode.id)
-    if after is not None:
-        query = query.where(tuple_(row.reported_at, row.id) < tuple_(*after))
-    query = query.order_by(row.reported_at.desc(), row.id.desc()).limit(min(limit, PAGE_LIMIT))
+    query = page_of(query, row.reported_at, row.id, after=after, limit=limit)
     record(session, actor, "outcome.list", "episode", episode.id, episode_id=episode.id)
     return [opened(session, each) for each in session.scalars(query)]
 

@@ -17,6 +17,7 @@ from services.core import clock
 from services.core.actors import Actor, Role
 from services.core.errors import Conflict, InvalidInput, NotFound
 from services.core.ids import new_id
+from services.core.pages import page_of
 from services.core.personal import Personal, Secret
 from services.people.access import Action, authorize
 from services.people.models import Account, Organisation, OrganisationKind
@@ -29,7 +30,6 @@ from services.vault.blind_indexes import blind_index
 from services.vault.boxes import box
 
 EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f.]+(\.[^@\s\x00-\x1f\x7f.]+)+")
-PAGE_LIMIT = 101  # a full page of 100, and one that tells that there is more
 
 WORKPLACES: Final[Mapping[Role, OrganisationKind]] = {
     Role.THERAPIST: OrganisationKind.PRACTICE,
@@ -222,11 +222,9 @@ def list_accounts(
 ) -> list[Person]:
     """Accounts for the operations desk, oldest first, from behind the id ``after``; a page at a time."""
     authorize(actor, Action.MANAGE_ACCOUNTS)
-    query = select(Account).order_by(Account.id).limit(min(limit, PAGE_LIMIT))
+    query = page_of(select(Account), Account.id, after=after, limit=limit, newest_first=False)
     if organisation_id is not None:
         query = query.where(Account.organisation_id == organisation_id)
-    if after is not None:
-        query = query.where(Account.id > after)
     people = [_opened(session, account) for account in session.scalars(query)]
     record(session, actor, "account.list", "account", None, count=len(people))
     return people

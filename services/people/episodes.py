@@ -14,6 +14,7 @@ from services.core import clock
 from services.core.actors import Actor, Role
 from services.core.errors import Conflict, InvalidInput, NotFound, StaleVersion
 from services.core.ids import new_id
+from services.core.pages import page_of
 from services.people.access import Action, authorize, visible_episode
 from services.people.accounts import active_account
 from services.people.models import Episode, Organisation, OrganisationKind
@@ -22,8 +23,6 @@ from services.people.patients import patient_of
 from services.people.practitioners import is_kap_trained
 from services.people.programmes import programme_for
 from services.people.states import EPISODE_TRANSITIONS, EpisodeState, EpisodeStep
-
-PAGE_LIMIT = 101  # a full page of 100, and one that tells that there is more
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +101,9 @@ def list_episodes(
 ) -> Sequence[Episode]:
     """The episodes that the actor can see, newest first, from behind the id ``after``; a page at a time."""
     authorize(actor, Action.READ_EPISODE)
-    query = select(Episode).where(_visible_to(actor)).order_by(Episode.id.desc()).limit(min(limit, PAGE_LIMIT))
+    query = page_of(select(Episode).where(_visible_to(actor)), Episode.id, after=after, limit=limit)
     if state is not None:
         query = query.where(Episode.state == state)
-    if after is not None:
-        query = query.where(Episode.id < after)
     return session.scalars(query).all()
 
 

@@ -22,6 +22,7 @@ from services.core.actors import SYSTEM, Actor, Role
 from services.core.errors import Conflict, InvalidInput, NotFound, RuleRefused
 from services.core.findings import Finding, Severity, of_severity
 from services.core.ids import new_id
+from services.core.pages import page_of
 from services.core.personal import Secret
 from services.people.access import Action, authorize
 from services.people.attempts import Refused
@@ -32,7 +33,6 @@ from services.people.sign_in import verify_second_factor
 from services.people.states import GRANT_TRANSITIONS, GrantState, GrantStep
 
 NOT_VISIBLE: Final = "There is no such grant, or it is not yours to see."
-PAGE_LIMIT = 101  # a full page of 100, and one that tells that there is more
 # Where a US calendar day begins last. A paper revoked "today" is dated here, so that its last valid day is over in
 # every state at the moment of revoking.
 LAST_ZONE: Final = ZoneInfo("Pacific/Pago_Pago")
@@ -208,9 +208,7 @@ def list_grants(
     A prescriber sees those of the own team, and those to whose approval they were named.
     """
     authorize(actor, Action.READ_SIGNING_GRANT)
-    query = select(SigningGrant).order_by(SigningGrant.id.desc()).limit(min(limit, PAGE_LIMIT))
-    if after is not None:
-        query = query.where(SigningGrant.id < after)
+    query = page_of(select(SigningGrant), SigningGrant.id, after=after, limit=limit)
     if actor.role is Role.PRESCRIBER:
         team = select(Account.id).where(Account.organisation_id == actor.organisation_id)
         query = query.where(or_(SigningGrant.account_id.in_(team), SigningGrant.approver_id == actor.id))

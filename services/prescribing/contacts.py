@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import ScalarSelect, SQLColumnExpression, Uuid, bindparam, func, select, tuple_
+from sqlalchemy import ScalarSelect, SQLColumnExpression, Uuid, bindparam, func, select
 from sqlalchemy.orm import Session
 
 from services.audit.records import record
@@ -15,14 +15,13 @@ from services.core import clock
 from services.core.actors import Actor
 from services.core.errors import RuleRefused
 from services.core.ids import new_id
+from services.core.pages import page_of
 from services.core.personal import Personal
 from services.messaging.outbox import Subject
 from services.people.access import Action, visible_episode
 from services.prescribing.models import PrescriberContact
 from services.screening.written_texts import heed
 from services.vault.boxes import box
-
-PAGE_LIMIT = 101  # a full page of 100, and one that tells that there is more
 
 
 class Manner(StrEnum):
@@ -82,9 +81,7 @@ def list_contacts(
     episode = visible_episode(session, actor, Action.READ_REFILL, episode_id)
     row = PrescriberContact
     query = select(row).where(row.episode_id == episode.id)
-    if after is not None:
-        query = query.where(tuple_(row.held_at, row.id) < tuple_(*after))
-    query = query.order_by(row.held_at.desc(), row.id.desc()).limit(min(limit, PAGE_LIMIT))
+    query = page_of(query, row.held_at, row.id, after=after, limit=limit)
     record(session, actor, "prescriber_contact.list", "episode", episode.id, episode_id=episode.id)
     return [_opened(session, each) for each in session.scalars(query)]
 

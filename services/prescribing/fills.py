@@ -20,6 +20,7 @@ from services.core.actors import SYSTEM, Actor
 from services.core.errors import NotFound, RuleRefused
 from services.core.findings import Finding, Severity, of_severity
 from services.core.ids import new_id
+from services.core.pages import page_of
 from services.core.programme import Programme
 from services.core.vocabulary import EventKind, TaskKind
 from services.eligibility.decisions import eligibility_current
@@ -48,8 +49,6 @@ from services.prescribing.signing_rules import ELIGIBILITY_NOT_CURRENT
 from services.prescribing.states import PRESCRIPTION_TRANSITIONS, VALID, PrescriptionState, PrescriptionStep
 from services.prescribing.supplies import Supply, supply_of
 from services.vault.boxes import box
-
-PAGE_LIMIT = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,9 +259,8 @@ def list_fills(
         raise NotFound(NOT_VISIBLE)
     episode = visible_episode(session, actor, Action.READ_FILL, row.episode_id)
     check_sees(actor, row)
-    query = select(Fill).where(Fill.prescription_id == row.id).order_by(Fill.id).limit(min(limit, PAGE_LIMIT + 1))
-    if after is not None:
-        query = query.where(Fill.id > after)
+    query = select(Fill).where(Fill.prescription_id == row.id)
+    query = page_of(query, Fill.id, after=after, limit=limit, newest_first=False)
     record(session, actor, "fill.list", "prescription", row.id, episode_id=episode.id)
     return [opened_fill(session, fill) for fill in session.scalars(query)]
 

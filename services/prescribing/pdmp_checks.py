@@ -19,6 +19,7 @@ from services.core import clock
 from services.core.actors import Actor
 from services.core.errors import InvalidInput, RuleRefused
 from services.core.ids import new_id
+from services.core.pages import page_of
 from services.core.programme import Programme
 from services.core.rules import Rule
 from services.people.access import Action, visible_episode
@@ -28,8 +29,6 @@ from services.people.zones import read_zone
 from services.prescribing.models import PdmpCheck
 from services.prescribing.signing_rules import PDMP_IN_FUTURE, PDMP_TOO_OLD
 from services.vault.boxes import box
-
-PAGE_LIMIT = 100
 
 
 class PdmpFinding(StrEnum):
@@ -111,10 +110,7 @@ def list_checks(
     """The checks made for an episode, newest first, from behind the position ``after``; an audited read."""
     episode = visible_episode(session, actor, Action.RECORD_PDMP_CHECK, episode_id)
     query = select(PdmpCheck).where(PdmpCheck.episode_id == episode.id)
-    if after is not None:
-        at, check_id = after
-        query = query.where((PdmpCheck.checked_at < at) | ((PdmpCheck.checked_at == at) & (PdmpCheck.id < check_id)))
-    query = query.order_by(PdmpCheck.checked_at.desc(), PdmpCheck.id.desc()).limit(min(limit, PAGE_LIMIT + 1))
+    query = page_of(query, PdmpCheck.checked_at, PdmpCheck.id, after=after, limit=limit)
     record(session, actor, "pdmp_check.list", "episode", episode.id, episode_id=episode.id)
     return [_opened(session, row) for row in session.scalars(query)]
 

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, case, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, and_, case, func, or_, select
 from sqlalchemy.orm import Session
 
 from services.audit.models import AuditRecord
@@ -22,6 +22,7 @@ from services.core import clock
 from services.core.actors import SYSTEM, Actor
 from services.core.errors import Conflict, NotFound
 from services.core.ids import new_id
+from services.core.pages import page_of
 from services.core.personal import Personal
 from services.core.vocabulary import EventKind, TaskKind
 from services.messaging.outbox import Subject, emit
@@ -31,8 +32,6 @@ from services.people.models import Organisation, OrganisationKind
 from services.people.zones import read_zone
 from services.prescribing.models import SecurityReview
 from services.vault.boxes import box
-
-PAGE_LIMIT = 101  # a full page of 100, and one that tells that there is more
 
 
 class SecurityEvent(StrEnum):
@@ -116,10 +115,7 @@ def list_reviews(
 ) -> Sequence[SecurityReview]:
     """The reviews, newest first, from behind the id ``after``."""
     authorize(actor, Action.READ_SECURITY_REVIEW)
-    query = select(SecurityReview).order_by(SecurityReview.id.desc()).limit(min(limit, PAGE_LIMIT))
-    if after is not None:
-        query = query.where(SecurityReview.id < after)
-    return session.scalars(query).all()
+    return session.scalars(page_of(select(SecurityReview), SecurityReview.id, after=after, limit=limit)).all()
 
 
 def read_review(session: Session, actor: Actor, review_id: UUID) -> SecurityReview:
@@ -140,9 +136,7 @@ def list_events(
     authorize(actor, Action.READ_SECURITY_REVIEW)
     row = _review(session, review_id)
     query = select(_ROW, _KIND).where(*_within(row))
-    if after is not None:
-        query = query.where(tuple_(_ROW.at, _ROW.id) < tuple_(*after))
-    query = query.order_by(_ROW.at.desc(), _ROW.id.desc()).limit(min(limit, PAGE_LIMIT))
+    query = page_of(query, _ROW.at, _ROW.id, after=after, limit=limit)
     record(session, actor, "security_review.read", "security_review", row.id)
     return [FoundEvent(SecurityEvent(kind), found) for found, kind in session.execute(query)]
 

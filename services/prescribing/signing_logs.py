@@ -19,6 +19,7 @@ from services.core import clock
 from services.core.actors import SYSTEM, Actor
 from services.core.errors import NotFound
 from services.core.ids import new_id
+from services.core.pages import page_of
 from services.core.personal import Personal
 from services.core.vocabulary import EventKind
 from services.messaging.outbox import Subject, emit
@@ -31,7 +32,6 @@ from services.prescribing.papers import signed_document
 from services.prescribing.signing import verify_signature
 from services.vault.boxes import box
 
-PAGE_LIMIT = 101  # a full page of 100, and one that tells that there is more
 # Were the ticker down for longer than a month, the logs of the months before are made up for.
 MONTHS_BACK: Final = 3
 PAPER: Final = ("issued_on", "patient_name", "drug", "strength", "form", "quantity", "refills")
@@ -97,10 +97,8 @@ def _entry(session: Session, row: Prescription) -> dict[str, Any]:
 def list_logs(session: Session, actor: Actor, *, after: UUID | None = None, limit: int = 20) -> Sequence[SigningLog]:
     """The actor's own logs, newest first, from behind the id ``after``."""
     authorize(actor, Action.READ_SIGNING_LOG)
-    query = select(SigningLog).where(SigningLog.account_id == actor.id).order_by(SigningLog.id.desc())
-    if after is not None:
-        query = query.where(SigningLog.id < after)
-    return session.scalars(query.limit(min(limit, PAGE_LIMIT))).all()
+    query = select(SigningLog).where(SigningLog.account_id == actor.id)
+    return session.scalars(page_of(query, SigningLog.id, after=after, limit=limit)).all()
 
 
 def read_log(session: Session, actor: Actor, log_id: UUID) -> tuple[SigningLog, Personal[list[dict[str, Any]]]]:

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from services.audit.records import record
 from services.core.actors import Actor, Role
 from services.core.errors import NotFound
+from services.core.pages import page_of
 from services.core.personal import Personal
 from services.people.access import Action, authorize, visible_episode
 from services.people.models import Episode
@@ -34,7 +35,6 @@ from services.prescribing.states import PrescriptionState
 from services.prescribing.supplies import Supply, supply_of
 from services.vault.boxes import Box, box
 
-PAGE_LIMIT = 100
 MEDICAL: Final = frozenset({Role.PRESCRIBER, Role.MEDICAL_STAFF, Role.SYSTEM})
 FOR_SESSIONS: Final = (
     "drug",
@@ -155,10 +155,8 @@ def list_prescriptions(
         query = query.where(Prescription.signature.is_not(None))
     if actor.role is Role.PHARMACIST:
         query = query.where(Prescription.supplied == Supplied.SHIPPED)
-    if after is not None:
-        query = query.where(Prescription.id < after)
     record(session, actor, "prescription.list", "episode", episode.id, episode_id=episode.id)
-    return session.scalars(query.order_by(Prescription.id.desc()).limit(min(limit, PAGE_LIMIT + 1))).all()
+    return session.scalars(page_of(query, Prescription.id, after=after, limit=limit)).all()
 
 
 def dosing_order(session: Session, actor: Actor, episode: Episode, route: Route | None = None) -> DosingOrder | None:

@@ -15,6 +15,7 @@ from services.core import clock
 from services.core.actors import SYSTEM, Actor, Role
 from services.core.errors import InvalidInput, NotFound, RuleRefused, StaleVersion
 from services.core.findings import Finding
+from services.core.pages import page_of
 from services.core.personal import Personal
 from services.core.vocabulary import EventKind, NoticeKind, Party, TaskKind
 from services.eligibility.medicines import load_medicines
@@ -41,7 +42,6 @@ from services.screening.written_texts import heed
 from services.vault.boxes import box
 
 INVISIBLE: Final = "There is no such record, or it is not yours to see."
-PAGE_LIMIT = 101  # a full page of 100, and one that tells that there is more
 TO_PATIENT: Final = ("question", "answer")
 
 
@@ -254,9 +254,7 @@ def list_questions(
     query = select(Question).where(_visible_to(actor))
     if state is not None:
         query = query.where(Question.state == state)
-    if after is not None:
-        query = query.where(Question.id < after)
-    return session.scalars(query.order_by(Question.id.desc()).limit(min(limit, PAGE_LIMIT))).all()
+    return session.scalars(page_of(query, Question.id, after=after, limit=limit)).all()
 
 
 def _visible_to(actor: Actor) -> ColumnElement[bool]:

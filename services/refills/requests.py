@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from services.audit.records import record
@@ -17,6 +17,7 @@ from services.core.actors import Actor
 from services.core.errors import Conflict, NotFound, RuleRefused, StaleVersion
 from services.core.findings import Finding
 from services.core.ids import new_id
+from services.core.pages import page_of
 from services.core.personal import Personal
 from services.core.vocabulary import EventKind, TaskKind
 from services.messaging.outbox import Subject, emit
@@ -32,7 +33,6 @@ from services.screening.written_texts import heed
 from services.sessions.ledgers import Occasion, record_count
 from services.vault.boxes import box
 
-PAGE_LIMIT = 101  # a full page of 100, and one that tells that there is more
 INVISIBLE = "There is no such record, or it is not yours to see."
 
 
@@ -161,10 +161,7 @@ def list_requests(
     episode = visible_episode(session, actor, Action.READ_REFILL, episode_id)
     row = RefillRequest
     query = select(row).where(row.episode_id == episode.id)
-    if after is not None:
-        query = query.where(tuple_(row.requested_at, row.id) < tuple_(*after))
-    newest_first = query.order_by(row.requested_at.desc(), row.id.desc())
-    return session.scalars(newest_first.limit(min(limit, PAGE_LIMIT))).all()
+    return session.scalars(page_of(query, row.requested_at, row.id, after=after, limit=limit)).all()
 
 
 def held_request(

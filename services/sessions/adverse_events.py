@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
 from uuid import UUID
 
 from sqlalchemy import Exists, SQLColumnExpression, exists, select
@@ -16,6 +15,7 @@ from services.core import clock
 from services.core.actors import Actor
 from services.core.errors import NotFound, StaleVersion
 from services.core.ids import new_id
+from services.core.pages import page_of
 from services.core.personal import Personal
 from services.core.programme import Programme
 from services.core.vocabulary import TaskKind
@@ -38,8 +38,6 @@ from services.sessions.lookups import NOT_VISIBLE, refuse
 from services.sessions.models import AdverseEvent, TherapySession
 from services.sessions.states import ADVERSE_EVENT_TRANSITIONS, AdverseEventState, AdverseEventStep
 from services.vault.boxes import box
-
-PAGE_LIMIT: Final = 101
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,10 +138,8 @@ def list_adverse_events(
     """The adverse events of an episode, newest first, from behind the id ``after``; an audited read."""
     episode = visible_episode(session, actor, Action.READ_ADVERSE_EVENT, episode_id)
     query = select(AdverseEvent).where(AdverseEvent.episode_id == episode.id)
-    if after is not None:
-        query = query.where(AdverseEvent.id < after)
     record(session, actor, "adverse_event.list", "episode", episode.id, episode_id=episode.id)
-    rows = session.scalars(query.order_by(AdverseEvent.id.desc()).limit(min(limit, PAGE_LIMIT)))
+    rows = session.scalars(page_of(query, AdverseEvent.id, after=after, limit=limit))
     programme = programme_of(session, episode)
     return [_opened(session, event, programme) for event in rows]
 

@@ -8,13 +8,14 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, select, tuple_
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
 
 from services.audit.records import record
 from services.core import clock
 from services.core.actors import Actor, Role
 from services.core.findings import Finding
+from services.core.pages import page_of
 from services.core.personal import Personal
 from services.core.programme import Programme
 from services.people.access import Action, visible_episode
@@ -34,8 +35,6 @@ from services.sessions.readiness import Readiness
 from services.sessions.rules import onset_window
 from services.sessions.states import SessionKind, SessionState
 from services.vault.boxes import Box, box
-
-PAGE_LIMIT: Final = 101
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,12 +192,9 @@ def list_sessions(
         query = query.where(TherapySession.kind == kind)
     if state is not None:
         query = query.where(TherapySession.state == state)
-    if after is not None:
-        query = query.where(tuple_(TherapySession.starts_at, TherapySession.id) > tuple_(*after))
+    query = page_of(query, TherapySession.starts_at, TherapySession.id, after=after, limit=limit, newest_first=False)
     record(session, actor, "session.list", "episode", episode.id, episode_id=episode.id)
-    return session.scalars(
-        query.order_by(TherapySession.starts_at, TherapySession.id).limit(min(limit, PAGE_LIMIT))
-    ).all()
+    return session.scalars(query).all()
 
 
 def held_dosing_sessions(session: Session, episode_id: UUID) -> list[Held]:

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from services.audit.records import record
@@ -20,6 +20,7 @@ from services.core import clock
 from services.core.actors import Actor
 from services.core.findings import Finding, Severity
 from services.core.ids import new_id
+from services.core.pages import page_of
 from services.core.personal import Personal
 from services.core.programme import Programme
 from services.core.vocabulary import EventKind
@@ -50,8 +51,6 @@ from services.sessions.vitals_rules import (
     start_limits,
 )
 from services.vault.boxes import Box, box
-
-PAGE_LIMIT: Final = 101
 
 
 class Phase(StrEnum):
@@ -247,9 +246,7 @@ def list_vitals(
     """The readings of a session, oldest first, from behind the position ``after``; an audited read."""
     row, episode = visible_session(session, actor, Action.READ_VITALS, session_id)
     query = select(VitalsReading).where(VitalsReading.session_id == row.id)
-    if after is not None:
-        query = query.where(tuple_(VitalsReading.taken_at, VitalsReading.id) > tuple_(*after))
-    query = query.order_by(VitalsReading.taken_at, VitalsReading.id).limit(min(limit, PAGE_LIMIT))
+    query = page_of(query, VitalsReading.taken_at, VitalsReading.id, after=after, limit=limit, newest_first=False)
     record(session, actor, "vitals.read", "session", row.id, episode_id=episode.id)
     own, programme = box(session, row.patient_id), programme_of(session, episode)
     return [_measured(own, row, vitals, programme) for vitals in session.scalars(query)]

@@ -20,6 +20,7 @@ from services.core import clock
 from services.core.actors import Actor
 from services.core.errors import NotFound, StaleVersion
 from services.core.ids import new_id
+from services.core.pages import page_of
 from services.core.personal import Personal
 from services.core.vocabulary import EventKind
 from services.messaging.outbox import Subject, emit
@@ -28,8 +29,6 @@ from services.people.models import Episode
 from services.shipping.models import OPEN_REVIEW, DiversionReview
 from services.shipping.states import DiversionState
 from services.vault.boxes import box
-
-PAGE_LIMIT = 101  # a full page of 100, and one that tells that there is more
 
 
 class Cause(StrEnum):
@@ -136,10 +135,8 @@ def list_reviews(
     """The reviews of an episode, newest first, from behind the id ``after``: states and times, nothing sealed."""
     episode = visible_episode(session, actor, Action.READ_DIVERSION, episode_id)
     query = select(DiversionReview).where(DiversionReview.episode_id == episode.id)
-    if after is not None:
-        query = query.where(DiversionReview.id < after)
     record(session, actor, "diversion_review.list", "episode", episode.id, episode_id=episode.id)
-    return session.scalars(query.order_by(DiversionReview.id.desc()).limit(min(limit, PAGE_LIMIT))).all()
+    return session.scalars(page_of(query, DiversionReview.id, after=after, limit=limit)).all()
 
 
 def opened(session: Session, row: DiversionReview) -> ReadReview:

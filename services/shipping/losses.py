@@ -23,6 +23,7 @@ from services.core.business_days import known_state
 from services.core.errors import NotFound, RuleRefused, StaleVersion
 from services.core.findings import Finding
 from services.core.ids import new_id
+from services.core.pages import page_of
 from services.core.personal import Personal
 from services.core.vocabulary import EventKind, Party, TaskKind
 from services.messaging.outbox import Subject, emit
@@ -50,7 +51,6 @@ from services.shipping.models import STANDING_LOSS, Loss, Shipment
 from services.shipping.statuses import Stage
 from services.vault.boxes import box
 
-PAGE_LIMIT: Final = 101  # a full page of 100, and one that tells that there is more
 NOT_VISIBLE: Final = "There is no such record, or it is not yours to see."
 
 
@@ -284,10 +284,8 @@ def list_losses(
     """The losses of an episode, newest first, from behind the id ``after``: where and when, nothing sealed."""
     episode = visible_episode(session, actor, Action.READ_LOSS, episode_id)
     query = select(Loss).where(Loss.episode_id == episode.id)
-    if after is not None:
-        query = query.where(Loss.id < after)
     record(session, actor, "loss.list", "episode", episode.id, episode_id=episode.id)
-    return session.scalars(query.order_by(Loss.id.desc()).limit(min(limit, PAGE_LIMIT))).all()
+    return session.scalars(page_of(query, Loss.id, after=after, limit=limit)).all()
 
 
 def opened(session: Session, actor: Actor, row: Loss) -> ReadLoss:

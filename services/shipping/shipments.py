@@ -17,6 +17,7 @@ from services.core.actors import Actor, Role
 from services.core.errors import NotFound, RuleRefused, StaleVersion
 from services.core.findings import Severity, of_severity
 from services.core.ids import new_id
+from services.core.pages import page_of
 from services.core.personal import Personal
 from services.core.vocabulary import EventKind, TaskKind
 from services.eligibility.decisions import eligibility_current
@@ -63,7 +64,6 @@ from services.shipping.statuses import Stage, status_map
 from services.vault.blind_indexes import blind_index
 from services.vault.boxes import box
 
-PAGE_LIMIT = 100
 NOT_VISIBLE: Final = "There is no such record, or it is not yours to see."
 
 
@@ -337,10 +337,8 @@ def list_shipments(
     """The shipments of an episode, newest first, from behind the id ``after``: states and times, nothing sealed."""
     episode = visible_episode(session, actor, Action.READ_SHIPMENT, episode_id)
     query = select(Shipment).where(Shipment.episode_id == episode.id)
-    if after is not None:
-        query = query.where(Shipment.id < after)
     record(session, actor, "shipment.list", "episode", episode.id, episode_id=episode.id)
-    return session.scalars(query.order_by(Shipment.id.desc()).limit(min(limit, PAGE_LIMIT + 1))).all()
+    return session.scalars(page_of(query, Shipment.id, after=after, limit=limit)).all()
 
 
 def shipped_units(session: Session, episode_id: UUID) -> int:

@@ -144,7 +144,7 @@ def answer_findings(facts: AnswerFacts, programme: Programme) -> list[Finding]:
         (ASKED_CLINICALLY, facts.asked_clinically),
         (AMOUNT, _tells_amount(low)),
         (NAMES_SOMEBODY, _names(words, _single(facts.people))),
-        (NAMES_PROGRAMME, _names(words, (programme.title, programme.name.replace("_", " ")))),
+        (NAMES_PROGRAMME, _names(words, (programme.title, programme.name))),
         (HOLDS_ADDRESS, _ADDRESS.search(low) is not None),
         (NOT_PLAIN, size.encoding is not Encoding.GSM7 or not text.isprintable()),
         (TOO_LONG, size.units > programme.whole("notices.answer_max_units")),

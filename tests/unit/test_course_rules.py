@@ -44,7 +44,8 @@ def test_after_a_renewed_approval_maintenance_goes_on_only_by_a_plan() -> None:
     ("days", "interval", "is_refused"), [(27, 28, True), (28, 28, False), (-27, 28, True), (1, None, False)]
 )
 def test_maintenance_sessions_keep_the_distance_of_the_plan(days: int, interval: int | None, is_refused: bool) -> None:
-    found = plan_interval_findings(TODAY, [TODAY + timedelta(days=days)], interval)
+    others = [TODAY + timedelta(days=each) for each in (-90, days, 90)]
+    found = plan_interval_findings(TODAY, others, interval)
     assert [finding.rule for finding in found] == (["sessions.maintenance_interval"] if is_refused else [])
     assert plan_interval_findings(TODAY, [], interval) == []
 

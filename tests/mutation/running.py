@@ -17,6 +17,7 @@ import importlib.util
 import json
 import mmap
 import os
+import resource
 import select
 import signal
 import sys
@@ -26,6 +27,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from math import ceil
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any, Final
@@ -38,8 +40,9 @@ from tests.mutation.operators import Mutant, functions_in, mutants_of
 
 OURS: Final = ("services", "tests", "coordinator", "workers")
 SETTINGS: Final = ROOT / "services" / "core" / "programmes" / "default.toml"
-# A mutant may loop for ever; its tests take milliseconds.
+# A mutant may loop for ever; its tests take milliseconds. Or sleep: then so many times longer by the clock.
 SECONDS_AT_MOST: Final = 20
+ASLEEP: Final = 15
 UNCHANGED_SECONDS_AT_MOST: Final = 300
 FAILED: Final = 1
 
@@ -311,7 +314,10 @@ def _in_a_fork(work: Callable[[Callable[[Any], None]], None], told: Callable[[li
 
 @dataclass(frozen=True)
 class _Pool:
-    """Forked processes, ``workers`` at once, each of which must end within ``seconds``."""
+    """Forked processes, ``workers`` at once, each of which must end within ``seconds`` of the processor's time.
+
+    Not of the clock's: on a busy machine nothing hangs that only waits for its turn.
+    """
 
     workers: int
     seconds: float
@@ -326,8 +332,9 @@ class _Pool:
                     index = waiting.pop()
                     pid = os.fork()
                     if pid == 0:
-                        _work_and_leave(work, index)
-                    running[os.pidfd_open(pid)] = (pid, index, time.monotonic() + self.seconds)
+                        _work_and_leave(work, index, self.seconds)
+                    until = time.monotonic() + self.seconds * ASLEEP
+                    running[os.pidfd_open(pid)] = (pid, index, until)
                 ended, _, _ = select.select(list(running), [], [], 0.5)
                 late = {each for each, (_, _, until) in running.items() if time.monotonic() > until} - set(ended)
                 for descriptor in (*ended, *late):
@@ -336,13 +343,15 @@ class _Pool:
                         os.kill(pid, signal.SIGKILL)
                     _, status = os.waitpid(pid, 0)
                     os.close(descriptor)
-                    yield index, None if descriptor in late else os.waitstatus_to_exitcode(status)
+                    code = os.waitstatus_to_exitcode(status)
+                    yield index, None if descriptor in late or code == -signal.SIGXCPU else code
         finally:
             for pid, _, _ in running.values():
                 os.kill(pid, signal.SIGKILL)
 
 
-def _work_and_leave(work: Callable[[int], int], index: int) -> None:
+def _work_and_leave(work: Callable[[int], int], index: int, seconds: float) -> None:
+    resource.setrlimit(resource.RLIMIT_CPU, (ceil(seconds), ceil(seconds) + 1))
     code = FAILED
     try:
         code = work(index)

@@ -34,7 +34,6 @@ class EpisodeStep(StrEnum):
     REOPEN_REVIEW = "reopen_review"
     BEGIN_TREATMENT = "begin_treatment"
     BEGIN_MAINTENANCE = "begin_maintenance"
-    RESUME_TREATMENT = "resume_treatment"
     DISCONTINUE = "discontinue"
     CLOSE = "close"
 
@@ -62,7 +61,6 @@ EPISODE_TRANSITIONS: Final = Transitions(
         (_S.IN_TREATMENT, _T.BEGIN_MAINTENANCE): (_S.IN_MAINTENANCE, _PRESCRIBER),
         # After a renewed approval, where a plan was agreed before.
         (_S.ELIGIBLE, _T.BEGIN_MAINTENANCE): (_S.IN_MAINTENANCE, _PRESCRIBER),
-        (_S.IN_MAINTENANCE, _T.RESUME_TREATMENT): (_S.IN_TREATMENT, _PRESCRIBER),
         # Discontinued: nothing is prescribed, booked or taken; leftovers and the closing follow-up are due.
         # Whoever was treated may be asked for more information, or declined, when it is time to approve anew.
         (_S.SCREENING, _T.DISCONTINUE): (_S.DISCONTINUED, _PRESCRIBER),

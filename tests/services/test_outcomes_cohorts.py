@@ -8,11 +8,12 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import time_machine
 from click.testing import CliRunner, Result
 from sqlalchemy import event, select
 from sqlalchemy.orm import Session
@@ -22,11 +23,11 @@ from coordinator.local.migrations import ROOT
 from services.core import clock
 from services.core.actors import SYSTEM, Role
 from services.core.errors import NotAllowed, NotFound, RuleRefused
-from services.core.programme import programme
+from services.core.programme import programme, shipped
 from services.outcomes.cohort_cases import Scope, count_treated, read_cases
 from services.outcomes.cohort_cases import treated as episodes_of
 from services.outcomes.cohort_reports import EMPTY, check_size, cohort_report, scope_of_team
-from services.outcomes.cohort_rules import CohortCase
+from services.outcomes.cohort_rules import IMPROVED, CohortCase, outcomes_of
 from services.outcomes.reports import list_reports
 from services.people.models import Episode
 from services.people.states import EpisodeState
@@ -34,7 +35,8 @@ from services.sessions.models import TherapySession
 from services.vault.boxes import boxes_of
 from services.vault.models import DataKey
 from tests.factories import World, audited, make_account, make_actor, make_world
-from tests.factories_outcomes import treated
+from tests.factories_outcomes import ask, complete, hold, treated
+from tests.factories_screening import approve, make_referral, make_screening
 
 SPRING = datetime(2026, 3, 2, 18, 0, tzinfo=UTC)
 PROGRAMME = programme()
@@ -85,6 +87,29 @@ def test_a_patient_is_read_as_counted(session: Session, world: World) -> None:
     follow_up = case.follow_ups["phq9"]
     assert (follow_up.total, follow_up.sessions, follow_up.positive) == (8, 4, False)
     assert not {"phq9", "moderate"} & set(repr(case).replace("'", " ").split())
+
+
+def functioning(each: int) -> dict[str, int]:
+    return {f"q{number}": each for number in range(1, 8)}
+
+
+def test_under_isha_health_functioning_is_asked_before_and_after_and_counted(session: Session) -> None:
+    world, isha = make_world(session, programme="isha_health"), programme(shipped()["isha_health"])
+    with time_machine.travel(SPRING - timedelta(days=5), tick=False):
+        episode = make_referral(session, world=world).episode
+        make_screening(session, episode, b_ipf=functioning(4))
+        approve(session, world.actor("prescriber"), episode.id)
+    with time_machine.travel(SPRING + timedelta(days=14), tick=False):
+        hold(session, episode, 2, last_at=SPRING + timedelta(days=7))
+        row = ask(session, episode)
+        assert "b_ipf" in row.instruments
+        complete(session, episode, row, b_ipf=functioning(1))
+    found = episodes_of(session, scope(world, programme="isha_health"))
+    ((case,),) = read_cases(session, found, isha)
+    assert (case.baselines["b_ipf"], case.follow_ups["b_ipf"].total) == (67, 17)
+    assert outcomes_of(case, isha)["b_ipf"] in IMPROVED
+    told = cohort_report(session, world.actor("prescriber"), scope(world, programme="isha_health"))["figures"]
+    assert [each["assessed"] for each in told if each["id"] == "functioning_improved_b_ipf"] == [True]
 
 
 def test_the_follow_up_ends_after_twelve_weeks(session: Session, world: World) -> None:

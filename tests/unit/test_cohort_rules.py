@@ -9,12 +9,13 @@ import pytest
 from scipy.stats import beta
 
 from services.core.errors import InvalidConfiguration
-from services.core.programme import programme
+from services.core.programme import programme, shipped
 from services.outcomes.cohort_cases import Scope
 from services.outcomes.cohort_documents import document, format_of
 from services.outcomes.cohort_reports import EMPTY, published_figures, report_of
 from services.outcomes.cohort_rules import CohortCase, FollowUp, Tally, age_band, dissociation_band, helps_of
 from services.outcomes.intervals import Confidence
+from services.screening import instruments
 
 PROGRAMME = programme()
 SCOPE = Scope("default", 2026, 2026)
@@ -209,6 +210,19 @@ def test_those_who_function_better() -> None:
     functioning = figure(found, "functioning_improved_wsas")
     assert (functioning["count"], functioning["of"], functioning["published_low"]) == (30, 50, 92)
     assert figure(found, "functioning_improved_b_ipf")["assessed"] is False
+
+
+def test_isha_health_asks_how_patients_function_and_fills_the_figure_that_it_publishes() -> None:
+    isha = programme(shipped()["isha_health"])
+    for setting in ("screening.instruments", "outcomes.cadence.instruments"):
+        asked = instruments.asked_by(isha, setting)
+        assert "b_ipf" in {each.id for each in asked}
+        assert all(each.is_offered for each in asked)
+    better = case(baselines={"b_ipf": 50}, follow_ups={"b_ipf": FollowUp(40, 4, None)})
+    same = case(baselines={"b_ipf": 50}, follow_ups={"b_ipf": FollowUp(41, 4, None)})
+    functioning = figure(report(*[better] * 30, *[same] * 20), "functioning_improved_b_ipf")
+    assert (functioning["count"], functioning["of"], functioning["percent"]) == (30, 50, 60)
+    assert functioning["published_low"] == 92
 
 
 def test_non_response_needs_three_sessions_and_less_than_a_quarter() -> None:

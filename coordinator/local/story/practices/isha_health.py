@@ -35,6 +35,8 @@ CHARACTERS: Final = (
         "Cannot sleep since the fire; in therapy for a year.",
     ),
 )
+# The answers to the B-IPF, by which this practice measures how patients function.
+FUNCTIONING: Final = {f"q{number}": 3 for number in range(1, 7)} | {"q7": "not_applicable"}
 AT_HOME: Final = {"site": "home", "remote": True}
 REMOTE: Final = {
     "therapist_on_video": True,
@@ -50,7 +52,7 @@ def arrive(stage: Stage) -> None:
     noor, cast = stage.patients["noor"], stage.cast
     acts.refer(stage, noor, "noor", by=cast.assistant, is_enquiry=True)
     stage.is_warm = True
-    acts.screen(stage, noor)
+    acts.screen(stage, noor, b_ipf=FUNCTIONING)
     stage.wait(timedelta(hours=2), "the physician evaluates")
     acts.approve(stage, noor)
 
@@ -161,7 +163,7 @@ def gather(stage: Stage) -> None:
     stage.begin_step(5, "An online integration circle; each patient's record stays separate")
     noor, amir, therapist = stage.patients["noor"], stage.patients["amir"], stage.cast.therapist
     acts.refer(stage, amir, "amir")
-    acts.screen(stage, amir)
+    acts.screen(stage, amir, b_ipf=FUNCTIONING)
     acts.approve(stage, amir)
     acts.supply(stage, amir, "amir", Order(), "794611500102")
     home = stage.clock.on_day(stage.clock.day + 2, "14:00")

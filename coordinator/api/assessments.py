@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from coordinator.api.tasks import StepIn
 from services.outcomes import assessments
 from services.outcomes.assessments import ReadAssessment
 from services.outcomes.cadence_rules import Occasion
+from services.outcomes.models import Assessment
 from services.outcomes.states import AssessmentState
 from services.people.access import Action
 from services.screening.instruments import get
@@ -105,7 +107,8 @@ def list_assessments(call: Call, query: dict[str, Any], episode_id: UUID) -> dic
     """The assessments of an episode, newest first."""
     after = cursors.decode(query.get("cursor"))
     found = assessments.list_assessments(call.session, call.actor, episode_id, after=after, limit=query["limit"] + 1)
-    return cursors.page(found, query["limit"], lambda row: (row.requested_at, row.id))
+    page = cursors.page(found, query["limit"], lambda each: (each[0].requested_at, each[0].id))
+    return {**page, "items": [_summary(row, instruments) for row, instruments in page["items"]]}
 
 
 @endpoint(
@@ -147,12 +150,16 @@ def complete_assessment(call: Call, body: dict[str, Any], assessment_id: UUID) -
     return _shown(assessments.complete_assessment(call.session, call.actor, assessment_id, version=call.version))
 
 
-_OF_ROW: Final = tuple(AssessmentSummaryOut().fields)
+_OF_ROW: Final = tuple(name for name in AssessmentSummaryOut().fields if name != "instruments")
+
+
+def _summary(row: Assessment, instruments: Sequence[str]) -> dict[str, Any]:
+    return {**{name: getattr(row, name) for name in _OF_ROW}, "instruments": instruments}
 
 
 def _shown(read: ReadAssessment) -> dict[str, Any]:
     return {
-        **{name: getattr(read.assessment, name) for name in _OF_ROW},
+        **_summary(read.assessment, read.instruments),
         "forms": [get(name) for name in read.asked],
         "answers": read.answers,
         "missing": [

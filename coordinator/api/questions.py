@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from services.core.vocabulary import Party
 from services.people.access import Action
 from services.questions import answering
 from services.questions.answering import ReadQuestion
+from services.questions.asking import rules_of
 from services.questions.models import Question
 from services.questions.routing_rules import Answering
 from services.questions.states import QuestionState
@@ -90,8 +92,14 @@ class AnsweredQuestionOut(PatientQuestionOut):
     findings = fields.List(fields.Nested(FindingOut), required=True)
 
 
-def _row(question: Question) -> dict[str, Any]:
-    return {name: getattr(question, name) for name in PatientQuestionOut().fields}
+def _row(call: Call, question: Question) -> dict[str, Any]:
+    return _rows(call, [question])[0]
+
+
+def _rows(call: Call, questions: Sequence[Question]) -> list[dict[str, Any]]:
+    rules = rules_of(call.session, questions)
+    names = [name for name in PatientQuestionOut().fields if name != "rule"]
+    return [{**{name: getattr(each, name) for name in names}, "rule": rules[each.id]} for each in questions]
 
 
 @endpoint(
@@ -112,7 +120,8 @@ def list_questions(call: Call, query: dict[str, Any]) -> dict[str, Any]:
         after=after[1] if after else None,
         limit=query["limit"] + 1,
     )
-    return cursors.page(found, query["limit"], lambda question: (question.asked_at, question.id))
+    page = cursors.page(found, query["limit"], lambda question: (question.asked_at, question.id))
+    return {**page, "items": _rows(call, page["items"])}
 
 
 @endpoint(
@@ -121,7 +130,7 @@ def list_questions(call: Call, query: dict[str, Any]) -> dict[str, Any]:
 def read_question(call: Call, question_id: UUID) -> dict[str, Any]:
     """One question with its thread; a patient sees what they asked and what was answered."""
     found: ReadQuestion = answering.read_question(call.session, call.actor, question_id)
-    return {**_row(found.question), "posts": found.posts, "reason": found.reason}
+    return {**_row(call, found.question), "posts": found.posts, "reason": found.reason}
 
 
 @endpoint(
@@ -138,7 +147,7 @@ def answer(call: Call, body: dict[str, Any], question_id: UUID) -> dict[str, Any
         call.session, call.actor, question_id, body["text"], by_link=body["by_link"], version=call.version
     )
     call.session.flush()
-    return {**_row(given.question), "way": given.way, "findings": given.findings}
+    return {**_row(call, given.question), "way": given.way, "findings": given.findings}
 
 
 @endpoint(
@@ -149,9 +158,9 @@ def answer(call: Call, body: dict[str, Any], question_id: UUID) -> dict[str, Any
     body=ForwardQuestionIn,
     answer=PatientQuestionOut,
 )
-def forward(call: Call, body: dict[str, Any], question_id: UUID) -> Question:
+def forward(call: Call, body: dict[str, Any], question_id: UUID) -> dict[str, Any]:
     """Forward to a colleague or to another party, with the reason."""
-    return answering.forward(
+    question = answering.forward(
         call.session,
         call.actor,
         question_id,
@@ -160,6 +169,8 @@ def forward(call: Call, body: dict[str, Any], question_id: UUID) -> Question:
         party=None if body.get("party") is None else Party(body["party"]),
         version=call.version,
     )
+    call.session.flush()
+    return _row(call, question)
 
 
 @endpoint(
@@ -170,6 +181,8 @@ def forward(call: Call, body: dict[str, Any], question_id: UUID) -> Question:
     body=CloseQuestionIn,
     answer=PatientQuestionOut,
 )
-def close(call: Call, body: dict[str, Any], question_id: UUID) -> Question:
+def close(call: Call, body: dict[str, Any], question_id: UUID) -> dict[str, Any]:
     """End a question that needs no answer in writing, with the reason."""
-    return answering.close(call.session, call.actor, question_id, body["reason"], version=call.version)
+    question = answering.close(call.session, call.actor, question_id, body["reason"], version=call.version)
+    call.session.flush()
+    return _row(call, question)

@@ -60,10 +60,12 @@ class ReadAssessment:
     """An assessment as its reader may see it; what a role does not need is None or empty.
 
     The patient sees the own ``answers`` by instrument, what is missing and, when the answers ask for it, the crisis
-    resources; the care team sees the ``report`` once it is completed. ``asked`` are the instruments to be shown.
+    resources; the care team sees the ``report`` once it is completed. ``instruments`` were asked for, ``asked`` are
+    those to be shown.
     """
 
     assessment: Assessment
+    instruments: tuple[str, ...]
     asked: tuple[str, ...]
     answers: Personal[Mapping[str, Answers]] | None
     gaps: tuple[Finding, ...]
@@ -113,10 +115,10 @@ def answer_assessment(
     row, episode = _held(session, actor, Action.ANSWER_ASSESSMENT, assessment_id, version)
     row.state = _after(row, AssessmentStep.ANSWER, actor)
     programme, now = programme_of(session, episode), clock.now()
-    stored = _stored(session, row)
+    stored, asked = _stored(session, row), asked_in(session, row)
     for name, answers in given.items():
-        if name not in _may_answer(row):
-            sentence = f"This was not asked for. Asked for: {', '.join(row.instruments)}."
+        if name not in {*asked, SCREENER}:  # which a positive answer about suicide demands the same day
+            sentence = f"This was not asked for. Asked for: {', '.join(asked)}."
             raise RuleRefused(sentence, field=f"answers.{name}", rule="outcomes.instrument_not_asked")
         merged = {**stored.get(name, {"value": {}})["value"], **answers}
         kept = {item: answer for item, answer in merged.items() if answer is not None}
@@ -144,7 +146,7 @@ def complete_assessment(
     programme = programme_of(session, episode)
     stored = _stored(session, row)
     measures = _measured(session, row, stored, programme)
-    missing = _gaps(row, stored, measures, programme)
+    missing = _gaps(asked_in(session, row), stored, measures, programme)
     if missing:
         raise RuleRefused("The answers are not complete yet; 'findings' names what is missing.", missing)
     row.state, row.ended_at = after, clock.now()
@@ -173,12 +175,17 @@ def read_assessment(session: Session, actor: Actor, assessment_id: UUID) -> Read
 
 def list_assessments(
     session: Session, actor: Actor, episode_id: UUID, *, after: tuple[datetime, UUID] | None = None, limit: int = 20
-) -> Sequence[Assessment]:
-    """The assessments of an episode, newest first, without their content, from behind the position ``after``."""
+) -> list[tuple[Assessment, tuple[str, ...]]]:
+    """The assessments of an episode with what each asks for, newest first, from behind the position ``after``.
+
+    An audited read.
+    """
     episode = visible_episode(session, actor, Action.READ_ASSESSMENT, episode_id)
     row = Assessment
     query = select(row).where(row.episode_id == episode.id)
-    return session.scalars(page_of(query, row.requested_at, row.id, after=after, limit=limit)).all()
+    record(session, actor, "assessment.list", "episode", episode.id, episode_id=episode.id)
+    rows = session.scalars(page_of(query, row.requested_at, row.id, after=after, limit=limit))
+    return [(each, asked_in(session, each)) for each in rows]
 
 
 def _held_episode(session: Session, actor: Actor, action: Action, episode_id: UUID) -> Episode:
@@ -205,9 +212,9 @@ def _after(row: Assessment, step: AssessmentStep, actor: Actor) -> AssessmentSta
     return ASSESSMENT_TRANSITIONS.advance(AssessmentState(row.state), step, actor.role)
 
 
-def _may_answer(row: Assessment) -> frozenset[str]:
-    """What was asked for; and the screener, which a positive answer about suicide demands the same day."""
-    return frozenset({*row.instruments, SCREENER})
+def asked_in(session: Session, row: Assessment) -> tuple[str, ...]:
+    """The instruments that were asked for; the caller has settled who may know."""
+    return tuple(box(session, row.patient_id).open(row, "instruments").reveal())
 
 
 def _stored(session: Session, row: Assessment) -> dict[str, Any]:
@@ -227,27 +234,29 @@ def _measured(session: Session, row: Assessment, stored: Mapping[str, Any], prog
     return measure({name: part["value"] for name, part in stored.items()}, programme, level_counts=is_of_the_day)
 
 
-def _gaps(row: Assessment, stored: Mapping[str, Any], measures: Measures, programme: Programme) -> list[Finding]:
-    titles = {name: instruments.get(name).title for name in row.instruments}
-    return gaps(row.instruments, titles, measures, _answered_at(stored), clock.now(), programme)
+def _gaps(asked: Sequence[str], stored: Mapping[str, Any], measures: Measures, programme: Programme) -> list[Finding]:
+    titles = {name: instruments.get(name).title for name in asked}
+    return gaps(asked, titles, measures, _answered_at(stored), clock.now(), programme)
 
 
 def _view(session: Session, actor: Actor, row: Assessment, episode: Episode) -> ReadAssessment:
+    wanted = asked_in(session, row)
     if actor.role is not Role.PATIENT:
         report = session.scalar(select(OutcomeReport).where(OutcomeReport.assessment_id == row.id))
         found = None if report is None else opened(session, report)
-        return ReadAssessment(row, (), None, (), (), False, found)
+        return ReadAssessment(row, wanted, (), None, (), (), False, found)
     programme, stored = programme_of(session, episode), _stored(session, row)
     measures = _measured(session, row, stored, programme)
     is_open = row.state == AssessmentState.REQUESTED
     urgent, due_today = measures.triage.show_crisis_resources, measures.triage.requires_cssrs_today
-    asked = in_order({*row.instruments, SCREENER} if due_today else row.instruments)
+    asked = in_order({*wanted, SCREENER} if due_today else wanted)
     answers = {name: part["value"] for name, part in stored.items()}
     return ReadAssessment(
         assessment=row,
+        instruments=wanted,
         asked=asked,
         answers=Personal(answers),
-        gaps=tuple(_gaps(row, stored, measures, programme)) if is_open else (),
+        gaps=tuple(_gaps(wanted, stored, measures, programme)) if is_open else (),
         crisis_resources=crisis_resources(programme) if urgent else (),
         cssrs_due_today=due_today,
         report=None,

@@ -12,6 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from services.outcomes.models import OutcomeReport
+from services.people.models import Episode
 from services.screening.answer_sheets import INSTRUMENTS
 from services.screening.models import Screening
 from services.screening.screenings import sheet_of
@@ -82,11 +83,23 @@ def latest_results(session: Session, episode_id: UUID) -> Mapping[str, datetime]
         for part in INSTRUMENTS:
             if part.value in answers:
                 note(_AT_FOLLOW_UP.get(part.value, part.value), datetime.fromisoformat(answers[part]["answered_at"]))
-    reported = select(OutcomeReport.scales, OutcomeReport.answered_at).where(OutcomeReport.episode_id == episode_id)
-    for scales, answered_at in session.execute(reported):
+    patient_id = session.get_one(Episode, episode_id).patient_id
+    for scales, answered_at in scales_given(session, episode_id, patient_id):
         for scale in scales:
             note(scale, answered_at)
     return latest
+
+
+def scales_given(session: Session, episode_id: UUID, patient_id: UUID) -> Iterator[tuple[list[str], datetime]]:
+    """The instruments that gave a result in each report of an episode, and when they were answered, newest first.
+
+    Each is opened only when it is asked for. The caller has settled who may know.
+    """
+    row, own = OutcomeReport, box(session, patient_id)
+    reports = select(row.id, row.scales, row.answered_at).where(row.episode_id == episode_id)
+    for report_id, scales, answered_at in session.execute(reports.order_by(row.answered_at.desc(), row.id.desc())):
+        # A row that is in no session, made for its place in the table alone.
+        yield own.open(row(id=report_id, scales=scales), "scales").reveal(), answered_at
 
 
 _AT_FOLLOW_UP: Final = {"cssrs": "cssrs_since_last_visit"}

@@ -11,7 +11,6 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import ForeignKey, Index, SmallInteger, String, UniqueConstraint, text
-from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.core.database import Base
@@ -21,9 +20,9 @@ from services.vault.models import Purpose, sealed_column
 class OutcomeReport(Base):
     """What a therapist reported of a patient's progress, or what a completed assessment gave; it never changes.
 
-    Either ``reported_by`` or ``assessment_id`` is set. ``scales`` names the instruments that gave a result,
-    ``results`` holds answers, scores with trace and instrument version, outcome classes and changes with their
-    baseline, and the triage. A correction is a new report.
+    Either ``reported_by`` or ``assessment_id`` is set. ``scales`` names the instruments that gave a result, sealed
+    because which ones a patient is asked tells of the diagnosis. ``results`` holds answers, scores with trace and
+    instrument version, outcome classes and changes with their baseline, and the triage. A correction is a new report.
     """
 
     __tablename__ = "outcome_reports"
@@ -33,7 +32,7 @@ class OutcomeReport(Base):
     patient_id: Mapped[UUID] = mapped_column(ForeignKey("patients.id"), index=True)
     episode_id: Mapped[UUID] = mapped_column(ForeignKey("episodes.id"))
     session_id: Mapped[UUID | None] = mapped_column(ForeignKey("sessions.id"))
-    scales: Mapped[list[str]] = mapped_column(ARRAY(String(40)))
+    scales: Mapped[bytes | None] = sealed_column(owner="patient_id", nullable=False)
     results: Mapped[bytes | None] = sealed_column(owner="patient_id")
     summary: Mapped[bytes | None] = sealed_column(owner="patient_id")
     programme_version: Mapped[str] = mapped_column(String(80))
@@ -46,8 +45,8 @@ class OutcomeReport(Base):
 class Assessment(Base):
     """Instruments asked of a patient on one occasion, answered in parts; completing it makes an ``OutcomeReport``.
 
-    ``instruments`` are those asked, ``number`` the dosing session of an occasion that follows one, ``answers`` holds
-    each instrument's answers with the time they were last given.
+    ``instruments`` are those asked, sealed like the scales of a report. ``number`` is the dosing session of an occasion
+    that follows one, ``answers`` holds each instrument's answers with the time they were last given.
     """
 
     __tablename__ = "assessments"
@@ -61,7 +60,7 @@ class Assessment(Base):
     episode_id: Mapped[UUID] = mapped_column(ForeignKey("episodes.id"))
     occasion: Mapped[str] = mapped_column(String(20))
     number: Mapped[int | None] = mapped_column(SmallInteger)
-    instruments: Mapped[list[str]] = mapped_column(ARRAY(String(40)))
+    instruments: Mapped[bytes | None] = sealed_column(owner="patient_id", nullable=False)
     state: Mapped[str] = mapped_column(String(20))
     answers: Mapped[bytes | None] = sealed_column(owner="patient_id")
     programme_version: Mapped[str] = mapped_column(String(80))

@@ -25,6 +25,7 @@ from services.core.personal import Personal
 from services.core.programme import Programme
 from services.core.vocabulary import EventKind
 from services.messaging.outbox import Subject, emit
+from services.outcomes.baselines import scales_given
 from services.outcomes.measures import SCREENER, Measures, check_offered, measure, results_of
 from services.outcomes.models import OutcomeReport
 from services.outcomes.responses import follow_response
@@ -61,12 +62,13 @@ class Report:
 class ReadReport:
     """A report with its sealed content opened.
 
-    ``results`` has ``scores`` (by instrument: ``Score.as_dict()`` and ``answers``), ``cssrs_level``, ``baseline``,
-    ``classes`` and ``changes`` (by instrument) and ``triage``; None for a report without answers. ``crisis_resources``
-    are to be shown at once and before everything else.
+    ``scales`` gave a result. ``results`` has ``scores`` (by instrument: ``Score.as_dict()`` and ``answers``),
+    ``cssrs_level``, ``baseline``, ``classes`` and ``changes`` (by instrument) and ``triage``; None for a report without
+    answers. ``crisis_resources`` are to be shown at once and before everything else.
     """
 
     report: OutcomeReport
+    scales: tuple[str, ...]
     results: Personal[dict[str, Any] | None]
     summary: Personal[str | None]
     crisis_resources: tuple[CrisisResource, ...]
@@ -90,12 +92,12 @@ def report_outcome(session: Session, actor: Actor, episode_id: UUID, given: Repo
     check_offered(answers, programme)
     measures = measure(answers, programme)
     results = results_of(session, episode, measures, answered_at, programme) if answers else None
-    row = _row(episode, measures, answered_at, programme)
+    row = _row(session, episode, measures, answered_at, programme)
     row.session_id, row.reported_by = given.session_id, actor.id
     own = box(session, episode.patient_id)
     own.seal(row, "results", results)
     own.seal(row, "summary", summary or None)
-    _keep(session, actor, episode, row, results)
+    _keep(session, actor, episode, row, results, len(measures.complete))
     is_asked = SCREENER in measures.complete
     if not is_asked or given.answered_at is not None:  # answered now, it is the look that the summary would ask for
         heed(session, actor, episode, summary, subject=Subject("outcome", row.id))
@@ -111,32 +113,35 @@ def keep_assessment(
     """Keep what a completed assessment gave, as if it had been reported. Its use case has acted on the risk in it."""
     programme = programme_of(session, episode)
     results = results_of(session, episode, measures, answered_at, programme)
-    row = _row(episode, measures, answered_at, programme)
+    row = _row(session, episode, measures, answered_at, programme)
     row.assessment_id = assessment_id
     box(session, episode.patient_id).seal(row, "results", results)
-    _keep(session, actor, episode, row, results)
+    _keep(session, actor, episode, row, results, len(measures.complete))
     return row
 
 
-def _row(episode: Episode, measures: Measures, answered_at: datetime, programme: Programme) -> OutcomeReport:
-    return OutcomeReport(
+def _row(
+    session: Session, episode: Episode, measures: Measures, answered_at: datetime, programme: Programme
+) -> OutcomeReport:
+    row = OutcomeReport(
         id=new_id(),
         patient_id=episode.patient_id,
         episode_id=episode.id,
-        scales=list(measures.complete),
         programme_version=programme.version,
         answered_at=answered_at,
         reported_at=clock.now(),
     )
+    box(session, row.patient_id).seal(row, "scales", list(measures.complete))
+    return row
 
 
 def _keep(
-    session: Session, actor: Actor, episode: Episode, row: OutcomeReport, results: Mapping[str, Any] | None
+    session: Session, actor: Actor, episode: Episode, row: OutcomeReport, results: Mapping[str, Any] | None, scales: int
 ) -> None:
     """Store a report, tell who must know, and see what follows from it for the treatment and the next assessment."""
     session.add(row)
     session.flush()
-    record(session, actor, "outcome.report", "outcome", row.id, episode_id=episode.id, scales=len(row.scales))
+    record(session, actor, "outcome.report", "outcome", row.id, episode_id=episode.id, scales=scales)
     _tell(session, row, results)
     if results is not None:
         follow_response(session, episode)
@@ -175,7 +180,8 @@ def opened(session: Session, row: OutcomeReport) -> ReadReport:
     found = results.reveal()
     urgent = found is not None and found["triage"]["show_crisis_resources"]
     programme = programme_of(session, session.get_one(Episode, row.episode_id))
-    return ReadReport(row, results, own.open(row, "summary"), crisis_resources(programme) if urgent else ())
+    scales = tuple(own.open(row, "scales").reveal())
+    return ReadReport(row, scales, results, own.open(row, "summary"), crisis_resources(programme) if urgent else ())
 
 
 def read_report(session: Session, actor: Actor, report_id: UUID) -> ReadReport:
@@ -205,12 +211,10 @@ def scales_taken_on(session: Session, episode: Episode, zone: str) -> Mapping[st
 
     The scales are those of ``outcomes.scales_for_refill``. The caller has settled who may know.
     """
-    rows = session.execute(
-        select(OutcomeReport.scales, OutcomeReport.answered_at).where(OutcomeReport.episode_id == episode.id)
-    ).all()
-    latest: dict[str, datetime] = {}
-    for scales, answered_at in rows:
-        for scale in scales:
-            latest[scale] = max(answered_at, latest.get(scale, answered_at))
     wanted = sorted(programme_of(session, episode).choices("outcomes.scales_for_refill"))
+    latest: dict[str, datetime] = {}
+    for scales, answered_at in scales_given(session, episode.id, episode.patient_id):
+        latest = {**dict.fromkeys(scales, answered_at), **latest}
+        if latest.keys() >= set(wanted):
+            break  # the newest come first: of three years of reports few have to be opened
     return {scale: latest[scale].astimezone(read_zone(zone)).date() if scale in latest else None for scale in wanted}

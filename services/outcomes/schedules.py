@@ -135,11 +135,11 @@ def ask_for(
         episode_id=episode.id,
         occasion=occasion,
         number=number,
-        instruments=list(in_order(wanted)),
         state=AssessmentState.REQUESTED,
         programme_version=programme.version,
         requested_at=clock.now(),
     )
+    box(session, row.patient_id).seal(row, "instruments", list(in_order(wanted)))
     session.add(row)
     session.flush()
     record(session, actor, "assessment.request", "assessment", row.id, episode_id=episode.id, occasion=occasion.value)

@@ -32,7 +32,7 @@ from services.people.models import Account, Episode
 from services.people.patients import details_of, patient_of
 from services.people.programmes import programme_of
 from services.questions.answer_rules import AnswerFacts, answer_findings
-from services.questions.asking import add_post, owner_of, subject_of
+from services.questions.asking import add_post, owner_of, rule_of, subject_of
 from services.questions.models import Question, QuestionPost
 from services.questions.routing_rules import CLINICAL, NOT_TO_PATIENT, RULES, asks_clinically
 from services.questions.states import QUESTION_TRANSITIONS, QuestionState, QuestionStep
@@ -147,7 +147,7 @@ def _facts(
 
 def _asked_clinically(session: Session, question: Question) -> bool:
     """By the rule that routed it, or by what the patient added: a thread may go from a visit to how they feel."""
-    if question.rule in CLINICAL:
+    if rule_of(session, question) in CLINICAL:
         return True
     query = select(QuestionPost).where(QuestionPost.question_id == question.id, QuestionPost.kind == "question")
     own = box(session, question.patient_id)
@@ -238,7 +238,7 @@ def read_question(session: Session, actor: Actor, question_id: UUID) -> ReadQues
     if actor.role is Role.PATIENT:
         return ReadQuestion(question, posts, None)
     episode = session.get_one(Episode, question.episode_id)
-    return ReadQuestion(question, posts, RULES[question.rule].finding(programme_of(session, episode)))
+    return ReadQuestion(question, posts, RULES[rule_of(session, question)].finding(programme_of(session, episode)))
 
 
 def list_questions(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from sqlalchemy import func, select
@@ -28,7 +29,7 @@ from services.sessions.states import SessionState
 from services.shipping.models import Shipment
 from services.shipping.states import ReceiptState
 from services.shipping.statuses import TERMINAL, Stage
-from services.vault.boxes import box
+from services.vault.boxes import box, boxes
 
 
 def take_question(session: Session, actor: Actor, episode: Episode, asked: AskedText) -> bool:
@@ -107,15 +108,26 @@ def _open(session: Session, episode: Episode, route: Routed) -> Question:
         id=new_id(),
         patient_id=episode.patient_id,
         episode_id=episode.id,
-        rule=route.rule.id,
         party=route.party,
         owner_id=owner_of(session, episode, route.party),
         state=QuestionState.ASKED,
         asked_at=clock.now(),
     )
+    box(session, question.patient_id).seal(question, "rule", route.rule.id)
     session.add(question)
     session.flush()
     return question
+
+
+def rule_of(session: Session, question: Question) -> str:
+    """The id of the rule that routed a question; the caller has settled who may know."""
+    return rules_of(session, [question])[question.id]
+
+
+def rules_of(session: Session, questions: Sequence[Question]) -> dict[UUID, str]:
+    """The id of the rule that routed each question, by its id; one query for whatever many patients."""
+    own = boxes(session, {each.patient_id for each in questions})
+    return {each.id: str(own[each.patient_id].open(each, "rule").reveal()) for each in questions}
 
 
 def add_post(

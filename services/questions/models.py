@@ -13,7 +13,10 @@ from services.vault.models import sealed_column
 
 
 class Question(Base):
-    """What a patient asks, and who has it: an account or an organisation of ``party``."""
+    """What a patient asks, and who has it: an account or an organisation of ``party``.
+
+    ``rule`` routed it; it is sealed, for it tells what the text is about.
+    """
 
     __tablename__ = "questions"
     __table_args__ = (
@@ -24,7 +27,7 @@ class Question(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True)
     patient_id: Mapped[UUID] = mapped_column(ForeignKey("patients.id"))
     episode_id: Mapped[UUID] = mapped_column(ForeignKey("episodes.id"))
-    rule: Mapped[str] = mapped_column(String(60))
+    rule: Mapped[bytes | None] = sealed_column(owner="patient_id", nullable=False)
     party: Mapped[str] = mapped_column(String(20))
     owner_id: Mapped[UUID]
     state: Mapped[str] = mapped_column(String(20))

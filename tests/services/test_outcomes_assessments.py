@@ -87,7 +87,7 @@ def newest(session: Session, episode: Episode) -> Assessment:
 def test_what_is_asked_for_is_what_the_programme_says(session: Session, episode: Episode) -> None:
     row = ask(session, episode)
     assert (row.state, row.occasion) == ("requested", "on_request")
-    assert row.instruments == ["phq9", "gad7", "cssrs_since_last_visit"]
+    assert assessments.asked_in(session, row) == ("phq9", "gad7", "cssrs_since_last_visit")
     assert events(session, EventKind.ASSESSMENT_REQUESTED) == ["assessment.requested patient"]
 
 
@@ -112,7 +112,8 @@ def test_what_was_asked_for_on_request_is_looked_at_again_when_it_lapses(session
 
 def test_a_diagnosis_adds_what_it_is_judged_by(session: Session, world: World) -> None:
     veteran = make_eligible(session, world=world, diagnosis=Diagnosis.TRAUMA)
-    assert sorted(ask(session, veteran).instruments) == ["cssrs_since_last_visit", "gad7", "pcl5", "phq9"]
+    asked = assessments.asked_in(session, ask(session, veteran))
+    assert sorted(asked) == ["cssrs_since_last_visit", "gad7", "pcl5", "phq9"]
 
 
 def test_a_completed_assessment_counts_like_a_report(session: Session, world: World, episode: Episode) -> None:
@@ -322,9 +323,10 @@ def test_a_list_is_read_page_by_page_newest_first(session: Session, episode: Epi
     expected = [row.id for row in sorted(made, key=lambda row: (row.requested_at, row.id), reverse=True)]
     patient = make_patient_actor(episode)
     first = assessments.list_assessments(session, patient, episode.id, limit=2)
-    after = (first[-1].requested_at, first[-1].id)
-    rest = assessments.list_assessments(session, patient, episode.id, after=after)
-    assert [row.id for row in (*first, *rest)] == expected
+    last, _ = first[-1]
+    rest = assessments.list_assessments(session, patient, episode.id, after=(last.requested_at, last.id))
+    assert [row.id for row, _ in (*first, *rest)] == expected
+    assert {asked for _, asked in (*first, *rest)} == {("phq9", "gad7", "cssrs_since_last_visit")}
 
 
 # ---- As time passes -----------------------------------------------------------------------------------------------

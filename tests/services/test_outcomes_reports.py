@@ -66,7 +66,7 @@ def test_a_report_keeps_scores_with_trace_and_instrument_version(session: Sessio
     assert results(read)["cssrs_level"] == "none"
     assert read.summary.reveal() == SUMMARY
     assert read.report.programme_version == programme().version
-    assert read.report.scales == ["phq9", "gad7", "cssrs_since_last_visit"]
+    assert read.scales == ("phq9", "gad7", "cssrs_since_last_visit")
 
 
 def test_nothing_of_a_report_is_stored_in_clear(session: Session, episode: Episode) -> None:
@@ -183,13 +183,13 @@ def test_a_high_risk_pages(session: Session, episode: Episode) -> None:
 def test_a_form_left_halfway_does_not_escape_triage(
     session: Session, episode: Episode, answers: dict[str, Any]
 ) -> None:
-    assert report(session, episode, **answers).report.scales == []
+    assert report(session, episode, **answers).scales == ()
     assert risk.blocking(session, episode.id).blocks_shipping
 
 
 def test_a_half_answered_screener_without_a_risk_gives_no_level(session: Session, episode: Episode) -> None:
     read = report(session, episode, cssrs_since_last_visit={"q1": True})
-    assert (results(read)["cssrs_level"], read.report.scales) == (None, [])
+    assert (results(read)["cssrs_level"], read.scales) == (None, ())
 
 
 def test_an_empty_report_is_refused(session: Session, episode: Episode) -> None:

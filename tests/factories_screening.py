@@ -26,8 +26,9 @@ from services.eligibility.decisions import Decision, Verdict
 from services.eligibility.facts import Diagnosis
 from services.people import consents
 from services.people.models import Episode
+from services.people.programmes import programme_of
 from services.screening import screenings
-from services.screening.answer_sheets import Part
+from services.screening.answer_sheets import Part, asked_instruments
 from services.screening.consent_texts import current_texts
 from services.screening.history import load_questions
 from services.screening.models import Screening
@@ -113,6 +114,8 @@ def open_round(session: Session, episode: Episode) -> Screening:
 def make_screening(session: Session, episode: Episode, **parts: Any) -> Screening:
     """The open round of ``episode``, answered (see ``answers``), agreed to and completed, with its review."""
     patient, screening = make_patient_actor(episode), open_round(session, episode)
+    if Part.B_IPF in asked_instruments(programme_of(session, episode)):
+        parts = {"b_ipf": {f"q{number}": 3 for number in range(1, 8)}, **parts}
     if not consents.has_consent(session, episode.patient_id, consents.ConsentKind.TREATMENT):
         agree_to_treatment(session, episode)
     screenings.save_answers(session, patient, screening.id, answers(**parts))

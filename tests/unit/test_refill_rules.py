@@ -15,6 +15,7 @@ from services.core.findings import Severity
 from services.core.programme import programme
 from services.prescribing.fill_rules import FillFacts, PrescriptionFacts
 from services.refills.rules import NO_DATE, RefillFacts, SessionRecord, Supply, decide_supply, earliest_date, evaluate
+from tests.factories_programmes import changed
 
 TODAY = date(2026, 11, 20)
 
@@ -180,6 +181,13 @@ def test_a_count_that_cannot_be_names_its_field(field: str, value: float) -> Non
 )
 def test_the_earliest_date_is_when_two_doses_will_be_left(changes: dict[str, Any], expected: date) -> None:
     assert earliest_date(facts(**changes), programme()) == expected
+
+
+def test_a_hundredth_of_a_dose_more_is_the_same_count() -> None:
+    none_left = changed({"refills.doses_left_at_most": 0})
+    same = facts(taken_units=7.99, remaining_units=0.01, units_per_session=1)
+    assert evaluate(same, none_left) == []
+    assert earliest_date(same, none_left) == TODAY
 
 
 @pytest.mark.parametrize(

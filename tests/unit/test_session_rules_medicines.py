@@ -100,6 +100,7 @@ RECONCILING = {"sessions.reconcile_medicines": True}
         (False, Reconciled(today=True, must_decide=True, allowed=None), ["sessions.medicines_undecided"]),
         (True, Reconciled(today=True, must_decide=True, allowed=True), []),
         (True, Reconciled(today=True, must_decide=True, allowed=False), ["sessions.medicines_refused"]),
+        (True, Reconciled(today=True, must_decide=False, allowed=False), []),
     ],
 )
 def test_the_list_of_medicines_is_gone_through_and_what_is_new_is_decided(

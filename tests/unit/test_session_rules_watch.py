@@ -116,6 +116,7 @@ def test_a_programme_measures_more_often_or_not_at_all_through_an_infusion() -> 
     assert ids(watch_findings(given, often)) == ["vitals.series_missed"]
     never = changed({"vitals.infusion.check_every_minutes": 0})
     assert ids(watch_findings(facts(120, readings=(40,), infusions=INFUSION), never)) == []
+    assert next_due_at(facts(10, looks=(10,), readings=(), infusions=[(0, None)]), never) == at(30)
     assert programme(shipped()["avesta"]).number("vitals.infusion.check_every_minutes") == 10
 
 
@@ -160,6 +161,10 @@ def test_in_a_remote_session_only_a_look_on_video_is_one(looked: WatchFacts, exp
         (facts(10, looks=(10,), readings=(), infusions=[(0, None)]), 20),
         (facts(10, looks=(), readings=(10,), infusions=[(0, None)]), 30),
         (facts(30, looks=(30,), readings=(30,), infusions=[(0, 20)]), 50),
+        (facts(35, looks=(35,), readings=(), infusions=[(0, 20)]), 50),
+        (facts(50, looks=(50,), readings=()), 50),
+        (facts(35, looks=(35,), readings=(30,)), 55),
+        (facts(50, looks=(50,), readings=(50,)), 70),
         (facts(51, looks=(30,), readings=(45,), off_video=()), 50),
     ],
 )

@@ -105,7 +105,7 @@ def test_a_delivery_without_a_signer_goes_to_review() -> None:
     found = change(ParcelFacts(), event(scan("delivered", 1)))
     assert found.events == (EventKind.SHIPMENT_DELIVERED, EventKind.SHIPMENT_UNSIGNED)
     assert found.findings[-1].rule == "shipping.delivered_unsigned"
-    assert found.findings[-1].severity is Severity.REVIEW
+    assert (found.findings[-1].severity, found.findings[-1].inputs) == (Severity.REVIEW, {"signed": False})
 
 
 def test_a_signer_named_later_is_taken_in_without_another_delivery() -> None:
@@ -237,7 +237,7 @@ def test_damage_in_a_late_event_still_counts_after_the_delivery() -> None:
     delivered = after(event(scan("delivered", 2), signed=True))
     found = change(delivered, event(scan("in_transit", 1, "damaged")))
     assert (found.after.stage, found.events) == (Stage.DELIVERED, (EventKind.SHIPMENT_DAMAGED,))
-    assert found.findings[0].severity is Severity.STOP
+    assert (found.findings[0].severity, found.findings[0].inputs) == (Severity.STOP, {"damage_reported": True})
 
 
 def test_an_unknown_status_is_loud_when_new_and_silent_in_the_past() -> None:
@@ -250,6 +250,8 @@ def test_an_unknown_detail_keeps_the_stage_of_its_status_and_is_reviewed() -> No
     found = change(ParcelFacts(), event(scan("in_transit", 1, "abducted")))
     assert found.after.stage is Stage.IN_TRANSIT
     assert rules(found) == ["shipping.unknown_status_detail"]
+    later = change(ParcelFacts(), event(scan("in_transit", 1), scan("in_transit", 2, "abducted")))
+    assert [finding.inputs for finding in later.findings] == [{"detail": "abducted"}]
 
 
 def test_an_unknown_detail_is_reviewed_only_where_it_is_the_newest_and_moves_the_parcel() -> None:

@@ -241,7 +241,7 @@ def test_a_clinics_number_moves_the_limit() -> None:
     assert "prescribing.dose_high" in rules
 
 
-@pytest.mark.parametrize("strengths", ["50", [50, "100"], [True]])
+@pytest.mark.parametrize("strengths", ["50", 50, [50, "100"], [True]])
 def test_strengths_that_are_not_numbers_are_a_broken_programme(strengths: Any) -> None:
     with pytest.raises(InvalidConfiguration):
         draft_findings(a_draft(), programme_with(route__sublingual__strengths_mg=strengths))
@@ -275,6 +275,12 @@ def test_every_finding_has_source_setting_and_plain_json() -> None:
 )
 def test_no_more_than_six_sessions_stand_in_a_home(home: float, supply: float, stops: bool) -> None:
     assert (home_stock_finding(home, supply, programme()) is not None) is stops
+
+
+def test_a_clinic_may_let_less_stand_in_a_home() -> None:
+    three = programme_with(home_stock_sessions_at_most=3)
+    assert home_stock_finding(1, 2, three) is None
+    assert home_stock_finding(1, 2.5, three) is not None
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from services.core.clock import in_minutes
 from services.core.errors import InvalidInput
@@ -174,27 +174,33 @@ def start_limits(limits: PatientLimits, programme: Programme) -> StartLimits:
     )
 
 
-def check_reading(reading: Reading, programme: Programme) -> None:
-    """Refuse what no living patient's cuff shows. Raises ``InvalidInput`` naming the field and what is allowed."""
+def impossible_findings(reading: Reading, programme: Programme) -> list[tuple[str, Finding]]:
+    """What no living patient's cuff shows, each with the field that it is about."""
+    found = []
     for field, rule in _PLAUSIBLE.items():
         measured = getattr(reading, field)
         least, most = (programme.whole(f"vitals.plausible.{field}_{end}") for end in ("least", "most"))
-        if not least <= measured <= most:
-            setting = f"vitals.plausible.{field}_{'least' if measured < least else 'most'}"
-            says = {"least": least, "most": most}
-            _refuse(rule.finding(programme, setting=setting, says=says, measured=measured), field)
+        for end, is_beyond in (("least", measured < least), ("most", measured > most)):
+            if is_beyond:
+                setting, says = f"vitals.plausible.{field}_{end}", {"least": least, "most": most}
+                found.append((field, rule.finding(programme, setting=setting, says=says, measured=measured)))
     if reading.diastolic >= reading.systolic:
         pressures: dict[str, Any] = {"systolic": reading.systolic, "diastolic": reading.diastolic}
-        _refuse(DIASTOLIC_NOT_BELOW_SYSTOLIC.finding(**pressures), "diastolic")
+        found.append(("diastolic", DIASTOLIC_NOT_BELOW_SYSTOLIC.finding(**pressures)))
     if reading.oxygen_percent is not None and not 0 < reading.oxygen_percent <= 100:
-        _refuse(OXYGEN_IMPOSSIBLE.finding(measured=reading.oxygen_percent), "oxygen_percent")
+        found.append(("oxygen_percent", OXYGEN_IMPOSSIBLE.finding(measured=reading.oxygen_percent)))
+    return found
+
+
+def check_reading(reading: Reading, programme: Programme) -> None:
+    """Refuse an impossible reading. Raises ``InvalidInput`` naming the first field and what is allowed."""
+    impossible = impossible_findings(reading, programme)
+    if impossible:
+        field, finding = impossible[0]
+        raise InvalidInput(finding.sentence, field=field, rule=finding.rule)
     known = programme.choices("vitals.emergency.symptoms")
     if not reading.red_flags <= known:
         raise InvalidInput(f"Known red flags: {', '.join(sorted(known))}.", field="red_flags")
-
-
-def _refuse(finding: Finding, field: str) -> NoReturn:
-    raise InvalidInput(finding.sentence, field=field, rule=finding.rule)
 
 
 def emergency_findings(reading: Reading, programme: Programme) -> list[Finding]:
@@ -272,22 +278,22 @@ def start_gate(readings: Sequence[Reading], limits: PatientLimits, programme: Pr
 def _gate_by_last(ordered: Sequence[Reading], limits: StartLimits, programme: Programme) -> Gate:
     rest = timedelta(minutes=programme.number("vitals.start.rest_minutes"))
     most = programme.whole("vitals.start.readings_at_most")
-    counted = [ordered[0]]
-    for reading in ordered[1:]:
-        if reading.taken_at - counted[-1].taken_at >= rest:
+    counted: list[Reading] = []
+    for reading in ordered:
+        if not counted or reading.taken_at - counted[-1].taken_at >= rest:
             counted.append(reading)
+    last, latest = counted[-1], ordered[-1]
     left = most - len(counted)
-    repeat_at = counted[-1].taken_at + rest
-    findings = out_of_range_findings(counted[-1], limits, programme)
-    if left >= 0 and not findings and not out_of_range_findings(ordered[-1], limits, programme):
+    findings = out_of_range_findings(last, limits, programme)
+    if left >= 0 and not findings and not out_of_range_findings(latest, limits, programme):
         return Gate(GateOutcome.PASS, readings_left=left)
     if left <= 0:
         findings.append(READINGS_USED_UP.finding(programme, readings=len(counted)))
         return Gate(GateOutcome.CANCEL, tuple(findings), tell_prescriber=True)
-    if counted[-1] is not ordered[-1]:
-        rested = in_minutes(ordered[-1].taken_at - counted[-1].taken_at)
+    if last is not latest:
+        rested = in_minutes(latest.taken_at - last.taken_at)
         findings.append(REST_TOO_SHORT.finding(programme, rested_minutes=rested))
-    return Gate(GateOutcome.REST_AND_REPEAT, tuple(findings), repeat_at=repeat_at, readings_left=left)
+    return Gate(GateOutcome.REST_AND_REPEAT, tuple(findings), repeat_at=last.taken_at + rest, readings_left=left)
 
 
 def _pressure_findings(reading: Reading, systolic: Rule, diastolic: Rule, programme: Programme) -> list[Finding]:

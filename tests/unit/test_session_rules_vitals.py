@@ -29,6 +29,7 @@ from services.sessions.vitals_rules import (
     emergency_findings,
     first_dose_findings,
     further_dose_findings,
+    impossible_findings,
     start_gate,
 )
 
@@ -72,6 +73,7 @@ def gate(*readings: Reading, limits: PatientLimits = NO_LIMITS) -> Gate:
         ({"red_flags": frozenset({"seizure", "chest_pain"})}, None, None),
         ({"red_flags": programme().choices("vitals.emergency.symptoms")}, None, None),
         ({"red_flags": frozenset({"chest pain"})}, "red_flags", None),
+        ({"systolic": 261, "oxygen_percent": 101}, "systolic", "vitals.systolic_impossible"),
     ],
 )
 def test_an_impossible_reading_names_its_field(changes: dict[str, Any], field: str | None, rule: str | None) -> None:
@@ -97,6 +99,24 @@ def test_an_impossible_reading_names_the_rule(changes: dict[str, Any], rule: str
     with pytest.raises(InvalidInput) as refusal:
         check_reading(reading(**changes), programme())
     assert refusal.value.rule == rule
+
+
+@pytest.mark.parametrize(
+    ("changes", "setting", "inputs"),
+    [
+        ({"systolic": 59, "diastolic": 30}, "vitals.plausible.systolic_least", {"measured": 59}),
+        ({"systolic": 261}, "vitals.plausible.systolic_most", {"measured": 261}),
+        ({"heart_rate": 24}, "vitals.plausible.heart_rate_least", {"measured": 24}),
+        ({"heart_rate": 221}, "vitals.plausible.heart_rate_most", {"measured": 221}),
+        ({"systolic": 90, "diastolic": 91}, None, {"systolic": 90, "diastolic": 91}),
+        ({"oxygen_percent": 0}, None, {"measured": 0}),
+    ],
+)
+def test_an_impossible_reading_tells_what_was_measured_and_what_it_was_held_against(
+    changes: dict[str, int], setting: str | None, inputs: dict[str, int]
+) -> None:
+    ((_, finding),) = impossible_findings(reading(**changes), programme())
+    assert (finding.setting, finding.inputs) == (setting, inputs)
 
 
 @pytest.mark.parametrize(("minutes", "expected"), [(0, []), (30, []), (30.1, ["sessions.reading_old"])])
@@ -174,6 +194,7 @@ def test_a_repeat_too_soon_does_not_count() -> None:
     assert "vitals.rest_too_short" in [finding.rule for finding in found.findings]
     assert (found.repeat_at, found.readings_left) == (NOON + timedelta(minutes=10), 2)
     assert gate(high(), reading(5), reading(10)).outcome is GateOutcome.PASS
+    assert gate(high(), high(10), reading(15)).outcome is GateOutcome.REST_AND_REPEAT
 
 
 def test_the_third_reading_out_of_range_cancels_and_tells_the_prescriber() -> None:
@@ -194,6 +215,7 @@ def test_readings_too_soon_use_none_up() -> None:
 def test_a_pass_survives_a_second_good_look_and_not_a_bad_one() -> None:
     assert gate(reading(), reading(2)).outcome is GateOutcome.PASS
     assert gate(reading(), high(2)).outcome is GateOutcome.REST_AND_REPEAT
+    assert gate(reading(), reading(2), high(4)).outcome is GateOutcome.REST_AND_REPEAT
 
 
 def test_a_pressure_to_cancel_on_stays_so_and_becomes_a_same_day_task() -> None:

@@ -45,6 +45,7 @@ NEUROLOGY: Final = "seizure disorder, dementia or delirium, severe personality d
 CARE: Final = "no therapist of record: no shipment; no sober chaperone: no session"
 UNANSWERED: Final = "a condition that is not answered"
 RESULT: Final = "a required result"
+NOT_ASKED: Final = "a result that is not required"
 
 _OF = Condition
 
@@ -365,6 +366,19 @@ def _result(rule_id: str, name: str, title: str) -> Rule:
     )
 
 
+def _not_asked(rule_id: str, name: str, title: str) -> Rule:
+    """What no programme has to ask, because its texts may not ship, is not passed over in silence either."""
+    return rule(
+        rule_id,
+        INFORM,
+        NOT_ASKED,
+        f"No {title} was answered, and this programme does not ask for one: the history alone was judged.",
+        when.result_not_asked(name),
+        setting=_REQUIRED,
+        source="DOMAIN 2.1, DOMAIN 3.1",
+    )
+
+
 NOT_KNOWN_RULES: Final = (
     *(
         rule(
@@ -383,4 +397,7 @@ NOT_KNOWN_RULES: Final = (
     _result("eligibility.dast10_missing", "dast10", "DAST-10"),
     _result("eligibility.audit_c_positive_missing", "audit_c_positive", "AUDIT-C"),
     _result("eligibility.mdq_positive_missing", "mdq_positive", "MDQ"),
+    _not_asked("eligibility.dast10_not_asked", "dast10", "DAST-10"),
+    _not_asked("eligibility.audit_c_positive_not_asked", "audit_c_positive", "AUDIT-C"),
+    _not_asked("eligibility.mdq_positive_not_asked", "mdq_positive", "MDQ"),
 )

@@ -170,6 +170,16 @@ def result_missing(name: str) -> Predicate:
     return predicate
 
 
+def result_not_asked(name: str) -> Predicate:
+    """The programme does not require this result, and it is not there."""
+
+    def predicate(facts: Facts, programme: Programme) -> Inputs | None:
+        required = name in programme.choices("eligibility.results_required")
+        return {name: None} if not required and getattr(facts, name) is None else None
+
+    return predicate
+
+
 def takes(medicine_class: str) -> Predicate:
     """The patient takes a medicine of that class; the names as given are reported."""
 

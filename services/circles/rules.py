@@ -89,6 +89,20 @@ NOT_BEGUN: Final = declare(
     "The circle has not begun: who is there shows when it has.",
     fixed="nobody was there before it began",
 )
+NOT_PLANNED: Final = declare(
+    "circles.not_planned",
+    Severity.STOP,
+    "DOMAIN 1",
+    "This circle was held or cancelled.",
+    fixed="a state of the circle",
+)
+INVITED_ALREADY: Final = declare(
+    "circles.invited_already",
+    Severity.STOP,
+    "DOMAIN 1",
+    "This patient has a place already.",
+    fixed="nobody sits in two places",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from services.core.errors import InvalidConfiguration
+from services.core.errors import InvalidConfiguration, RuleRefused
 from services.core.findings import Finding, Severity
 from services.core.programme import Programme
 
@@ -62,6 +62,19 @@ class Rule:
             return _spelled(words[place[1]] if place[1] in words else _of(programme, self).value(place[1]))
 
         return Finding(self.id, self.severity, self.source, _PLACE.sub(word, self.sentence), name, value, inputs)
+
+    def refused(
+        self,
+        programme: Programme | None = None,
+        *,
+        field: str | None = None,
+        setting: str | None = None,
+        says: Mapping[str, Any] | None = None,
+        **inputs: Any,
+    ) -> RuleRefused:
+        """The refusal of an act that breaks this rule alone, about ``field``; the rest as in ``finding``."""
+        finding = self.finding(programme, setting=setting, says=says, **inputs)
+        return RuleRefused(finding.sentence, [finding], field=field)
 
 
 def declare(

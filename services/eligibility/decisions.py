@@ -33,7 +33,7 @@ from services.eligibility.reviews import (
     opened,
     without_inputs,
 )
-from services.eligibility.rules import RISK_OPEN, may_override
+from services.eligibility.rules import REASON_NEEDED, REASON_WITHOUT_FINDING, RISK_OPEN, may_override
 from services.eligibility.states import REVIEW_TRANSITIONS, ReviewState, ReviewStep
 from services.messaging.outbox import Subject, emit
 from services.messaging.tasks import settle_tasks
@@ -149,14 +149,10 @@ def _check_licence(session: Session, actor: Actor, episode: Episode, evaluation:
 def _checked_reasons(session: Session, episode: Episode, verdict: Verdict, evaluation: Evaluation) -> list[str]:
     """The rule ids of overridden stops. Raises ``RuleRefused`` naming everything that stands in the way at once."""
     if verdict.decision is not Decision.APPROVE and not _given(verdict.reason):
-        raise RuleRefused("A reason is needed.", field="reason", rule="eligibility.reason_needed")
+        raise REASON_NEEDED.refused(field="reason", reason=None)
     known = {finding.rule for finding in evaluation.findings}
     if not verdict.reasons.keys() <= known:
-        raise RuleRefused(
-            "A reason names a finding that does not stand. Read the review again.",
-            field="reasons",
-            rule="eligibility.reason_without_finding",
-        )
+        raise REASON_WITHOUT_FINDING.refused(field="reasons", rules=sorted(verdict.reasons.keys() - known))
     if verdict.decision is not Decision.APPROVE:
         return []
     stops = [each for each in evaluation.findings if each.severity is Severity.STOP]

@@ -62,6 +62,27 @@ TEAM_HAS_PHARMACY: Final = declare(
     "The medical team has no partner pharmacy yet.",
     fixed="without one nobody could dispense what is prescribed",
 )
+AGREEMENT_BY_OTHERS: Final = declare(
+    "referral.agreement_taken_by_practice",
+    Severity.STOP,
+    "DOMAIN 7",
+    "The agreement to be texted must have been taken by somebody of your organisation.",
+    fixed="whoever took it down answers for it",
+)
+AGREEMENT_OLD: Final = declare(
+    "referral.agreement_recent",
+    Severity.STOP,
+    "DOMAIN 7",
+    "The agreement to be texted must be of the last {value} days.",
+    setting="screening.sms_agreement_valid_days",
+)
+NOT_TWICE: Final = declare(
+    "referral.not_twice",
+    Severity.STOP,
+    "DOMAIN 1",
+    "Your organisation already has an open episode for this person.",
+    fixed="one treatment at a time",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,7 +26,15 @@ from services.core.programme import Programme
 from services.core.vocabulary import EventKind, Party
 from services.eligibility.facts import Diagnosis
 from services.eligibility.models import Referral
-from services.eligibility.referral_rules import Referrer, ReferrerFacts, Source, referrer_findings
+from services.eligibility.referral_rules import (
+    AGREEMENT_BY_OTHERS,
+    AGREEMENT_OLD,
+    NOT_TWICE,
+    Referrer,
+    ReferrerFacts,
+    Source,
+    referrer_findings,
+)
 from services.messaging.outbox import Subject, emit
 from services.people.access import Action, authorize, visible_episode
 from services.people.consents import ConsentKind, ConsentSource, give_consent
@@ -146,18 +154,12 @@ def _check_agreement(session: Session, actor: Actor, agreement: SmsAgreement | N
         return
     taker = session.get(Account, agreement.taken_by)
     if taker is None or taker.organisation_id != actor.organisation_id:
-        raise RuleRefused(
-            "The agreement to be texted must have been taken by somebody of your organisation.",
-            field="sms_agreement.taken_by",
-            rule="referral.agreement_taken_by_practice",
-        )
-    days = settings().whole("screening.sms_agreement_valid_days")
-    if not clock.now() - timedelta(days=days) <= agreement.taken_at <= clock.now():
-        raise RuleRefused(
-            f"The agreement to be texted must be of the last {days} days.",
-            field="sms_agreement.taken_at",
-            rule="referral.agreement_recent",
-        )
+        raise AGREEMENT_BY_OTHERS.refused(field="sms_agreement.taken_by", taken_by=str(agreement.taken_by))
+    programme, now = settings(), clock.now()
+    days = programme.whole("screening.sms_agreement_valid_days")
+    if not now - timedelta(days=days) <= agreement.taken_at <= now:
+        taken_at = agreement.taken_at.isoformat()
+        raise AGREEMENT_OLD.refused(programme, field="sms_agreement.taken_at", taken_at=taken_at, now=now.isoformat())
 
 
 def _check_not_known(session: Session, actor: Actor, details: PatientDetails) -> None:
@@ -168,7 +170,7 @@ def _check_not_known(session: Session, actor: Actor, details: PatientDetails) ->
     session.execute(select(func.pg_advisory_xact_lock(int.from_bytes(place[:8], "big", signed=True))))
     for patient in patients_with_mobile(session, number):
         if _is_treated_here(session, actor, patient) and birth_date_of(session, patient) == details.birth_date:
-            raise Conflict("Your organisation already has an open episode for this person.", rule="referral.not_twice")
+            raise Conflict(NOT_TWICE.sentence, rule=NOT_TWICE.id)
 
 
 def _is_treated_here(session: Session, actor: Actor, patient: Patient) -> bool:

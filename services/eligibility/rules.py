@@ -87,6 +87,20 @@ RISK_OPEN: Final = declare(
     "A high suicide risk is open; a named prescriber must clear it first.",
     fixed="a flag is open or cleared",
 )
+REASON_NEEDED: Final = declare(
+    "eligibility.reason_needed",
+    Severity.STOP,
+    "DOMAIN 3.1",
+    "A reason is needed.",
+    fixed="a text is there or it is not",
+)
+REASON_WITHOUT_FINDING: Final = declare(
+    "eligibility.reason_without_finding",
+    Severity.STOP,
+    "DOMAIN 3.1",
+    "A reason names a finding that does not stand. Read the review again.",
+    fixed="a reason answers a finding",
+)
 """Not about the facts of a case: asked at the moment of a decision."""
 
 # The rows of the tables, worded as there; a stop and a review of one row share it.

@@ -24,7 +24,7 @@ from services.core.personal import Personal
 from services.core.vocabulary import EventKind
 from services.journals.models import JournalEntry
 from services.journals.prompts import Occasion, Prompts, prompts_of
-from services.journals.rules import EntryFacts, entry_findings
+from services.journals.rules import TEXT_NEEDED, EntryFacts, entry_findings
 from services.journals.states import ENTRY_TRANSITIONS, EntryState, EntryStep
 from services.messaging.outbox import Subject, emit
 from services.people.access import Action, visible_episode
@@ -83,7 +83,7 @@ def write_entry(
     if findings:
         raise RuleRefused("This entry cannot be written.", findings)
     if not text.reveal().strip():
-        raise RuleRefused("An entry needs words.", field="text", rule="journals.text_needed")
+        raise TEXT_NEEDED.refused(field="text", text=None)
     asked = None if prompt is None else given[prompt - 1]
     entry = _store(session, actor, episode, occasion, text, asked)
     return WrittenEntry(entry, heed(session, actor, episode, text, subject=Subject("journal_entry", entry.id)))

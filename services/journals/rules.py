@@ -30,6 +30,13 @@ PROMPT_UNKNOWN: Final = declare(
     "There are {count} prompts for this occasion.",
     fixed="the prompts themselves are the programme's",
 )
+TEXT_NEEDED: Final = declare(
+    "journals.text_needed",
+    Severity.STOP,
+    "DOMAIN 1",
+    "An entry needs words.",
+    fixed="a text is there or it is not",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

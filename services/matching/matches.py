@@ -26,7 +26,7 @@ from services.core.vocabulary import EventKind, Party, TaskKind
 from services.matching.candidates import ShownTherapist, case_facts, shown_therapist, therapist_facts
 from services.matching.models import Match, MatchOption
 from services.matching.profiles import locked_profile
-from services.matching.rules import NOT_AVAILABLE, case_findings, fit_findings, options_findings
+from services.matching.rules import NOT_AVAILABLE, NOT_ON_THE_LIST, case_findings, fit_findings, options_findings
 from services.matching.states import (
     LEFT,
     MATCH_TRANSITIONS,
@@ -189,8 +189,7 @@ def choose(
     left = {option.therapist_id: option for option in _options(session, match.id) if option.state in LEFT}
     chosen = list(dict.fromkeys(therapist_ids))
     if not left.keys() >= set(chosen):
-        sentence = "Choose from the list that was given to you."
-        raise RuleRefused(sentence, field="therapist_ids", rule="matching.not_on_the_list")
+        raise NOT_ON_THE_LIST.refused(field="therapist_ids", options=len(left))
     for option in left.values():
         option.preference = chosen.index(option.therapist_id) + 1 if option.therapist_id in chosen else None
     if not _ask(session, actor, match, left[chosen[0]], episode):

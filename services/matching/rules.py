@@ -139,6 +139,13 @@ PLACES_FREE: Final = declare(
     "The therapist has {places} free places.",
     fixed="a reason for the order, not a limit",
 )
+NOT_ON_THE_LIST: Final = declare(
+    "matching.not_on_the_list",
+    Severity.STOP,
+    "DOMAIN 1",
+    "Choose from the list that was given to you.",
+    fixed="the list of this patient",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

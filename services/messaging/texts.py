@@ -19,7 +19,9 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from services.core.errors import InvalidConfiguration, InvalidInput
+from services.core.findings import Severity
 from services.core.programme import Programme
+from services.core.rules import declare
 from services.core.vocabulary import NoticeKind
 from services.messaging.caps import Purpose
 from services.messaging.sms import Encoding, plain, segments
@@ -32,6 +34,21 @@ OPENERS: Final = frozenset({"link", "code"})
 # Not strftime: its names of days and months follow the locale of the process.
 DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+ONE_SEGMENT: Final = declare(
+    "sms.one_segment",
+    Severity.STOP,
+    "DOMAIN 7",
+    "A text fits one segment of {value} characters at most.",
+    setting="sms.max_characters",
+)
+FORBIDDEN_WORD: Final = declare(
+    "sms.forbidden_word",
+    Severity.STOP,
+    "DOMAIN 7",
+    "No word in a text gives the treatment away.",
+    fixed="no drug, diagnosis, dose or item stands in a text",
+)
 
 
 class Audience(StrEnum):
@@ -209,7 +226,7 @@ def render(notice: NoticeKind, programme: Programme, **values: str) -> str:
     finished = text.template.format_map(filled)
     size = segments(finished)
     if size.encoding is not Encoding.GSM7 or size.parts > 1 or len(finished) > programme.whole("sms.max_characters"):
-        raise InvalidInput(f"The text '{notice.value}' would not fit one segment.", rule="sms.one_segment")
+        raise InvalidInput(f"The text '{notice.value}' would not fit one segment.", rule=ONE_SEGMENT.id)
     return finished
 
 
@@ -222,7 +239,7 @@ def _fit(name: str, value: str, programme: Programme) -> str:
     if not shown or size.encoding is not Encoding.GSM7 or size.units > room or not shown.isprintable():
         raise InvalidInput(f"This value must be 1 to {room} plain characters to fit a text.", field=name)
     if name == "answer" and forbidden_word(shown) is not None:
-        raise InvalidInput("A word in this answer gives something away.", field=name, rule="sms.forbidden_word")
+        raise InvalidInput("A word in this answer gives something away.", field=name, rule=FORBIDDEN_WORD.id)
     if name == "link" and _data()[2].search((urlsplit(shown).hostname or "").casefold()):
-        raise InvalidInput("The address of this link gives the treatment away.", field=name, rule="sms.forbidden_word")
+        raise InvalidInput("The address of this link gives the treatment away.", field=name, rule=FORBIDDEN_WORD.id)
     return shown

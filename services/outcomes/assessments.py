@@ -29,6 +29,7 @@ from services.outcomes.answer_rules import gaps
 from services.outcomes.cadence_rules import NOT_IN_CARE, Occasion
 from services.outcomes.measures import SCREENER, Measures, check_offered, in_order, measure
 from services.outcomes.models import Assessment, OutcomeReport
+from services.outcomes.report_rules import ASSESSMENT_OPEN, INSTRUMENT_NOT_ASKED, INSTRUMENT_WITHOUT_TEXTS
 from services.outcomes.reports import ReadReport, keep_assessment, opened
 from services.outcomes.schedules import (
     IN_CARE,
@@ -86,14 +87,13 @@ def request_assessment(
     if episode.state not in IN_CARE:
         raise RuleRefused("This patient is not in care.", [NOT_IN_CARE.finding()])
     if open_assessment(session, episode.id) is not None:
-        raise Conflict("An assessment of this episode is still unanswered.", rule="outcomes.assessment_open")
+        raise Conflict(ASSESSMENT_OPEN.sentence, rule=ASSESSMENT_OPEN.id)
     programme = programme_of(session, episode)
     names = in_order(wanted) if wanted is not None else instruments_for(session, episode, programme)
     check_offered(names, programme, field="instruments")
     untold = [name for name in names if not instruments.get(name).is_offered]
     if untold:
-        sentence = f"The texts of {', '.join(untold)} are not there; an operator gives them in a content pack."
-        raise RuleRefused(sentence, field="instruments", rule="outcomes.instrument_without_texts")
+        raise INSTRUMENT_WITHOUT_TEXTS.refused(field="instruments", says={"untold": untold}, untold=untold)
     row = ask_for(session, actor, episode, Occasion.ON_REQUEST, names)
     plan_assessments(session, episode.id)  # looks again when it lapses
     return _view(session, actor, row, episode)
@@ -118,8 +118,7 @@ def answer_assessment(
     stored, asked = _stored(session, row), asked_in(session, row)
     for name, answers in given.items():
         if name not in {*asked, SCREENER}:  # which a positive answer about suicide demands the same day
-            sentence = f"This was not asked for. Asked for: {', '.join(asked)}."
-            raise RuleRefused(sentence, field=f"answers.{name}", rule="outcomes.instrument_not_asked")
+            raise INSTRUMENT_NOT_ASKED.refused(field=f"answers.{name}", says={"asked": asked}, instrument=name)
         merged = {**stored.get(name, {"value": {}})["value"], **answers}
         kept = {item: answer for item, answer in merged.items() if answer is not None}
         checked = checked_answers(instruments.get(name), kept)

@@ -12,10 +12,11 @@ from typing import Any, Final
 
 from sqlalchemy.orm import Session
 
-from services.core.errors import InvalidInput, RuleRefused
+from services.core.errors import InvalidInput
 from services.core.programme import Programme
 from services.outcomes.baselines import baseline, first_dose_at
 from services.outcomes.change_rules import change
+from services.outcomes.report_rules import INSTRUMENT_NOT_OFFERED
 from services.people.models import Episode
 from services.screening import instruments
 from services.screening.definitions import Answers
@@ -59,8 +60,7 @@ def check_offered(names: Iterable[str], programme: Programme, *, field: str | No
     known = in_use(programme)
     for name in names:
         if name not in known:
-            sentence = f"This programme does not use this instrument. It uses: {', '.join(known)}."
-            raise RuleRefused(sentence, field=field or f"answers.{name}", rule="outcomes.instrument_not_offered")
+            raise INSTRUMENT_NOT_OFFERED.refused(programme, field=field or f"answers.{name}", instrument=name)
 
 
 def measure(answers: Mapping[str, Answers], programme: Programme, *, level_counts: bool = True) -> Measures:

@@ -21,11 +21,12 @@ from sqlalchemy.orm import Session
 from services.audit.records import record
 from services.core import clock
 from services.core.actors import Actor
-from services.core.errors import NotFound, RuleRefused, StaleVersion
+from services.core.errors import NotFound, StaleVersion
 from services.core.ids import new_id
 from services.core.pages import page_of
 from services.core.personal import Personal
 from services.outcomes.models import PsychotherapyNote, PsychotherapyNoteVersion
+from services.outcomes.report_rules import NOTE_NEEDS_TEXT, NOTE_OF_OTHERS
 from services.people.access import Action, authorize, visible_episode
 from services.sessions.models import TherapySession
 from services.vault.boxes import Box, box
@@ -53,8 +54,7 @@ def write_note(
     if session_id is not None:
         held = session.get(TherapySession, session_id)
         if held is None or held.episode_id != episode.id:
-            rule = "psychotherapy_notes.session_of_episode"
-            raise RuleRefused("A note names a session of the same episode.", field="session_id", rule=rule)
+            raise NOTE_OF_OTHERS.refused(field="session_id", session_id=str(session_id))
     now = clock.now()
     note = PsychotherapyNote(
         id=new_id(),
@@ -151,5 +151,5 @@ def _own_box(session: Session, actor: Actor) -> Box:
 def _checked(text: Personal[str]) -> str:
     shown = text.reveal().strip()
     if not shown:
-        raise RuleRefused("A note needs a text.", field="text", rule="psychotherapy_notes.text_needed")
+        raise NOTE_NEEDS_TEXT.refused(field="text", text=None)
     return shown

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from services.audit.records import record
 from services.core import clock
 from services.core.actors import Actor
-from services.core.errors import NotFound, RuleRefused
+from services.core.errors import NotFound
 from services.core.ids import new_id
 from services.core.pages import page_of
 from services.core.personal import Personal
@@ -28,6 +28,7 @@ from services.messaging.outbox import Subject, emit
 from services.outcomes.baselines import scales_given
 from services.outcomes.measures import SCREENER, Measures, check_offered, measure, results_of
 from services.outcomes.models import OutcomeReport
+from services.outcomes.report_rules import ANSWERED_IN_THE_FUTURE, REPORT_EMPTY, SESSION_OF_OTHERS
 from services.outcomes.responses import follow_response
 from services.outcomes.schedules import plan_assessments
 from services.people.access import Action, visible_episode
@@ -87,7 +88,7 @@ def report_outcome(session: Session, actor: Actor, episode_id: UUID, given: Repo
     answers = {name: answers for name, answers in given.answers.items() if answers}
     summary = None if given.summary is None else given.summary.reveal().strip()
     if not answers and not summary:
-        raise RuleRefused("Report answers, a summary, or both.", field="summary", rule="outcomes.report_not_empty")
+        raise REPORT_EMPTY.refused(field="summary", answers=0, summary=None)
     programme = programme_of(session, episode)
     check_offered(answers, programme)
     measures = measure(answers, programme)
@@ -153,17 +154,15 @@ def _checked_time(given: Report) -> datetime:
     if given.answered_at is None:
         return now
     if given.answered_at > now:
-        raise RuleRefused(
-            "Answers cannot lie in the future.", field="answered_at", rule="outcomes.answered_in_the_future"
-        )
+        answered_at = given.answered_at.isoformat()
+        raise ANSWERED_IN_THE_FUTURE.refused(field="answered_at", answered_at=answered_at, now=now.isoformat())
     return given.answered_at
 
 
 def _check_session(session: Session, episode: Episode, session_id: UUID | None) -> None:
     held = None if session_id is None else session.get(TherapySession, session_id)
     if session_id is not None and (held is None or held.episode_id != episode.id):
-        rule = "outcomes.session_of_episode"
-        raise RuleRefused("A report names a session of the same episode.", field="session_id", rule=rule)
+        raise SESSION_OF_OTHERS.refused(field="session_id", session_id=str(session_id))
 
 
 def _tell(session: Session, row: OutcomeReport, results: Mapping[str, Any] | None) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from services.audit.records import record
 from services.core import clock
 from services.core.actors import SYSTEM, Actor
-from services.core.errors import NotFound, RuleRefused, StaleVersion
+from services.core.errors import NotFound, StaleVersion
 from services.core.findings import Finding, Severity
 from services.core.ids import new_id
 from services.core.personal import Personal
@@ -22,6 +22,7 @@ from services.messaging.outbox import Subject, emit
 from services.messaging.tasks import settle_tasks
 from services.outcomes.baselines import baseline, latest_totals
 from services.outcomes.models import ResponseDecision
+from services.outcomes.report_rules import REASON_NEEDED
 from services.outcomes.response_rules import NOT_RESPONDING, ResponseFacts, Scores, judge_response
 from services.outcomes.schedules import diagnosis_of
 from services.outcomes.states import RESPONSE_TRANSITIONS, ResponseState, ResponseStep
@@ -209,7 +210,7 @@ def decide_response(
     after = RESPONSE_TRANSITIONS.advance(ResponseState(row.state), ResponseStep.DECIDE, actor.role)
     text = reason.reveal().strip()
     if not text:
-        raise RuleRefused("A reason is needed.", field="reason", rule="outcomes.reason_needed")
+        raise REASON_NEEDED.refused(field="reason", reason=None)
     row.state, row.decided_by, row.ended_at = after, actor.id, clock.now()
     own = box(session, row.patient_id)
     own.seal(row, "decision", course.value)

@@ -21,6 +21,7 @@ from services.core.ids import new_id
 from services.core.personal import Personal
 from services.people.access import Action, authorize
 from services.people.models import Consent, Episode
+from services.people.paper_rules import CONSENT_BY_PATIENT
 from services.people.patients import mobile_index, patient_of, patients_with_mobile
 from services.people.phones import e164
 from services.vault.boxes import box
@@ -87,7 +88,7 @@ def _check_referral(actor: Actor, episode: Episode, kind: ConsentKind) -> None:
     authorize(actor, Action.REFER_CLIENT)
     authorize(actor, Action.READ_CONSENT, episode)
     if kind is not ConsentKind.SMS:
-        raise NotAllowed("Only the patient gives this consent.", rule="people.treatment_consent_by_patient")
+        raise NotAllowed(CONSENT_BY_PATIENT.sentence, rule=CONSENT_BY_PATIENT.id)
 
 
 def _number_index(session: Session, patient_id: UUID, number: Personal[str] | None) -> bytes:

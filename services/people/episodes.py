@@ -19,6 +19,7 @@ from services.people.access import Action, authorize, visible_episode
 from services.people.accounts import active_account
 from services.people.models import Episode, Organisation, OrganisationKind
 from services.people.organisations import organisation_of
+from services.people.paper_rules import BY_ORGANISATION, KAP_TRAINING, PRACTICE_HAS_PARTNERS, TEAM_HAS_PHARMACY
 from services.people.patients import patient_of
 from services.people.practitioners import is_kap_trained
 from services.people.programmes import programme_for
@@ -63,16 +64,16 @@ def open_episode(session: Session, actor: Actor, patient_id: UUID) -> Episode:
 
 def _care_team_of(session: Session, actor: Actor) -> _CareTeam:
     if actor.organisation_id is None:
-        raise Conflict("Only somebody of an organisation opens an episode.", rule="people.referral_by_organisation")
+        raise Conflict(BY_ORGANISATION.sentence, rule=BY_ORGANISATION.id)
     own = organisation_of(session, actor.organisation_id)
     if actor.role is not Role.THERAPIST:
         if own.partner_pharmacy_id is None:
-            raise Conflict("The medical team has no partner pharmacy yet.", rule="people.team_has_pharmacy")
+            raise Conflict(TEAM_HAS_PHARMACY.sentence, rule=TEAM_HAS_PHARMACY.id)
         return _CareTeam(None, None, own.id, own.partner_pharmacy_id)
     if not is_kap_trained(session, actor.id, clock.now().date()):
-        raise Conflict("The therapist has no KAP training on record.", rule="people.kap_training_on_record")
+        raise Conflict(KAP_TRAINING.sentence, rule=KAP_TRAINING.id)
     if own.partner_medical_team_id is None or own.partner_pharmacy_id is None:
-        raise Conflict("The practice has no partner medical team or pharmacy yet.", rule="people.practice_has_partners")
+        raise Conflict(PRACTICE_HAS_PARTNERS.sentence, rule=PRACTICE_HAS_PARTNERS.id)
     return _CareTeam(own.id, actor.id, own.partner_medical_team_id, own.partner_pharmacy_id)
 
 

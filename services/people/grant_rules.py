@@ -42,6 +42,13 @@ NOMINEE_WITHOUT_PAPERS: Final = declare(
     "Access to signing needs a licence and a DEA registration that are valid today.",
     fixed=_THE_LAW,
 )
+GRANT_OPEN: Final = declare(
+    "people.grant_open",
+    Severity.STOP,
+    "21 CFR 1311.125",
+    "This prescriber is nominated or may sign already.",
+    fixed="one grant at a time",
+)
 
 
 @dataclass(frozen=True, slots=True)

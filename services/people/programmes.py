@@ -27,6 +27,7 @@ from services.core.ids import new_id
 from services.core.programme import Programme, missing_settings, programme, shipped
 from services.people.accounts import active_account
 from services.people.models import Account, Episode, Organisation, ProgrammeAdoption, ProgrammeVersion
+from services.people.paper_rules import PROGRAMME_ADOPTED
 from services.people.settings import settings
 from services.vault.boxes import box
 
@@ -160,7 +161,7 @@ def adopt(session: Session, actor: Actor, approver_id: UUID, given: Programme) -
     if _plain(_name_of(session, approver)) != _plain(given.approved_by):
         raise InvalidInput("The file must name in 'approved_by' whoever adopts it.", field="approver")
     if session.scalar(select(ProgrammeAdoption.id).where(ProgrammeAdoption.version == given.version)) is not None:
-        raise Conflict("This very version was adopted before.", rule="people.programme_adopted")
+        raise Conflict(PROGRAMME_ADOPTED.sentence, rule=PROGRAMME_ADOPTED.id)
     before = holding(session, given.name) if is_known(session, given.name) else None
     _keep(session, given)
     adoption = ProgrammeAdoption(

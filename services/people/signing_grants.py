@@ -26,7 +26,7 @@ from services.core.pages import page_of
 from services.core.personal import Secret
 from services.people.access import Action, authorize
 from services.people.attempts import Refused
-from services.people.grant_rules import Papers, approval_findings, naming_findings, nomination_findings
+from services.people.grant_rules import GRANT_OPEN, Papers, approval_findings, naming_findings, nomination_findings
 from services.people.models import OPEN_GRANT, Account, DeaRegistration, Licence, SigningGrant
 from services.people.paper_rules import DeaFacts, LicenceFacts
 from services.people.sign_in import verify_second_factor
@@ -62,7 +62,7 @@ def nominate(session: Session, actor: Actor, account_id: UUID, approver_id: UUID
     if account.role != Role.PRESCRIBER or account.disabled_at is not None:
         raise InvalidInput("Only an active prescriber signs prescriptions.", field="account_id")
     if _open_grant(session, account_id) is not None:
-        raise Conflict("This prescriber is nominated or may sign already.", rule="people.grant_open")
+        raise Conflict(GRANT_OPEN.sentence, rule=GRANT_OPEN.id)
     _refuse(nomination_findings(papers_of(session, account_id), today()))
     if approver_id is not None:
         _check_named(session, account, approver_id)

@@ -13,13 +13,13 @@ from sqlalchemy.orm import Session
 from services.audit.records import record
 from services.core import clock
 from services.core.actors import Actor
-from services.core.errors import RuleRefused
 from services.core.ids import new_id
 from services.core.pages import page_of
 from services.core.personal import Personal
 from services.messaging.outbox import Subject
 from services.people.access import Action, visible_episode
 from services.prescribing.models import PrescriberContact
+from services.prescribing.signing_rules import CONTACT_IN_THE_FUTURE
 from services.screening.written_texts import heed
 from services.vault.boxes import box
 
@@ -56,7 +56,7 @@ def record_contact(
     episode = visible_episode(session, actor, Action.RECORD_CONTACT, episode_id)
     now = clock.now()
     if held_at is not None and held_at > now:
-        raise RuleRefused("A contact cannot lie in the future.", field="held_at", rule="refills.contact_in_the_future")
+        raise CONTACT_IN_THE_FUTURE.refused(field="held_at", held_at=held_at.isoformat(), now=now.isoformat())
     row = PrescriberContact(
         id=new_id(),
         patient_id=episode.patient_id,

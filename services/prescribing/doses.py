@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from services.core.errors import Conflict
 from services.core.ids import new_id
 from services.prescribing.contents import Content, content_of
+from services.prescribing.fill_rules import ONE_PRESCRIPTION
 from services.prescribing.models import DoseTaken, Fill, Prescription, StockEntry
 from services.prescribing.routes import Route
 from services.vault.boxes import Box, box
@@ -66,7 +67,7 @@ def note_dose(
             prescription_id=prescription.id,
         )
     elif row.prescription_id != prescription.id:
-        raise Conflict("This session has already taken from another prescription.", rule="prescribing.one_prescription")
+        raise Conflict(ONE_PRESCRIPTION.sentence, rule=ONE_PRESCRIPTION.id)
     row.taken_at = taken_at
     box(session, row.patient_id).seal(row, "amounts", asdict(amounts))
     session.add(row)

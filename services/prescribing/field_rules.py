@@ -106,7 +106,7 @@ SIGNING_DISPLAY: Final = (*(name for name in REQUIRED_FIELDS if name != "patient
 def required_field_findings(fields: Mapping[str, Any]) -> list[Finding]:
     """One stop for each of ``REQUIRED_FIELDS`` that is absent, ``None`` or blank. Zero is a value."""
     return [
-        rule.finding(field=name)
+        rule.finding(missing=name)
         for name, rule in REQUIRED_FIELDS.items()
         if fields.get(name) is None or not str(fields[name]).strip()
     ]

@@ -91,6 +91,20 @@ NOT_IN_FORCE: Final = declare(
     "The prescription is not in force; a new one is needed.",
     fixed="It is in force or it is not.",
 )
+NOT_SIGNED: Final = declare(
+    "prescribing.not_signed",
+    Severity.STOP,
+    "21 CFR 1306.04",
+    "Nothing is filled before it is signed.",
+    fixed="The law leaves nothing to set.",
+)
+ONE_PRESCRIPTION: Final = declare(
+    "prescribing.one_prescription",
+    Severity.STOP,
+    "DOMAIN 4",
+    "This session has already taken from another prescription.",
+    fixed="one prescription says how much a session takes",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,6 +29,14 @@ from services.prescribing.contents import Content, content_of
 from services.prescribing.models import Prescription
 from services.prescribing.reviews import check_open_to_prescribing, request_findings, review_draft, review_ready
 from services.prescribing.routes import is_shipped, supplied_by
+from services.prescribing.signing_rules import (
+    NAMED_PRESCRIBER_ONLY,
+    NOTHING_TO_CHANGE,
+    PRESCRIBER_MISSING,
+    REASON_NEEDED,
+    REPLACES_OTHER_EPISODE,
+    SECOND_IS_FIRST,
+)
 from services.prescribing.states import (
     DRAFTS,
     PRESCRIPTION_TRANSITIONS,
@@ -106,11 +114,7 @@ def _settle_drafting(session: Session, actor: Actor, row: Prescription, question
 def _named(actor: Actor, episode: Episode, prescriber_id: UUID | None) -> UUID:
     named = prescriber_id or episode.prescriber_id or (actor.id if actor.role is Role.PRESCRIBER else None)
     if named is None:
-        raise RuleRefused(
-            "Name the prescriber who is to sign: the episode has none yet.",
-            field="prescriber_id",
-            rule="prescribing.prescriber_missing",
-        )
+        raise PRESCRIBER_MISSING.refused(field="prescriber_id", prescriber_id=None)
     return named
 
 
@@ -119,11 +123,7 @@ def _replaceable(session: Session, episode: Episode, replaces_id: UUID | None) -
         return None
     replaced = session.get(Prescription, replaces_id)
     if replaced is None or replaced.episode_id != episode.id:
-        raise RuleRefused(
-            "Only a prescription of the same episode can be replaced.",
-            field="replaces_id",
-            rule="prescribing.replaces_other_episode",
-        )
+        raise REPLACES_OTHER_EPISODE.refused(field="replaces_id", replaces_id=str(replaces_id))
     return replaced.id
 
 
@@ -148,7 +148,7 @@ def change(
     row, episode = locked_prescription(session, actor, Action.CHANGE_PRESCRIPTION, prescription_id, version)
     after = PRESCRIPTION_TRANSITIONS.advance(PrescriptionState(row.state), PrescriptionStep.CHANGE, actor.role)
     if not changes:
-        raise RuleRefused("Give at least one field to change.", rule="prescribing.nothing_to_change")
+        raise NOTHING_TO_CHANGE.refused(changes=0)
     case = case_of(session, episode)
     fields = dict(changes)
     named = fields.pop("prescriber_id", None) or row.prescriber_id
@@ -220,7 +220,7 @@ def agree(session: Session, actor: Actor, prescription_id: UUID, *, version: int
     """
     row, episode = locked_prescription(session, actor, Action.AGREE_PRESCRIPTION, prescription_id, version)
     if actor.id == row.prescriber_id:
-        raise NotAllowed("The second prescriber must be somebody else.", rule="prescribing.second_prescriber_is_first")
+        raise NotAllowed(SECOND_IS_FIRST.sentence, rule=SECOND_IS_FIRST.id)
     if PrescriptionState(row.state) not in DRAFTS:
         raise RuleRefused("Only a prescription that is not signed yet can be agreed to.", rule="prescription.states")
     row.agreed_by = actor.id
@@ -285,14 +285,14 @@ def check_sees(actor: Actor, row: Prescription) -> None:
 def check_is_named(actor: Actor, row: Prescription) -> None:
     """Only the practitioner whose name it bears marks a prescription ready and signs it (``NotAllowed``)."""
     if actor.id != row.prescriber_id:
-        raise NotAllowed("Only the named prescriber may do this.", rule="prescribing.named_prescriber_only")
+        raise NotAllowed(NAMED_PRESCRIBER_ONLY.sentence, rule=NAMED_PRESCRIBER_ONLY.id)
 
 
 def reason_text(reason: Personal[str], field: str = "reason") -> str:
     """A written reason without outer blanks. Raises ``RuleRefused`` when there is nothing else."""
     text = reason.reveal().strip()
     if not text:
-        raise RuleRefused("A written reason is needed.", field=field, rule="prescribing.reason_needed")
+        raise REASON_NEEDED.refused(field=field, reason=None)
     return text
 
 

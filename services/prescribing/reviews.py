@@ -44,6 +44,7 @@ from services.prescribing.signing_rules import (
     EPISODE_OVER,
     PDMP_BEFORE_LOSS,
     PDMP_CONCERN,
+    REASON_MISSING,
     REFILL_NOT_APPROVED,
     SigningFacts,
     exception_findings,
@@ -54,7 +55,6 @@ from services.screening import risk
 from services.vault.boxes import Box
 
 ASK_ALL: Final = Questions()
-REASON_RULE: Final = "prescribing.reason_missing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,8 +268,7 @@ def refuse_unreasoned(findings: Iterable[Finding], reasons: Mapping[str, Mapping
         if reasons.get(finding.rule, {}).get("by") != str(by)
     ]
     if open_reviews:
-        sentence = "The named prescriber must record a decision with a reason for each of these findings."
-        raise RuleRefused(sentence, open_reviews, field="reasons", rule=REASON_RULE)
+        raise RuleRefused(REASON_MISSING.sentence, open_reviews, field="reasons", rule=REASON_MISSING.id)
 
 
 def _findings_of_content(draft: Draft, content: Content, programme: Programme) -> list[Finding]:

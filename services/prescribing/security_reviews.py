@@ -31,6 +31,7 @@ from services.people.access import Action, authorize
 from services.people.models import Organisation, OrganisationKind
 from services.people.zones import read_zone
 from services.prescribing.models import SecurityReview
+from services.prescribing.signing_rules import SECURITY_REVIEWED
 from services.vault.boxes import box
 
 
@@ -146,7 +147,7 @@ def review(session: Session, actor: Actor, review_id: UUID, remark: Personal[str
     authorize(actor, Action.REVIEW_SECURITY)
     row = _review(session, review_id, lock=True)
     if row.reviewed_at is not None:
-        raise Conflict("Somebody has reviewed these events already.", rule="prescribing.security_reviewed")
+        raise Conflict(SECURITY_REVIEWED.sentence, rule=SECURITY_REVIEWED.id)
     row.reviewed_by, row.reviewed_at = actor.id, clock.now()
     box(session, row.organisation_id).seal(row, "remark", remark)
     session.flush()

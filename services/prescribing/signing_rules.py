@@ -168,6 +168,69 @@ FOLLOW_UP_MISSING: Final = declare(
     "{prescribing.follow_up_after_days} days went by, before more is prescribed or handed out.",
     setting="prescribing.follow_up_after_sessions",
 )
+PRESCRIBER_MISSING: Final = declare(
+    "prescribing.prescriber_missing",
+    Severity.STOP,
+    "21 CFR 1306.05",
+    "Name the prescriber who is to sign: the episode has none yet.",
+    fixed="a prescription names who signs it",
+)
+REPLACES_OTHER_EPISODE: Final = declare(
+    "prescribing.replaces_other_episode",
+    Severity.STOP,
+    "DOMAIN 5",
+    "Only a prescription of the same episode can be replaced.",
+    fixed="whose treatment it is",
+)
+NOTHING_TO_CHANGE: Final = declare(
+    "prescribing.nothing_to_change",
+    Severity.STOP,
+    "DOMAIN 5",
+    "Give at least one field to change.",
+    fixed="a change changes something",
+)
+SECOND_IS_FIRST: Final = declare(
+    "prescribing.second_prescriber_is_first",
+    Severity.STOP,
+    "DOMAIN 4",
+    "The second prescriber must be somebody else.",
+    fixed="two are two people",
+)
+NAMED_PRESCRIBER_ONLY: Final = declare(
+    "prescribing.named_prescriber_only",
+    Severity.STOP,
+    "21 CFR 1306.05, 21 CFR 1311.140",
+    "Only the named prescriber may do this.",
+    fixed="The law leaves nothing to set.",
+)
+REASON_NEEDED: Final = declare(
+    "prescribing.reason_needed",
+    Severity.STOP,
+    "DOMAIN 5",
+    "A written reason is needed.",
+    fixed="a text is there or it is not",
+)
+REASON_MISSING: Final = declare(
+    "prescribing.reason_missing",
+    Severity.STOP,
+    "DOMAIN 4",
+    "The named prescriber must record a decision with a reason for each of these findings.",
+    fixed="a text is there or it is not",
+)
+CONTACT_IN_THE_FUTURE: Final = declare(
+    "refills.contact_in_the_future",
+    Severity.STOP,
+    "DOMAIN 4",
+    "A contact cannot lie in the future.",
+    fixed="the clock",
+)
+SECURITY_REVIEWED: Final = declare(
+    "prescribing.security_reviewed",
+    Severity.STOP,
+    "21 CFR 1311.150",
+    "Somebody has reviewed these events already.",
+    fixed="a review is made once",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

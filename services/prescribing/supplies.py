@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from services.core.errors import RuleRefused
 from services.people.models import Episode
 from services.people.programmes import programme_of
 from services.prescribing.contents import content_of
-from services.prescribing.fill_rules import FillFacts, PrescriptionFacts, Remaining, remaining
+from services.prescribing.fill_rules import NOT_SIGNED, FillFacts, PrescriptionFacts, Remaining, remaining
 from services.prescribing.models import Fill, FillAuthorization, Prescription
 from services.prescribing.routes import is_shipped
 from services.vault.boxes import Box
@@ -51,7 +50,7 @@ def _prescribed_and_filled(session: Session, own: Box, row: Prescription) -> tup
     Raises ``RuleRefused`` for one that was never signed.
     """
     if row.issued_on is None:
-        raise RuleRefused("Nothing is filled before it is signed.", rule="prescribing.not_signed")
+        raise NOT_SIGNED.refused(state=row.state)
     content = content_of(own, row)
     facts = PrescriptionFacts(
         quantity_units=content.quantity_units,

@@ -34,7 +34,15 @@ from services.people.programmes import programme_of
 from services.questions.answer_rules import AnswerFacts, answer_findings
 from services.questions.asking import add_post, owner_of, rule_of, subject_of
 from services.questions.models import Question, QuestionPost
-from services.questions.routing_rules import CLINICAL, NOT_TO_PATIENT, RULES, asks_clinically
+from services.questions.routing_rules import (
+    CLINICAL,
+    FORWARD_TO_ONE,
+    NOT_TO_PATIENT,
+    RULES,
+    TEXT_NEEDED,
+    WITH_SOMEBODY_ELSE,
+    asks_clinically,
+)
 from services.questions.states import QUESTION_TRANSITIONS, QuestionState, QuestionStep
 from services.questions.topics import topics_of
 from services.screening import instruments
@@ -129,7 +137,7 @@ def _keep(
 def _words(text: Personal[str], *, field: str = "text") -> str:
     words = text.reveal().strip()
     if not words:
-        raise RuleRefused("Write something.", field=field, rule="questions.text_needed")
+        raise TEXT_NEEDED.refused(field=field, text=None)
     return words
 
 
@@ -170,8 +178,7 @@ def forward(
     """
     question, episode = _owned(session, actor, question_id, version)
     if (to is None) == (party is None):
-        sentence = "Name a colleague or a party to forward it to, one of them."
-        raise RuleRefused(sentence, field="to", rule="questions.forward_to_one")
+        raise FORWARD_TO_ONE.refused(field="to", named=2 - (to, party).count(None))
     if party is Party.PATIENT:
         finding = NOT_TO_PATIENT.finding(programme_of(session, episode))
         raise RuleRefused(finding.sentence, [finding], field="party")
@@ -302,10 +309,10 @@ def _owned(session: Session, actor: Actor, question_id: UUID, version: int | Non
     episode = session.get_one(Episode, question.episode_id)
     if question.owner_id not in owners_of(actor):
         if not _left_behind(session, question, episode):
-            raise RuleRefused("Somebody else has this question now.", rule="questions.with_somebody_else")
+            raise WITH_SOMEBODY_ELSE.refused(party=question.party)
         question.owner_id = episode.therapist_id or episode.medical_team_id
         if question.owner_id not in owners_of(actor):
-            raise RuleRefused("Somebody else has this question now.", rule="questions.with_somebody_else")
+            raise WITH_SOMEBODY_ELSE.refused(party=question.party)
     return question, episode
 
 

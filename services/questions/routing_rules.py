@@ -89,6 +89,27 @@ NOT_TO_PATIENT: Final = declare(
     "A question is for somebody who can answer it, not for the patient who asked.",
     fixed="a patient has no inbox, and a question without one is lost",
 )
+TEXT_NEEDED: Final = declare(
+    "questions.text_needed",
+    Severity.STOP,
+    "DOMAIN 1",
+    "Write something.",
+    fixed="a text is there or it is not",
+)
+FORWARD_TO_ONE: Final = declare(
+    "questions.forward_to_one",
+    Severity.STOP,
+    "DOMAIN 1",
+    "Name a colleague or a party to forward it to, one of them.",
+    fixed="one of them has a question",
+)
+WITH_SOMEBODY_ELSE: Final = declare(
+    "questions.with_somebody_else",
+    Severity.STOP,
+    "DOMAIN 1",
+    "Somebody else has this question now.",
+    fixed="one of them has a question",
+)
 
 RULES: Final = {
     rule.id: rule

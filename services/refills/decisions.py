@@ -27,7 +27,7 @@ from services.prescribing.fills import authorize_next_fill
 from services.refills.gate import evaluate_gate, valid_here
 from services.refills.models import RefillRequest
 from services.refills.requests import ReadRequest, held_request, needed_text, note_act, opened, subject_of
-from services.refills.rules import LICENCE_NOT_VALID, Supply, decide_supply
+from services.refills.rules import FORWARD_TO_COLLEAGUE, LICENCE_NOT_VALID, Supply, decide_supply
 from services.refills.states import REFILL_TRANSITIONS, RefillState, RefillStep
 
 DECIDING = {TaskKind.DECIDE_REFILL, TaskKind.ANSWER_REFILL}
@@ -139,8 +139,7 @@ def _check_colleague(session: Session, actor: Actor, case: Case, to: UUID) -> No
         or colleague.organisation_id != case.episode.medical_team_id
         or colleague.disabled_at is not None
     ):
-        sentence = "A request can be forwarded to another active prescriber of the episode's medical team."
-        raise RuleRefused(sentence, field="to", rule="refills.forward_to_colleague")
+        raise FORWARD_TO_COLLEAGUE.refused(field="to", to=str(to))
     _check_licence(session, colleague.id, case, field="to")
 
 

@@ -28,6 +28,7 @@ from services.people.models import Episode
 from services.prescribing.cases import Case, visible_case
 from services.refills.gate import Gate, evaluate_gate, findings_from
 from services.refills.models import RefillAct, RefillRequest
+from services.refills.rules import REQUEST_OPEN, TEXT_NEEDED
 from services.refills.states import OPEN_STATES, REFILL_TRANSITIONS, RefillState, RefillStep
 from services.screening.written_texts import heed
 from services.sessions.ledgers import Occasion, record_count
@@ -118,7 +119,7 @@ def _check_none_open(session: Session, case: Case) -> None:
     row = RefillRequest
     query = select(row.id).where(row.episode_id == case.episode.id, row.state.in_(sorted(OPEN_STATES)))
     if session.scalar(query.limit(1)) is not None:
-        raise Conflict("A refill request of this episode is still undecided.", rule="refills.request_open")
+        raise Conflict(REQUEST_OPEN.sentence, rule=REQUEST_OPEN.id)
 
 
 def answer_request(
@@ -215,7 +216,7 @@ def needed_text(text: Personal[str], field: str) -> str:
     """A text that may not be blank, trimmed. Raises ``RuleRefused`` on ``field``."""
     shown = text.reveal().strip()
     if not shown:
-        raise RuleRefused("A text is needed here.", field=field, rule="refills.text_needed")
+        raise TEXT_NEEDED.refused(field=field, text=None)
     return shown
 
 

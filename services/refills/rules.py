@@ -177,6 +177,27 @@ EARLIEST_DATE = declare(
     "It can pass on {day} at the earliest, if what is missing is done by then.",
     fixed="It follows from refills.too_early and the patient's own interval.",
 )
+REQUEST_OPEN: Final = declare(
+    "refills.request_open",
+    Severity.STOP,
+    "DOMAIN 4",
+    "A refill request of this episode is still undecided.",
+    fixed="one request at a time",
+)
+TEXT_NEEDED: Final = declare(
+    "refills.text_needed",
+    Severity.STOP,
+    "DOMAIN 4",
+    "A text is needed here.",
+    fixed="a text is there or it is not",
+)
+FORWARD_TO_COLLEAGUE: Final = declare(
+    "refills.forward_to_colleague",
+    Severity.STOP,
+    "DOMAIN 4",
+    "A request can be forwarded to another active prescriber of the episode's medical team.",
+    fixed="who belongs to the team",
+)
 
 NO_DATE = frozenset(
     rule.id

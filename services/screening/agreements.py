@@ -16,6 +16,7 @@ from services.people.models import Consent
 from services.people.programmes import programme_of
 from services.people.settings import settings
 from services.screening.consent_texts import ConsentText, text_agreed_to, texts_of
+from services.screening.sheet_rules import CONSENT_STANDS
 
 
 def texts_for(session: Session, actor: Actor) -> Mapping[ConsentKind, ConsentText]:
@@ -52,4 +53,4 @@ def take_back(session: Session, actor: Actor, episode_id: UUID, kind: ConsentKin
     episode = visible_episode(session, actor, Action.READ_CONSENT, episode_id)
     source = ConsentSource.LINK if actor.role is Role.PATIENT else ConsentSource.STAFF
     if not withdraw_consent(session, actor, episode, kind, source=source):
-        raise Conflict("There is no such consent to take back.", rule="consent.stands")
+        raise Conflict(CONSENT_STANDS.sentence, rule=CONSENT_STANDS.id)

@@ -13,9 +13,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from services.core.errors import InvalidConfiguration, RuleRefused
+from services.core.errors import InvalidConfiguration
 from services.core.programme import Programme
 from services.people.consents import ConsentKind
+from services.screening.sheet_rules import CURRENT_TEXT
 
 DEFAULT_FILE = Path(__file__).parent / "consent_texts.toml"
 PARTS = ("version", "title", "wording")
@@ -119,9 +120,5 @@ def text_agreed_to(programme: Programme, kind: ConsentKind, version: str) -> Con
     """The current text of a kind, if ``version`` is the one the patient read; raises ``RuleRefused`` for any other."""
     text = texts_of(programme)[kind]
     if version != text.version:
-        raise RuleRefused(
-            "This is not the text that is given today. Show the patient the current one.",
-            field="text_version",
-            rule="consent.current_text",
-        )
+        raise CURRENT_TEXT.refused(field="text_version", read=version, current=text.version)
     return text

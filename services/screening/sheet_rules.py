@@ -77,3 +77,17 @@ READING_RECENT: Final = declare(
     "A reading must be of the last {value} days.",
     setting="screening.pressure_valid_days",
 )
+CONSENT_STANDS: Final = declare(
+    "consent.stands",
+    Severity.STOP,
+    "DOMAIN 7",
+    "There is no such consent to take back.",
+    fixed="a consent stands or it does not",
+)
+CURRENT_TEXT: Final = declare(
+    "consent.current_text",
+    Severity.STOP,
+    "DOMAIN 3.1, DOMAIN 7",
+    "This is not the text that is given today. Show the patient the current one.",
+    fixed="the text in force is the one that the programme gives",
+)

@@ -36,7 +36,14 @@ from services.shipping.diversions import Cause, raise_review
 from services.shipping.losses import lose_parcel, withdraw_loss
 from services.shipping.models import Receipt, Shipment
 from services.shipping.parcels import stop_receipt_timers, subject_of
-from services.shipping.release_rules import COUNT_OVER, COUNT_SHORT, receipt_findings
+from services.shipping.release_rules import (
+    CARRIER_HAS_IT_NOT,
+    COUNT_OVER,
+    COUNT_SHORT,
+    NOT_DELIVERED_YET,
+    PARCEL_GONE,
+    receipt_findings,
+)
 from services.shipping.rules import DAMAGE_ON_THE_WAY
 from services.shipping.shipments import locked_shipment
 from services.shipping.states import RECEIPT_TRANSITIONS, ReceiptState, ReceiptStep
@@ -141,7 +148,7 @@ def resolve_receipt(
     row, episode = locked_shipment(session, actor, Action.CHANGE_SHIPMENT, shipment_id, version)
     after = RECEIPT_TRANSITIONS.advance(ReceiptState(row.receipt_state), ReceiptStep.RESOLVE, actor.role)
     if Stage(row.state) in GONE:
-        raise RuleRefused("This parcel was lost, returned or cancelled.", rule="shipping.parcel_gone")
+        raise PARCEL_GONE.refused(state=row.state)
     answer = Answer(received=True, count=count, seal_intact=seal_intact)
     findings = _findings(session, row, answer)
     if findings:
@@ -159,13 +166,11 @@ def resolve_receipt(
 def _refuse_out_of_time(row: Shipment, answer: Answer) -> None:
     stage = Stage(row.state)
     if stage in GONE:
-        sentence = "This parcel was lost, returned or cancelled; call the pharmacy."
-        raise RuleRefused(sentence, rule="shipping.parcel_gone")
+        raise PARCEL_GONE.refused(state=row.state)
     if stage in NOT_HANDED_OVER:
-        raise RuleRefused("The carrier does not have this parcel yet.", rule="shipping.not_handed_over")
+        raise CARRIER_HAS_IT_NOT.refused(state=row.state)
     if not answer.received and stage is not Stage.DELIVERED:
-        sentence = "The carrier has not delivered this parcel yet; there is nothing to miss."
-        raise RuleRefused(sentence, field="received", rule="shipping.not_delivered_yet")
+        raise NOT_DELIVERED_YET.refused(field="received", state=row.state)
 
 
 def _findings(session: Session, row: Shipment, answer: Answer) -> list[Finding]:

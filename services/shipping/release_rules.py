@@ -134,6 +134,41 @@ COUNT_OVER = declare(
     "More units were counted than shipped: the pharmacy checks its record.",
     fixed="The number shipped is what must arrive.",
 )
+ALREADY_SHIPPED = declare(
+    "shipping.already_shipped",
+    Severity.STOP,
+    "DOMAIN 5",
+    "This fill has been shipped already.",
+    fixed="a fill travels once",
+)
+TRACKING_CODE_TAKEN = declare(
+    "shipping.tracking_code_taken",
+    Severity.STOP,
+    "DOMAIN 8",
+    "This tracking code belongs to another shipment.",
+    fixed="a code is that of one parcel",
+)
+PARCEL_GONE = declare(
+    "shipping.parcel_gone",
+    Severity.STOP,
+    "DOMAIN 8",
+    "This parcel was lost, returned or cancelled; call the pharmacy.",
+    fixed="a state of the parcel",
+)
+CARRIER_HAS_IT_NOT = declare(
+    "shipping.not_handed_over",
+    Severity.STOP,
+    "DOMAIN 8",
+    "The carrier does not have this parcel yet.",
+    fixed="a state of the parcel",
+)
+NOT_DELIVERED_YET = declare(
+    "shipping.not_delivered_yet",
+    Severity.STOP,
+    "DOMAIN 8",
+    "The carrier has not delivered this parcel yet; there is nothing to miss.",
+    fixed="a state of the parcel",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

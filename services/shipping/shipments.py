@@ -43,9 +43,11 @@ from services.shipping.diversions import Cause, is_under_review, raise_review
 from services.shipping.models import Shipment
 from services.shipping.parcels import facts_of, follow, subject_of, tell_once, watch_silence
 from services.shipping.release_rules import (
+    ALREADY_SHIPPED,
     FILL_GONE,
     NOTHING_TO_QUARANTINE,
     RECEIVED_ALREADY,
+    TRACKING_CODE_TAKEN,
     ReleaseFacts,
     confirmation_findings,
     day_findings,
@@ -219,14 +221,10 @@ def _refuse_double(session: Session, fill: Fill, parcel: Parcel) -> None:
         raise RuleRefused(finding.sentence, [finding])
     travels = select(Shipment.id).where(Shipment.fill_id == fill.id, Shipment.state != Stage.CANCELLED)
     if session.scalar(travels.limit(1)) is not None:
-        raise RuleRefused("This fill has been shipped already.", rule="shipping.already_shipped")
+        raise ALREADY_SHIPPED.refused(fill_id=str(fill.id))
     same_code = select(Shipment.id).where(Shipment.tracking_index == index_of(parcel.tracking_code))
     if session.scalar(same_code.limit(1)) is not None:
-        raise RuleRefused(
-            "This tracking code belongs to another shipment.",
-            field="tracking_code",
-            rule="shipping.tracking_code_taken",
-        )
+        raise TRACKING_CODE_TAKEN.refused(field="tracking_code", taken=True)
 
 
 def mark(

@@ -54,6 +54,20 @@ def test_a_finding_is_made_by_a_declared_rule_alone() -> None:
     assert made == []
 
 
+def test_a_refusal_names_no_rule_that_is_not_declared(rules: Mapping[str, Rule]) -> None:
+    """What may follow on which state is declared in the tables of the states, and told by ``docs/states.md``."""
+    named = {
+        keyword.value.value: f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in sorted((ROOT / "services").rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+        for keyword in node.keywords
+        if keyword.arg == "rule" and isinstance(keyword.value, ast.Constant) and isinstance(keyword.value.value, str)
+    }
+
+    assert {rule_id: where for rule_id, where in named.items() if not rule_id.endswith(".states")} == {}
+
+
 # What decides about an episode explains itself; what only proposes or shows something says it in its sentence.
 GATES = ("eligibility", "people", "prescribing", "refills", "screening", "sessions", "shipping")
 
@@ -64,9 +78,10 @@ def test_every_finding_of_a_gate_tells_what_it_looked_at() -> None:
         for package in GATES
         for path in sorted((ROOT / "services" / package).glob("*.py"))
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "finding"
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+        if node.func.attr in {"finding", "refused"}
         if ast.unparse(node.func.value) != "EARLIEST_DATE"  # the day that it tells is its value
-        if not [keyword for keyword in node.keywords if keyword.arg not in ("setting", "says")]
+        if not [keyword for keyword in node.keywords if keyword.arg not in ("setting", "says", "field")]
     ]
 
     assert silent == []

@@ -256,8 +256,9 @@ def test_the_address_stays_and_answers_are_taken_until_the_end_though_somebody_i
         assert circles.read_circle(session, actor, circle.id).address.reveal() == "https://meet.example/abc"
     clock.move_to(circle.ends_at)
     assert circles.read_circle(session, make_patient_actor(second), circle.id).address.reveal() is None
-    with pytest.raises(Conflict):
+    with pytest.raises(Conflict) as refusal:
         places.answer_invitation(session, make_patient_actor(second), circle.id, accepts=False)
+    assert refusal.value.rule == "circles.not_planned"
 
 
 def carry(session: Session, kind: EventKind, subject: CirclePlace) -> None:

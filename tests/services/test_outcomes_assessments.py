@@ -46,6 +46,7 @@ from tests.factories import (
     therapist_of,
 )
 from tests.factories_outcomes import CLEAR, answer, answers, ask, complete, hold
+from tests.factories_programmes import run_under
 from tests.factories_refills import gad7, held_dosing_session, phq9
 from tests.factories_screening import make_eligible
 from tests.factories_sessions import timers
@@ -201,6 +202,15 @@ def test_an_instrument_that_the_programme_does_not_use_is_not_asked_for(session:
     with pytest.raises(RuleRefused) as refusal:
         ask(session, episode, "cssrs")
     assert (refusal.value.rule, refusal.value.field) == ("outcomes.instrument_not_offered", "instruments")
+
+
+def test_an_instrument_whose_texts_nobody_gave_is_not_asked_for(session: Session, episode: Episode) -> None:
+    run_under(session, episode, {"outcomes.instruments": ["phq9", "wsas"]})
+    with pytest.raises(RuleRefused) as refusal:
+        ask(session, episode, "phq9", "wsas")
+    (finding,) = refusal.value.findings
+    assert (finding.rule, finding.inputs) == ("outcomes.instrument_without_texts", {"untold": ["wsas"]})
+    assert "The texts of wsas are not there" in refusal.value.message
 
 
 def test_an_answer_that_does_not_fit_is_named(session: Session, episode: Episode) -> None:

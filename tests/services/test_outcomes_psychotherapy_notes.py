@@ -185,7 +185,7 @@ def test_a_stale_amendment_is_refused(session: Session, author: Actor, episode: 
 def test_a_blank_note_is_refused(session: Session, author: Actor, episode: Episode) -> None:
     with pytest.raises(RuleRefused) as refusal:
         write(session, author, episode, " \n ")
-    assert refusal.value.field == "text"
+    assert (refusal.value.field, refusal.value.rule) == ("text", "psychotherapy_notes.text_needed")
 
 
 def test_a_note_names_only_a_session_of_the_same_episode(
@@ -193,8 +193,9 @@ def test_a_note_names_only_a_session_of_the_same_episode(
 ) -> None:
     own = held_dosing_session(session, episode)
     assert write(session, author, episode, session_id=own.id).session_id == own.id
-    with pytest.raises(RuleRefused):
+    with pytest.raises(RuleRefused) as refusal:
         write(session, author, make_episode(session, world=world), session_id=own.id)
+    assert refusal.value.rule == "psychotherapy_notes.session_of_episode"
 
 
 def test_notes_are_listed_page_by_page_newest_first(session: Session, author: Actor, episode: Episode) -> None:

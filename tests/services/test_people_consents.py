@@ -68,8 +68,9 @@ def test_the_therapist_takes_down_the_agreement_to_be_texted_at_the_referral(
 
 def test_the_therapist_does_not_consent_to_treatment_for_the_patient(session: Session, episode: Episode) -> None:
     therapist = therapist_of(session, episode)
-    with pytest.raises(NotAllowed):
+    with pytest.raises(NotAllowed) as refusal:
         give(session, episode, ConsentKind.TREATMENT, therapist, source=ConsentSource.REFERRAL)
+    assert refusal.value.rule == "people.treatment_consent_by_patient"
     with pytest.raises(NotAllowed):
         give(session, episode, ConsentKind.TREATMENT, therapist)
 

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from services.core.actors import SYSTEM, Actor, Role
 from services.core.errors import Conflict, IllegalTransition, InvalidInput, NotAllowed, NotFound, StaleVersion
+from services.core.ids import new_id
 from services.people import accounts, episodes
 from services.people.access import Action
 from services.people.models import Episode, OrganisationKind
@@ -59,6 +60,12 @@ def test_a_practice_without_partners_opens_none(session: Session) -> None:
     with pytest.raises(Conflict) as refusal:
         episodes.open_episode(session, therapist, make_patient(session).id)
     assert refusal.value.rule == "people.practice_has_partners"
+
+
+def test_somebody_of_no_organisation_opens_none(session: Session) -> None:
+    with pytest.raises(Conflict) as refusal:
+        episodes.open_episode(session, Actor(new_id(), Role.THERAPIST), make_patient(session).id)
+    assert refusal.value.rule == "people.referral_by_organisation"
 
 
 @pytest.mark.parametrize("role", [Role.PHARMACIST, Role.OPERATIONS])

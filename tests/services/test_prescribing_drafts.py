@@ -244,9 +244,21 @@ def test_a_review_needs_the_named_prescribers_reason(session: Session, case: Cas
 
 def test_a_blank_reason_and_one_for_nothing_are_refused(session: Session, case: Case) -> None:
     row = make_draft(session, case, **high_dose())
-    for reasons in ({"prescribing.dose_high": Personal("  ")}, {"prescribing.no_such": Personal("Weighed.")}):
-        with pytest.raises(RuleRefused):
+    for reasons, rule in (
+        ({"prescribing.dose_high": Personal("  ")}, "prescribing.reason_needed"),
+        ({"prescribing.no_such": Personal("Weighed.")}, "prescribing.no_such"),
+        ({}, "prescribing.reason_missing"),
+    ):
+        with pytest.raises(RuleRefused) as refusal:
             prescriptions.mark_ready(session, case.prescriber, row.id, reasons)
+        assert refusal.value.rule == rule
+
+
+def test_staff_name_the_prescriber_where_the_episode_has_none(session: Session, case: Case) -> None:
+    case.episode.prescriber_id = None
+    with pytest.raises(RuleRefused) as refusal:
+        make_draft(session, case)
+    assert (refusal.value.rule, refusal.value.field) == ("prescribing.prescriber_missing", "prescriber_id")
 
 
 @pytest.mark.parametrize("who", ["medical_staff", "pharmacist", "therapist"])
@@ -265,8 +277,9 @@ def test_what_only_keeps_it_from_being_signed_does_not_keep_it_from_ready(sessio
 
 def test_a_second_prescriber_agrees_and_a_change_takes_it_away(session: Session, case: Case) -> None:
     row = make_draft(session, case)
-    with pytest.raises(NotAllowed):
+    with pytest.raises(NotAllowed) as refusal:
         prescriptions.agree(session, case.prescriber, row.id)
+    assert refusal.value.rule == "prescribing.second_prescriber_is_first"
     second = make_actor(make_account(session, Role.PRESCRIBER, organisation=case.world.medical_team))
     prescriptions.agree(session, second, row.id)
     assert row.agreed_by == second.id

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session, sessionmaker
 
 from services.core import clock
-from services.core.errors import IllegalTransition, NotAllowed, NotFound, RuleRefused
+from services.core.errors import Conflict, IllegalTransition, NotAllowed, NotFound, RuleRefused
 from services.core.ids import new_id
 from services.core.personal import Personal
 from services.core.vocabulary import EventKind, Party, TaskKind
@@ -23,6 +23,8 @@ from services.messaging.timers import fire_due
 from services.people.attempts import Refused
 from services.prescribing import doses, fills, prescriptions, views
 from services.prescribing.models import Fill, FillAuthorization, Prescription
+from services.prescribing.supplies import supply_of
+from services.vault.boxes import box
 from tests.at_once import at_once
 from tests.factories import audited, make_world
 from tests.factories_messaging import emitted
@@ -307,12 +309,22 @@ def test_the_next_draft_is_judged_by_what_was_taken_and_what_is_at_home(
 
 
 def test_noting_a_session_again_replaces_what_it_took(session: Session, case: Case) -> None:
-    row = make_signed(session, case)
+    row, other = make_signed(session, case), make_signed(session, case)
     held = new_id()
     for used in (1, 2):
         amounts = doses.Amounts(dose_mg=100, used_units=used)
         doses.note_dose(session, prescription_id=row.id, session_id=held, amounts=amounts, taken_at=clock.now())
     assert [each.used_units for each in doses.doses_taken(session, case.episode.id)] == [2]
+    with pytest.raises(Conflict) as refusal:
+        doses.note_dose(session, prescription_id=other.id, session_id=held, amounts=amounts, taken_at=clock.now())
+    assert refusal.value.rule == "prescribing.one_prescription"
+
+
+def test_nothing_is_reckoned_of_what_nobody_signed(session: Session, case: Case) -> None:
+    row = make_draft(session, case)
+    with pytest.raises(RuleRefused) as refusal:
+        supply_of(session, box(session, row.patient_id), row)
+    assert refusal.value.rule == "prescribing.not_signed"
 
 
 def test_pharmacists_at_the_same_instant_never_hand_out_more_than_was_prescribed(

@@ -205,8 +205,9 @@ def test_only_a_prescriber_of_the_team_ends_a_review_once_and_on_what_was_read(s
         reconciliations.resolve_review(session, stranger, review_id, Outcome.LOST, WHY)
     with pytest.raises(StaleVersion):
         resolve(session, case, review_id, Outcome.LOST, version=7)
-    with pytest.raises(RuleRefused):
+    with pytest.raises(RuleRefused) as refusal:
         reconciliations.resolve_review(session, case.prescriber, review_id, Outcome.LOST, Personal(" "))
+    assert refusal.value.rule == "prescribing.reason_needed"
     resolve(session, case, review_id, Outcome.LOST)
     with pytest.raises(IllegalTransition):
         resolve(session, case, review_id, Outcome.LOST)

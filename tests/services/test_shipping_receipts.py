@@ -120,12 +120,16 @@ def test_a_receipt_is_settled_once(session: Session, case: Case, row: Shipment) 
 
 def test_what_has_not_left_or_is_gone_cannot_be_received(session: Session, case: Case) -> None:
     shipment = make_shipment(session, case)
-    for status, rule in ((None, "not_handed_over"), ("pre_transit", "not_handed_over"), ("failure", "parcel_gone")):
+    for status, rule in (
+        (None, "shipping.not_handed_over"),
+        ("pre_transit", "shipping.not_handed_over"),
+        ("failure", "shipping.parcel_gone"),
+    ):
         if status is not None:
             report(session, shipment, status, detail="lost" if status == "failure" else None)
         with pytest.raises(RuleRefused) as refusal:
             answer(session, case, shipment)
-        assert refusal.value.rule == f"shipping.{rule}"
+        assert refusal.value.rule == rule
 
 
 def test_a_parcel_in_hand_counts_before_the_carriers_word_and_a_missing_one_does_not(

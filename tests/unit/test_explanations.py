@@ -314,7 +314,7 @@ def test_signing_tells_what_is_on_record() -> None:
         "telemedicine_exception_unknown": {"telemedicine_exception": "holiday"}
     }
     (missing, *_) = required_field_findings({})
-    assert missing.inputs == {"field": "issued_on"}
+    assert missing.inputs == {"missing": "issued_on"}
 
 
 def test_what_was_issued_elsewhere_is_told_by_its_days() -> None:

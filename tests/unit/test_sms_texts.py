@@ -14,6 +14,7 @@ from services.core.vocabulary import NoticeKind
 from services.messaging.caps import Purpose
 from services.messaging.sms import Encoding, segments
 from services.messaging.texts import PLACEHOLDERS, Audience, forbidden_word, render, shown_clinic, text_of, when
+from tests.factories_programmes import changed
 
 DEFAULT = programme()
 
@@ -206,3 +207,11 @@ def test_a_clinics_name_is_shown_in_the_room_there_is_and_reveals_nothing(name: 
 )
 def test_a_time_is_told_by_the_persons_wall_clock(moment: datetime, zone: str, date: str, time: str) -> None:
     assert when(moment, zone) == {"date": date, "time": time}
+
+
+def test_a_text_that_a_programme_makes_room_for_no_more_is_not_sent() -> None:
+    values = {"clinic": "Lakeside", "phone": "(415) 555-0100", "link": "https://l.example/x"}
+    assert render(NoticeKind.FORMS_LINK, programme(), **values)
+    with pytest.raises(InvalidInput) as refusal:
+        render(NoticeKind.FORMS_LINK, changed({"sms.max_characters": 40}), **values)
+    assert refusal.value.rule == "sms.one_segment"

@@ -28,9 +28,18 @@ class CoordinationError(Exception):
 
 
 class InvalidInput(CoordinationError):
-    """The input has the wrong shape: a wrong type, an unknown name, a value outside its range."""
+    """The input has the wrong shape: a wrong type, an unknown name, a value outside its range.
+
+    ``findings`` say which rule of the programme it breaks, where one does.
+    """
 
     code = "invalid_input"
+
+    def __init__(
+        self, message: str, findings: Sequence[Finding] = (), *, field: str | None = None, rule: str | None = None
+    ) -> None:
+        super().__init__(message, field=field, rule=rule or (findings[0].rule if findings else None))
+        self.findings = tuple(findings)
 
 
 class NotSignedIn(CoordinationError):

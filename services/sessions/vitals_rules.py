@@ -197,7 +197,7 @@ def check_reading(reading: Reading, programme: Programme) -> None:
     impossible = impossible_findings(reading, programme)
     if impossible:
         field, finding = impossible[0]
-        raise InvalidInput(finding.sentence, field=field, rule=finding.rule)
+        raise InvalidInput(finding.sentence, [each for _, each in impossible], field=field)
     known = programme.choices("vitals.emergency.symptoms")
     if not reading.red_flags <= known:
         raise InvalidInput(f"Known red flags: {', '.join(sorted(known))}.", field="red_flags")

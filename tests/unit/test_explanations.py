@@ -168,16 +168,36 @@ def test_the_vitals_gates_tell_what_was_measured_and_when() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "sentence"),
+    ("changes", "end", "value", "sentence"),
     [
-        ({"systolic": 59, "diastolic": 40}, "This must be from 60 to 260; measure again."),
-        ({"heart_rate": 221}, "This must be from 25 to 220; measure again."),
+        ({"systolic": 59, "diastolic": 40}, "systolic_least", 60, "This must be from 60 to 260; measure again."),
+        ({"systolic": 261}, "systolic_most", 260, "This must be from 60 to 260; measure again."),
+        ({"diastolic": 29}, "diastolic_least", 30, "This must be from 30 to 160; measure again."),
+        ({"heart_rate": 24}, "heart_rate_least", 25, "This must be from 25 to 220; measure again."),
+        ({"heart_rate": 221}, "heart_rate_most", 220, "This must be from 25 to 220; measure again."),
     ],
 )
-def test_an_impossible_reading_tells_both_ends(changes: dict[str, int], sentence: str) -> None:
+def test_an_impossible_reading_tells_the_bound_that_it_breaks(
+    changes: dict[str, int], end: str, value: int, sentence: str
+) -> None:
     with pytest.raises(InvalidInput) as refusal:
         check_reading(reading(**changes), OURS)
-    assert refusal.value.message == sentence
+    (finding,) = refusal.value.findings
+    assert (refusal.value.message, finding.setting, finding.value) == (sentence, f"vitals.plausible.{end}", value)
+    assert finding.inputs == {"measured": changes[refusal.value.field or ""]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "inputs"),
+    [
+        ({"systolic": 90, "diastolic": 91}, {"systolic": 90, "diastolic": 91}),
+        ({"oxygen_percent": 101}, {"measured": 101}),
+    ],
+)
+def test_a_reading_that_no_cuff_shows_tells_what_was_measured(changes: dict[str, int], inputs: dict[str, int]) -> None:
+    with pytest.raises(InvalidInput) as refusal:
+        check_reading(reading(**changes), OURS)
+    assert [finding.inputs for finding in refusal.value.findings] == [inputs]
 
 
 def test_watching_tells_the_longest_gap() -> None:

@@ -400,6 +400,11 @@ def test_what_may_be_taken(plan: DosePlan, taken: list[DoseTaken], new: DoseTake
     assert all(finding.severity is Severity.STOP for finding in found)
 
 
+def test_a_booster_waits_from_the_first_part_of_the_dose_on() -> None:
+    (finding,) = dose_findings(PLAN, [dose(100), dose(100, 15)], dose(50, 19, True), programme())
+    assert (finding.rule, finding.inputs) == ("sessions.booster_too_soon", {"minutes_after": 19})
+
+
 @pytest.mark.parametrize(("new", "field"), [(dose(0, 5), "mg"), (dose(-1, 5), "mg"), (dose(10, -1), "at")])
 def test_a_dose_that_cannot_be_names_its_field(new: DoseTaken, field: str) -> None:
     with pytest.raises(InvalidInput) as refusal:

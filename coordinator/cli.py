@@ -69,7 +69,7 @@ class _Commands(click.Group):
 
 
 def _sentence(error: CoordinationError) -> str:
-    findings = [f"\n  {finding.sentence}" for finding in getattr(error, "findings", ())]
+    findings = [f"\n  {each.sentence}" for each in error.findings if each.sentence != error.message]
     place = f"--{error.field.replace('_', '-')}: " if error.field else ""
     return place + error.message + "".join(findings)
 

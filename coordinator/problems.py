@@ -78,14 +78,13 @@ def _coordination_error(error: errors.CoordinationError) -> Response:
     if status == 500:
         return _unexpected(error)
     _audit_denial(error)
-    findings = getattr(error, "findings", ())
     answer = problem(
         status,
         error.code,
         error.message,
         field=error.field,
         rule=error.rule,
-        findings=[finding.as_dict() for finding in findings] or None,
+        findings=[finding.as_dict() for finding in error.findings] or None,
         errors=[{"field": error.field, "message": error.message}] if status == 422 and error.field else None,
     )
     if isinstance(error, errors.Locked):

@@ -30,7 +30,7 @@ from services.circles.rules import INVITED_ALREADY, NOT_BEGUN, NOT_PLANNED, Invi
 from services.circles.states import PLACE_TRANSITIONS, TAKEN, CircleState, CircleStep, PlaceState, PlaceStep
 from services.core import clock
 from services.core.actors import SYSTEM, Actor
-from services.core.errors import Conflict, NotFound, RuleRefused
+from services.core.errors import NotFound, RuleRefused
 from services.core.ids import new_id
 from services.core.pages import page_of
 from services.core.personal import Personal
@@ -74,12 +74,12 @@ def invite(session: Session, actor: Actor, circle_id: UUID, episode_id: UUID) ->
     if circle is None or not _knows(session, actor, circle):
         raise NotFound(INVISIBLE)
     if circle.state != CircleState.PLANNED:
-        raise Conflict(NOT_PLANNED.sentence, rule=NOT_PLANNED.id)
+        raise NOT_PLANNED.conflict(state=circle.state)
     place = session.scalar(
         select(CirclePlace).where(CirclePlace.circle_id == circle.id, CirclePlace.patient_id == episode.patient_id)
     )
     if place is not None and place.state in TAKEN:
-        raise Conflict(INVITED_ALREADY.sentence, rule=INVITED_ALREADY.id)
+        raise INVITED_ALREADY.conflict(state=place.state)
     findings = invitation_findings(_facts(session, circle, episode), programme_of(session, episode))
     if findings:
         raise RuleRefused("This patient cannot be invited.", findings)
@@ -148,7 +148,7 @@ def answer_invitation(session: Session, actor: Actor, circle_id: UUID, *, accept
         raise NotFound(INVISIBLE)
     episode = visible_episode(session, actor, Action.ANSWER_CIRCLE, place.episode_id)
     if not is_open(circle):
-        raise Conflict(NOT_PLANNED.sentence, rule=NOT_PLANNED.id)
+        raise NOT_PLANNED.conflict(state=circle.state)
     _move(place, PlaceStep.ACCEPT if accepts else PlaceStep.DECLINE, actor)
     place.answered_at = clock.now()
     session.flush()

@@ -15,31 +15,26 @@ if TYPE_CHECKING:
 class CoordinationError(Exception):
     """Something a caller asked for cannot be done; ``message`` says why in a sentence fit for a person.
 
-    ``field`` names the input it concerns, ``rule`` the rule id that refused.
+    ``field`` names the input it concerns, ``rule`` the rule id that refused, which is that of the first of ``findings``
+    where rules of the programme speak against it.
     """
 
     code = "refused"
 
-    def __init__(self, message: str, *, field: str | None = None, rule: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.field = field
-        self.rule = rule
-
-
-class InvalidInput(CoordinationError):
-    """The input has the wrong shape: a wrong type, an unknown name, a value outside its range.
-
-    ``findings`` say which rule of the programme it breaks, where one does.
-    """
-
-    code = "invalid_input"
-
     def __init__(
         self, message: str, findings: Sequence[Finding] = (), *, field: str | None = None, rule: str | None = None
     ) -> None:
-        super().__init__(message, field=field, rule=rule or (findings[0].rule if findings else None))
+        super().__init__(message)
+        self.message = message
         self.findings = tuple(findings)
+        self.field = field
+        self.rule = rule or (findings[0].rule if findings else None)
+
+
+class InvalidInput(CoordinationError):
+    """The input has the wrong shape: a wrong type, an unknown name, a value outside its range."""
+
+    code = "invalid_input"
 
 
 class NotSignedIn(CoordinationError):
@@ -101,12 +96,6 @@ class RuleRefused(Conflict):
     """One or more rules refuse; each finding names its rule, its source and a sentence."""
 
     code = "rule_refused"
-
-    def __init__(
-        self, message: str, findings: Sequence[Finding] = (), *, field: str | None = None, rule: str | None = None
-    ) -> None:
-        super().__init__(message, field=field, rule=rule or (findings[0].rule if findings else None))
-        self.findings = tuple(findings)
 
 
 class IdempotencyMismatch(CoordinationError):

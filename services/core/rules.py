@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from services.core.errors import InvalidConfiguration, RuleRefused
+from services.core.errors import Conflict, InvalidConfiguration, NotAllowed, RuleRefused
 from services.core.findings import Finding, Severity
 from services.core.programme import Programme
 
@@ -75,6 +75,16 @@ class Rule:
         """The refusal of an act that breaks this rule alone, about ``field``; the rest as in ``finding``."""
         finding = self.finding(programme, setting=setting, says=says, **inputs)
         return RuleRefused(finding.sentence, [finding], field=field)
+
+    def conflict(self, **inputs: Any) -> Conflict:
+        """As ``refused``, of an act that contradicts the present state."""
+        finding = self.finding(**inputs)
+        return Conflict(finding.sentence, [finding])
+
+    def forbidden(self, programme: Programme | None = None, **inputs: Any) -> NotAllowed:
+        """As ``refused``, of an act that is somebody else's."""
+        finding = self.finding(programme, **inputs)
+        return NotAllowed(finding.sentence, [finding])
 
 
 def declare(

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from services.audit.records import record
 from services.core import clock
 from services.core.actors import Actor, Role
-from services.core.errors import Conflict, NotFound, RuleRefused
+from services.core.errors import NotFound, RuleRefused
 from services.core.ids import new_id
 from services.core.pages import page_of
 from services.core.personal import Personal, Secret
@@ -170,7 +170,7 @@ def _check_not_known(session: Session, actor: Actor, details: PatientDetails) ->
     session.execute(select(func.pg_advisory_xact_lock(int.from_bytes(place[:8], "big", signed=True))))
     for patient in patients_with_mobile(session, number):
         if _is_treated_here(session, actor, patient) and birth_date_of(session, patient) == details.birth_date:
-            raise Conflict(NOT_TWICE.sentence, rule=NOT_TWICE.id)
+            raise NOT_TWICE.conflict(is_treated=True)
 
 
 def _is_treated_here(session: Session, actor: Actor, patient: Patient) -> bool:

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from services.audit.records import record
 from services.core import clock
 from services.core.actors import Actor, Role
-from services.core.errors import Conflict, NotFound, RuleRefused, StaleVersion
+from services.core.errors import NotFound, RuleRefused, StaleVersion
 from services.core.findings import Finding
 from services.core.pages import page_of
 from services.core.personal import Personal
@@ -87,7 +87,7 @@ def request_assessment(
     if episode.state not in IN_CARE:
         raise RuleRefused("This patient is not in care.", [NOT_IN_CARE.finding()])
     if open_assessment(session, episode.id) is not None:
-        raise Conflict(ASSESSMENT_OPEN.sentence, rule=ASSESSMENT_OPEN.id)
+        raise ASSESSMENT_OPEN.conflict(episode_id=str(episode.id))
     programme = programme_of(session, episode)
     names = in_order(wanted) if wanted is not None else instruments_for(session, episode, programme)
     check_offered(names, programme, field="instruments")

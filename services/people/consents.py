@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from services.audit.records import record
 from services.core import clock
 from services.core.actors import Actor, Role
-from services.core.errors import InvalidInput, NotAllowed
+from services.core.errors import InvalidInput
 from services.core.ids import new_id
 from services.core.personal import Personal
 from services.people.access import Action, authorize
@@ -88,7 +88,7 @@ def _check_referral(actor: Actor, episode: Episode, kind: ConsentKind) -> None:
     authorize(actor, Action.REFER_CLIENT)
     authorize(actor, Action.READ_CONSENT, episode)
     if kind is not ConsentKind.SMS:
-        raise NotAllowed(CONSENT_BY_PATIENT.sentence, rule=CONSENT_BY_PATIENT.id)
+        raise CONSENT_BY_PATIENT.forbidden(kind=kind.value)
 
 
 def _number_index(session: Session, patient_id: UUID, number: Personal[str] | None) -> bytes:

@@ -64,16 +64,17 @@ def open_episode(session: Session, actor: Actor, patient_id: UUID) -> Episode:
 
 def _care_team_of(session: Session, actor: Actor) -> _CareTeam:
     if actor.organisation_id is None:
-        raise Conflict(BY_ORGANISATION.sentence, rule=BY_ORGANISATION.id)
+        raise BY_ORGANISATION.conflict(organisation_id=None)
     own = organisation_of(session, actor.organisation_id)
     if actor.role is not Role.THERAPIST:
         if own.partner_pharmacy_id is None:
-            raise Conflict(TEAM_HAS_PHARMACY.sentence, rule=TEAM_HAS_PHARMACY.id)
+            raise TEAM_HAS_PHARMACY.conflict(has_pharmacy=False)
         return _CareTeam(None, None, own.id, own.partner_pharmacy_id)
     if not is_kap_trained(session, actor.id, clock.now().date()):
-        raise Conflict(KAP_TRAINING.sentence, rule=KAP_TRAINING.id)
+        raise KAP_TRAINING.conflict(kap_trained=False)
     if own.partner_medical_team_id is None or own.partner_pharmacy_id is None:
-        raise Conflict(PRACTICE_HAS_PARTNERS.sentence, rule=PRACTICE_HAS_PARTNERS.id)
+        has_team, has_pharmacy = own.partner_medical_team_id is not None, own.partner_pharmacy_id is not None
+        raise PRACTICE_HAS_PARTNERS.conflict(has_medical_team=has_team, has_pharmacy=has_pharmacy)
     return _CareTeam(own.id, actor.id, own.partner_medical_team_id, own.partner_pharmacy_id)
 
 

@@ -22,7 +22,7 @@ from services.audit.records import record
 from services.core import clock
 from services.core.actors import Actor, Role
 from services.core.config import config
-from services.core.errors import Conflict, InvalidConfiguration, InvalidInput
+from services.core.errors import InvalidConfiguration, InvalidInput
 from services.core.ids import new_id
 from services.core.programme import Programme, missing_settings, programme, shipped
 from services.people.accounts import active_account
@@ -161,7 +161,7 @@ def adopt(session: Session, actor: Actor, approver_id: UUID, given: Programme) -
     if _plain(_name_of(session, approver)) != _plain(given.approved_by):
         raise InvalidInput("The file must name in 'approved_by' whoever adopts it.", field="approver")
     if session.scalar(select(ProgrammeAdoption.id).where(ProgrammeAdoption.version == given.version)) is not None:
-        raise Conflict(PROGRAMME_ADOPTED.sentence, rule=PROGRAMME_ADOPTED.id)
+        raise PROGRAMME_ADOPTED.conflict(version=given.version)
     before = holding(session, given.name) if is_known(session, given.name) else None
     _keep(session, given)
     adoption = ProgrammeAdoption(

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from services.audit.records import record
 from services.core import clock
 from services.core.actors import SYSTEM, Actor, Role
-from services.core.errors import Conflict, InvalidInput, NotFound, RuleRefused
+from services.core.errors import InvalidInput, NotFound, RuleRefused
 from services.core.findings import Finding, Severity, of_severity
 from services.core.ids import new_id
 from services.core.pages import page_of
@@ -62,7 +62,7 @@ def nominate(session: Session, actor: Actor, account_id: UUID, approver_id: UUID
     if account.role != Role.PRESCRIBER or account.disabled_at is not None:
         raise InvalidInput("Only an active prescriber signs prescriptions.", field="account_id")
     if _open_grant(session, account_id) is not None:
-        raise Conflict(GRANT_OPEN.sentence, rule=GRANT_OPEN.id)
+        raise GRANT_OPEN.conflict(account_id=str(account_id))
     _refuse(nomination_findings(papers_of(session, account_id), today()))
     if approver_id is not None:
         _check_named(session, account, approver_id)

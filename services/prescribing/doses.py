@@ -13,7 +13,6 @@ from uuid import UUID
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
-from services.core.errors import Conflict
 from services.core.ids import new_id
 from services.prescribing.contents import Content, content_of
 from services.prescribing.fill_rules import ONE_PRESCRIPTION
@@ -67,7 +66,7 @@ def note_dose(
             prescription_id=prescription.id,
         )
     elif row.prescription_id != prescription.id:
-        raise Conflict(ONE_PRESCRIPTION.sentence, rule=ONE_PRESCRIPTION.id)
+        raise ONE_PRESCRIPTION.conflict(prescription_id=str(row.prescription_id))
     row.taken_at = taken_at
     box(session, row.patient_id).seal(row, "amounts", asdict(amounts))
     session.add(row)

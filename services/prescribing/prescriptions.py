@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from services.audit.records import record
 from services.core import clock
 from services.core.actors import SYSTEM, Actor, Role
-from services.core.errors import NotAllowed, NotFound, RuleRefused, StaleVersion
+from services.core.errors import NotFound, RuleRefused, StaleVersion
 from services.core.ids import new_id
 from services.core.personal import Personal
 from services.core.vocabulary import EventKind, TaskKind
@@ -220,7 +220,7 @@ def agree(session: Session, actor: Actor, prescription_id: UUID, *, version: int
     """
     row, episode = locked_prescription(session, actor, Action.AGREE_PRESCRIPTION, prescription_id, version)
     if actor.id == row.prescriber_id:
-        raise NotAllowed(SECOND_IS_FIRST.sentence, rule=SECOND_IS_FIRST.id)
+        raise SECOND_IS_FIRST.forbidden(is_named=True)
     if PrescriptionState(row.state) not in DRAFTS:
         raise RuleRefused("Only a prescription that is not signed yet can be agreed to.", rule="prescription.states")
     row.agreed_by = actor.id
@@ -285,7 +285,7 @@ def check_sees(actor: Actor, row: Prescription) -> None:
 def check_is_named(actor: Actor, row: Prescription) -> None:
     """Only the practitioner whose name it bears marks a prescription ready and signs it (``NotAllowed``)."""
     if actor.id != row.prescriber_id:
-        raise NotAllowed(NAMED_PRESCRIBER_ONLY.sentence, rule=NAMED_PRESCRIBER_ONLY.id)
+        raise NAMED_PRESCRIBER_ONLY.forbidden(is_named=False)
 
 
 def reason_text(reason: Personal[str], field: str = "reason") -> str:

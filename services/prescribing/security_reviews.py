@@ -20,7 +20,7 @@ from services.audit.models import AuditRecord
 from services.audit.records import record
 from services.core import clock
 from services.core.actors import SYSTEM, Actor
-from services.core.errors import Conflict, NotFound
+from services.core.errors import NotFound
 from services.core.ids import new_id
 from services.core.pages import page_of
 from services.core.personal import Personal
@@ -147,7 +147,7 @@ def review(session: Session, actor: Actor, review_id: UUID, remark: Personal[str
     authorize(actor, Action.REVIEW_SECURITY)
     row = _review(session, review_id, lock=True)
     if row.reviewed_at is not None:
-        raise Conflict(SECURITY_REVIEWED.sentence, rule=SECURITY_REVIEWED.id)
+        raise SECURITY_REVIEWED.conflict(reviewed_at=row.reviewed_at.isoformat())
     row.reviewed_by, row.reviewed_at = actor.id, clock.now()
     box(session, row.organisation_id).seal(row, "remark", remark)
     session.flush()

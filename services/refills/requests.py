@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from services.audit.records import record
 from services.core import clock
 from services.core.actors import Actor
-from services.core.errors import Conflict, NotFound, RuleRefused, StaleVersion
+from services.core.errors import NotFound, RuleRefused, StaleVersion
 from services.core.findings import Finding
 from services.core.ids import new_id
 from services.core.pages import page_of
@@ -119,7 +119,7 @@ def _check_none_open(session: Session, case: Case) -> None:
     row = RefillRequest
     query = select(row.id).where(row.episode_id == case.episode.id, row.state.in_(sorted(OPEN_STATES)))
     if session.scalar(query.limit(1)) is not None:
-        raise Conflict(REQUEST_OPEN.sentence, rule=REQUEST_OPEN.id)
+        raise REQUEST_OPEN.conflict(episode_id=str(case.episode.id))
 
 
 def answer_request(

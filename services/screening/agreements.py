@@ -8,7 +8,6 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from services.core.actors import Actor, Role
-from services.core.errors import Conflict
 from services.core.personal import Personal
 from services.people.access import Action, visible_episode
 from services.people.consents import ConsentKind, ConsentSource, give_consent, withdraw_consent
@@ -53,4 +52,4 @@ def take_back(session: Session, actor: Actor, episode_id: UUID, kind: ConsentKin
     episode = visible_episode(session, actor, Action.READ_CONSENT, episode_id)
     source = ConsentSource.LINK if actor.role is Role.PATIENT else ConsentSource.STAFF
     if not withdraw_consent(session, actor, episode, kind, source=source):
-        raise Conflict(CONSENT_STANDS.sentence, rule=CONSENT_STANDS.id)
+        raise CONSENT_STANDS.conflict(kind=kind.value)

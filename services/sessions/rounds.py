@@ -13,7 +13,6 @@ from sqlalchemy.orm import Session
 from services.audit.records import record
 from services.core import clock
 from services.core.actors import Actor
-from services.core.errors import NotAllowed
 from services.core.findings import Finding
 from services.core.ids import new_id
 from services.core.personal import Personal
@@ -148,8 +147,7 @@ def extend_round(
     episode = visible_episode(session, actor, Action.EXTEND_ROUND, episode_id)
     programme = programme_of(session, episode)
     if actor.role.value not in programme.choices("sessions.round_extended_by"):
-        finding = EXTENSION_NOT_YOURS.finding(programme, role=actor.role.value)
-        raise NotAllowed(finding.sentence, rule=finding.rule)
+        raise EXTENSION_NOT_YOURS.forbidden(programme, role=actor.role.value)
     if sessions <= programme.whole("sessions.round_sessions"):
         refuse(EXTENSION_TOO_SMALL.finding(programme, sessions=sessions), field="sessions")
     row = RoundExtension(

@@ -75,7 +75,12 @@ def found(**changes: Any) -> dict[str, Any]:
 
 
 def rules(answer: Any) -> list[str]:
+    """The rules that refuse; each says where it comes from, what it was set to and which facts it looked at."""
     assert answer.status_code == 409, answer.json
+    for finding in answer.json["findings"]:
+        assert set(finding) == {"rule", "severity", "source", "sentence", "setting", "value", "inputs"}
+        assert finding["inputs"], finding
+        assert (finding["setting"] is None) == (finding["value"] is None), finding
     return [finding["rule"] for finding in answer.json["findings"]]
 
 
@@ -196,6 +201,7 @@ def test_a_dosing_day_from_the_door_to_the_way_home(
     too_much = therapist.post(f"{path}/dose", {"mg": 400, "is_booster": False})
     assert rules(too_much) == ["sessions.dose_over_prescription", "sessions.dose_over_cap"]
     dosed = therapist.post(f"{path}/dose", {"mg": 100, "is_booster": False}).json
+    assert datetime.fromisoformat(dosed["watch"]["onset_from"]) == clock.now() + 10 * MINUTE
     assert (dosed["state"], [dose["mg"] for dose in dosed["doses"]]) == ("dosed", [100])
     assert datetime.fromisoformat(dosed["watch"]["next_check_at"]) == clock.now() + 15 * MINUTE
     moment.shift(15 * MINUTE)

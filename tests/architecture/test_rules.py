@@ -79,7 +79,7 @@ def test_every_finding_of_a_gate_tells_what_it_looked_at() -> None:
         for path in sorted((ROOT / "services" / package).glob("*.py"))
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
-        if node.func.attr in {"finding", "refused"}
+        if node.func.attr in {"finding", "refused", "conflict", "forbidden"}
         if ast.unparse(node.func.value) != "EARLIEST_DATE"  # the day that it tells is its value
         if not [keyword for keyword in node.keywords if keyword.arg not in ("setting", "says", "field")]
     ]

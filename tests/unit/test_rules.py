@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from services.core.errors import InvalidConfiguration
+from services.core.errors import Conflict, CoordinationError, InvalidConfiguration, NotAllowed, RuleRefused
 from services.core.findings import Severity
 from services.core.programme import Programme, load_programme
 from services.core.rules import Rule, declare, declared
@@ -79,3 +80,19 @@ def test_an_id_is_taken_once_and_the_rule_that_has_it_stays() -> None:
     with pytest.raises(InvalidConfiguration, match="declared twice"):
         declare(NOT_OFFERED.id, Severity.INFORM, "DOMAIN 4", "So.", fixed="a yes or no")
     assert declared()[NOT_OFFERED.id] is NOT_OFFERED
+
+
+@pytest.mark.parametrize(
+    ("refuse", "kind"),
+    [(Rule.refused, RuleRefused), (Rule.conflict, Conflict), (Rule.forbidden, NotAllowed)],
+)
+def test_a_refusal_gives_its_finding(refuse: Callable[..., CoordinationError], kind: type[CoordinationError]) -> None:
+    error = refuse(rule("It cannot be.", None), count=3)
+    assert type(error) is kind
+    assert (error.message, error.rule) == ("It cannot be.", "test.rule")
+    assert [(finding.rule, finding.inputs) for finding in error.findings] == [("test.rule", {"count": 3})]
+
+
+def test_a_refusal_names_the_field_and_the_setting_it_is_about(programme: Programme) -> None:
+    error = rule("At most {value}, {word}.").refused(programme, field="count", says={"word": "please"}, count=3)
+    assert (error.field, error.message) == ("count", "At most 2.5, please.")

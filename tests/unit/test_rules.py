@@ -57,6 +57,28 @@ def test_inputs_do_not_get_into_the_sentence(programme: Programme) -> None:
         rule("{count} is more than {value}.").finding(programme, count=3)
 
 
+def test_an_act_against_a_rule_is_refused_with_its_sentence_and_finding(programme: Programme) -> None:
+    later = rule("More than {value}, {whose}.").refused(
+        programme, field="count", setting="a.most_later", says={"whose": "yours"}, count=5
+    )
+    assert (later.message, later.field) == ("More than 4, yours.", "count")
+    (found,) = later.findings
+    assert (found.rule, found.sentence, found.setting) == ("test.rule", later.message, "a.most_later")
+    assert found.inputs == {"count": 5}
+    assert rule("More than {value}.").refused(programme).field is None
+
+
+def test_an_act_that_contradicts_the_state_or_is_somebody_elses_is_refused_with_a_finding_too(
+    programme: Programme,
+) -> None:
+    conflict = rule("It is over.", None).conflict(state="over")
+    forbidden = rule("More than {value}.").forbidden(programme, role="patient")
+    assert (type(conflict), type(forbidden)) == (Conflict, NotAllowed)
+    assert (conflict.message, forbidden.message) == ("It is over.", "More than 2.5.")
+    assert [(each.rule, each.inputs) for each in conflict.findings] == [("test.rule", {"state": "over"})]
+    assert [(each.rule, each.inputs) for each in forbidden.findings] == [("test.rule", {"role": "patient"})]
+
+
 @pytest.mark.parametrize(
     ("rule_id", "source", "sentence", "setting", "fixed"),
     [

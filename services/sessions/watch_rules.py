@@ -150,8 +150,8 @@ def next_due_at(facts: WatchFacts, programme: Programme) -> datetime:
 
 def _longest(times: Iterable[datetime], start: datetime, end: datetime) -> timedelta:
     """The longest time without one of ``times`` between ``start`` and ``end``."""
-    inside = sorted(at for at in times if start <= at <= end)
-    return max(later - earlier for earlier, later in pairwise([start, *inside, end]))
+    inside = sorted(min(max(at, start), end) for at in [start, *times, end])
+    return max(later - earlier for earlier, later in pairwise(inside))
 
 
 def _peak_window(first_dose_at: datetime, programme: Programme) -> tuple[datetime, datetime]:

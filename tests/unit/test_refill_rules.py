@@ -83,6 +83,7 @@ def rules(**changes: Any) -> list[str]:
         ({"sessions": [session(10), session(3, vitals=False)]}, ["refills.vitals_missing"]),
         ({"sessions": [session(10, integration=False), session(3)]}, ["refills.integration_missing"]),
         ({"sessions": [session(3), session(10, integration=False)]}, ["refills.integration_missing"]),
+        ({"sessions": [session(20), session(10, integration=False), session(3)]}, ["refills.integration_missing"]),
         ({"sessions": [session(3, integration=False), session(10)]}, []),
         ({"sessions": []}, []),
         ({"units_per_session": 0.5, "taken_units": 7, "remaining_units": 1}, []),

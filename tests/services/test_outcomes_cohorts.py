@@ -24,6 +24,7 @@ from services.core import clock
 from services.core.actors import SYSTEM, Role
 from services.core.errors import NotAllowed, NotFound, RuleRefused
 from services.core.programme import programme, shipped
+from services.outcomes.assessments import asked_in
 from services.outcomes.cohort_cases import Scope, count_treated, read_cases
 from services.outcomes.cohort_cases import treated as episodes_of
 from services.outcomes.cohort_reports import EMPTY, check_size, cohort_report, scope_of_team
@@ -102,7 +103,7 @@ def test_under_isha_health_functioning_is_asked_before_and_after_and_counted(ses
     with time_machine.travel(SPRING + timedelta(days=14), tick=False):
         hold(session, episode, 2, last_at=SPRING + timedelta(days=7))
         row = ask(session, episode)
-        assert "b_ipf" in row.instruments
+        assert "b_ipf" in asked_in(session, row)
         complete(session, episode, row, b_ipf=functioning(1))
     found = episodes_of(session, scope(world, programme="isha_health"))
     ((case,),) = read_cases(session, found, isha)

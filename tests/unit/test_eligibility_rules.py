@@ -530,6 +530,7 @@ def test_a_finding_says_rule_source_setting_value_and_only_the_facts_it_used() -
         ({"blood_pressures": (reading(120, 80),)}, "pressure_readings_missing", {"readings": 1}),
         ({"blood_pressures": (reading(160, 80),) * 2}, "systolic_pressure_stop", {"systolic_mean": 160}),
         ({"gad7": None}, "gad7_missing", {"gad7": None}),
+        ({"dast10": None}, "dast10_not_asked", {"dast10": None}),
         ({"has_sober_chaperone": None}, "no_sober_chaperone", {"has_sober_chaperone": None}),
         (
             {"has_therapist": False, "will_have_therapist": False},

@@ -183,6 +183,7 @@ def rss(bench: Bench) -> dict[str, Any]:
 def rules(bench: Bench) -> dict[str, Any]:
     """All eligibility rules over one realistic case with medicines; the refill gate with three years of history."""
     history = gates.make_history(bench.world)
+    routes.wait_until_idle()
     return {"eligibility_ms": round(replays.rules_ms(), 3), "refill_gate_ms": round(gates.gate_ms(history), 2)}
 
 

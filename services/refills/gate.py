@@ -34,8 +34,9 @@ from services.people.zones import read_zone
 from services.prescribing.cases import Case, visible_case
 from services.prescribing.contacts import last_contact_at
 from services.prescribing.contents import Content, content_of
+from services.prescribing.doses import course_of
 from services.prescribing.fill_rules import FillFacts, PrescriptionFacts
-from services.prescribing.follow_ups import follow_up
+from services.prescribing.follow_ups import follow_up_on
 from services.prescribing.models import Fill, Prescription
 from services.prescribing.pdmp_checks import latest_check
 from services.prescribing.routes import Supplied
@@ -154,8 +155,14 @@ def evaluate_gate(session: Session, case: Case, *, prescriber_id: UUID | None, r
     if supply.content is None or stock.balance.dispensed <= 0:
         nothing = NOTHING_HANDED_OUT.finding(dispensed_units=float(stock.balance.dispensed))
         return Gate(None, (nothing,), None, programme.version, None, None, ())
-    facts = _facts(session, case, prescriber_id, supply.content, stock)
-    findings = [*evaluate(facts, programme), *supply.findings, *follow_up(session, case, supply.content.route)]
+    standing = session.execute(_STANDING, {"episode": case.episode.id}).one()
+    facts = _facts(session, case, prescriber_id, supply.content, stock, standing)
+    course = course_of(session, case.episode.id, case.box, supply.content.route)
+    findings = [
+        *evaluate(facts, programme),
+        *supply.findings,
+        *follow_up_on(session, case, course, standing.contact_at),
+    ]
     if recount_needed and stock.remaining_reported is None:
         findings.append(COUNT_MISSING.finding(expected_units=stock.remaining_expected))
     return Gate(
@@ -216,10 +223,11 @@ _IN_FORCE: Final = (
 )
 
 
-def _facts(session: Session, case: Case, prescriber_id: UUID | None, content: Content, stock: Ledger) -> RefillFacts:
+def _facts(
+    session: Session, case: Case, prescriber_id: UUID | None, content: Content, stock: Ledger, standing: Any
+) -> RefillFacts:
     episode, today = case.episode, case.today
     remaining = stock.remaining_expected if stock.remaining_reported is None else stock.remaining_reported
-    standing = session.execute(_STANDING, {"episode": episode.id}).one()
     papers = valid_here(session, prescriber_id, case)
     return RefillFacts(
         on=today,

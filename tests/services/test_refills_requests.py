@@ -91,9 +91,8 @@ def test_the_gate_asks_few_queries(session: Session, supplied: Supplied) -> None
         found = gate.evaluate_gate(session, case, prescriber_id=case.episode.prescriber_id)
     assert found.facts is not None
     # The stock: parcels, what moved, the last count. The supply: what came last, what is in force, its fills, who
-    # authorized them. What stands, papers, sessions, the round (twice), scales, PDMP. The follow-up: what was handed
-    # out and taken, and the last contact.
-    assert len(statements) <= 17, "\n".join(statements)
+    # authorized them. What stands, papers, sessions, the round (twice), scales, PDMP, the times of what was taken.
+    assert len(statements) <= 15, "\n".join(statements)
 
 
 def test_a_request_keeps_the_facts_their_hash_and_the_programme(session: Session, supplied: Supplied) -> None:

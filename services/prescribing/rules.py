@@ -394,7 +394,7 @@ def _quantity_off(draft: Draft, programme: Programme) -> Finding | None:
     fitting = units_needed(draft)
     if draft.quantity_units in fitting or not _is_shipped(draft, programme):
         return None
-    words = str(fitting[0]) if len(fitting) == 1 else f"{fitting[0]} to {fitting[-1]}"
+    words = " to ".join(dict.fromkeys((str(fitting[0]), str(fitting[-1]))))
     return QUANTITY_OFF.finding(
         says={"units": words}, quantity_units=draft.quantity_units, sessions_supply=draft.sessions_supply
     )

@@ -139,6 +139,11 @@ def test_a_stop_begins_one_past_its_limit(rule: str, passing: Draft, failing: Dr
             a_draft(strength_mg=50, booster_mg=60),
         ),
         (
+            "prescribing.dose_not_in_halves",
+            a_first_draft(first_session_dose_mg=50),
+            a_first_draft(first_session_dose_mg=75),
+        ),
+        (
             "prescribing.supply_with_refills_over_limit",
             a_draft(sessions_supply=2, refills=2),
             a_draft(sessions_supply=2, refills=3),
@@ -180,6 +185,7 @@ def test_a_first_session_that_is_not_smaller_changes_no_quantity(first: int) -> 
     [
         (a_draft(quantity_units=9), "need 8 units per fill"),
         (a_first_draft(quantity_units=5), "need 3 to 4 units per fill"),
+        (a_first_draft(strength_mg=50, first_session_dose_mg=50, quantity_units=9), "need 5 to 8 units per fill"),
     ],
 )
 def test_a_quantity_that_is_off_says_which_would_do(draft: Draft, words: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -168,11 +168,6 @@ def unclear_medicines(session: Session, found: ReadScreening) -> list[tuple[str,
 
 def _pressure(reading: dict[str, Any]) -> BloodPressure:
     return BloodPressure(reading["systolic"], reading["diastolic"], datetime.fromisoformat(reading["taken_at"]))
-
-
-def today_of(session: Session, screening: Screening) -> date:
-    """The patient's calendar day now."""
-    return clock.now().astimezone(sheet_of(session, screening).zone).date()
 
 
 def latest_review(session: Session, episode_id: UUID) -> EligibilityReview:

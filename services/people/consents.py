@@ -20,8 +20,8 @@ from services.core.errors import InvalidInput
 from services.core.ids import new_id
 from services.core.personal import Personal
 from services.people.access import Action, authorize
+from services.people.episode_rules import CONSENT_BY_PATIENT
 from services.people.models import Consent, Episode
-from services.people.paper_rules import CONSENT_BY_PATIENT
 from services.people.patients import mobile_index, patient_of, patients_with_mobile
 from services.people.phones import e164
 from services.vault.boxes import box

@@ -17,9 +17,9 @@ from services.core.ids import new_id
 from services.core.pages import page_of
 from services.people.access import Action, authorize, visible_episode
 from services.people.accounts import active_account
+from services.people.episode_rules import BY_ORGANISATION, KAP_TRAINING, PRACTICE_HAS_PARTNERS, TEAM_HAS_PHARMACY
 from services.people.models import Episode, Organisation, OrganisationKind
 from services.people.organisations import organisation_of
-from services.people.paper_rules import BY_ORGANISATION, KAP_TRAINING, PRACTICE_HAS_PARTNERS, TEAM_HAS_PHARMACY
 from services.people.patients import patient_of
 from services.people.practitioners import is_kap_trained
 from services.people.programmes import programme_for

@@ -175,11 +175,6 @@ def licence_facts(session: Session, account_id: UUID) -> list[LicenceFacts]:
     return list(papers_of(session, account_id).licences)
 
 
-def dea_facts(session: Session, account_id: UUID) -> list[DeaFacts]:
-    """All DEA registrations of an account, as the rules read them; without the numbers."""
-    return list(papers_of(session, account_id).registrations)
-
-
 def _registrations(session: Session, account_id: UUID, state: str) -> Sequence[DeaRegistration]:
     query = select(DeaRegistration).where(DeaRegistration.account_id == account_id, DeaRegistration.state == state)
     return session.scalars(query.order_by(DeaRegistration.expires_on.desc(), DeaRegistration.id)).all()

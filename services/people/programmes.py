@@ -26,8 +26,8 @@ from services.core.errors import InvalidConfiguration, InvalidInput
 from services.core.ids import new_id
 from services.core.programme import Programme, missing_settings, programme, shipped
 from services.people.accounts import active_account
+from services.people.episode_rules import PROGRAMME_ADOPTED
 from services.people.models import Account, Episode, Organisation, ProgrammeAdoption, ProgrammeVersion
-from services.people.paper_rules import PROGRAMME_ADOPTED
 from services.people.settings import settings
 from services.vault.boxes import box
 

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from services.audit.records import record
 from services.core import clock
 from services.core.actors import Actor, Role
-from services.core.errors import Conflict, NotFound, RuleRefused, StaleVersion
+from services.core.errors import NotFound, RuleRefused, StaleVersion
 from services.core.findings import Finding
 from services.core.ids import new_id
 from services.core.personal import Personal
@@ -255,15 +255,6 @@ def has_completed(session: Session, episode_id: UUID) -> bool:
     """Whether the patient completed a round of the screening in this episode; the caller settled who may know."""
     completed = select(Screening.id).where(Screening.episode_id == episode_id, Screening.completed_at.is_not(None))
     return session.scalar(completed.limit(1)) is not None
-
-
-def latest_completed(session: Session, episode_id: UUID) -> Screening:
-    """The newest round of an episode, if it is completed; raises ``Conflict`` while it is still being answered."""
-    query = select(Screening).where(Screening.episode_id == episode_id).order_by(Screening.round.desc()).limit(1)
-    screening = session.scalar(query)
-    if screening is None or screening.state != ScreeningState.COMPLETED:
-        raise Conflict("The screening is not completed yet.", rule="screening.states")
-    return screening
 
 
 def sheet_of(session: Session, screening: Screening) -> AnswerSheet:

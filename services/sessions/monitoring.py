@@ -59,7 +59,7 @@ def is_remote(session: Session, row: TherapySession) -> bool:
 
 def now_off_video(session: Session, row: TherapySession) -> list[Finding]:
     """What to do now when a watched patient of a remote session is out of sight; else empty."""
-    if row.state not in UNDER_WATCH or row.dosed_at is None:
+    if row.state not in UNDER_WATCH or row.dosed_at is None or not is_remote(session, row):
         return []
     return video_findings(watch_facts(session, row, row.dosed_at, clock.now()))
 

@@ -18,6 +18,7 @@ from services.people import practitioners
 from services.people.models import Account, DeaRegistration
 from services.people.paper_rules import licence_findings, may_prescribe_on, valid_on
 from services.people.settings import settings
+from services.people.signing_grants import papers_of
 from tests.factories import audited, make_account, make_actor, make_papers
 
 EXPIRY = date(2028, 12, 31)
@@ -30,7 +31,7 @@ def prescriber(session: Session) -> Account:
 
 def may_prescribe(session: Session, account: Account, state: str, on: date) -> bool:
     licences = practitioners.licence_facts(session, account.id)
-    registrations = practitioners.dea_facts(session, account.id)
+    registrations = list(papers_of(session, account.id).registrations)
     return may_prescribe_on(licence_findings(state, on, licences, registrations, settings()))
 
 
